@@ -1,0 +1,23 @@
+//! Compiles `proto/` with protox, so that no `protoc` is needed.
+
+use std::{env, fs, path::PathBuf};
+
+use prost::Message as _;
+
+const FILES: [&str; 5] = [
+    "hookline/v1/account.proto",
+    "hookline/v1/automation.proto",
+    "hookline/v1/event.proto",
+    "hookline/v1/execution.proto",
+    "hookline/v1/webhook.proto",
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=migrations");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("hookline.bin");
+    fs::write(out, descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    Ok(())
+}

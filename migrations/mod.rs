@@ -1,0 +1,20 @@
+//! The schema, one file a step. Steps never import the entities, so that they stay what they were.
+
+use sea_orm_migration::prelude::*;
+
+#[path = "m0001_initial.rs"]
+mod m0001_initial;
+
+/// Every step, in order.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_initial::Migration)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        "hookline_migrations".into_iden()
+    }
+}

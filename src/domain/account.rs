@@ -1,0 +1,277 @@
+//! An account's state in memory, and how a committed change alters it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    automation::Automation,
+    change::{Change, Step},
+    event::{Action, Event},
+    execution::{SourceKind, State, Unfinished},
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, ResourceId, WebhookUid},
+    limits::{Flight, Window},
+    plan::Plan,
+    timestamp::Timestamp,
+    webhook::Webhook,
+};
+
+/// How many webhooks an account may have.
+pub const WEBHOOKS_MAX: usize = 1_000;
+/// How many automations an account may have.
+pub const AUTOMATIONS_MAX: usize = 5_000;
+
+/// An account's own facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountFacts {
+    /// The plan.
+    pub plan: Plan,
+    /// The revision of the last change of these facts; the etag.
+    pub revision: i64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When these facts were last changed.
+    pub updated_at: Timestamp,
+    /// Whether it is gone for callers and being erased.
+    pub deleted: bool,
+}
+
+/// The place of an account: there may be none of this id.
+#[derive(Debug)]
+pub struct AccountSlot {
+    /// The id.
+    pub id: AccountId,
+    /// The account, where there is one.
+    pub account: Option<Account>,
+}
+
+/// What an account's actor knows: everything that decisions need, nothing that merely waits.
+#[derive(Debug)]
+pub struct Account {
+    /// Never used again.
+    pub uid: AccountUid,
+    /// Its own facts.
+    pub facts: AccountFacts,
+    /// Counts every change.
+    pub revision: i64,
+    /// The window of executions.
+    pub window: Window,
+    /// When the database says that the account must be looked at; never later than the truth.
+    pub next_due_at: Option<Timestamp>,
+    /// Webhooks, and deleted ones that executions may still name.
+    pub webhooks: HashMap<WebhookUid, Arc<Webhook>>,
+    /// Automations.
+    pub automations: HashMap<AutomationUid, Arc<Automation>>,
+    /// The automations of each trigger, in the order of their creation.
+    triggers: HashMap<(ObjectName, Action), Vec<AutomationUid>>,
+    /// Executions whose request is under way.
+    pub running: HashMap<ExecutionUid, Unfinished>,
+    /// How many requests are under way.
+    pub flight: Flight,
+    /// How many are under way for each webhook.
+    pub webhook_flight: HashMap<WebhookUid, usize>,
+    /// The earliest time at which something waits for each webhook.
+    pub waiting: HashMap<WebhookUid, Timestamp>,
+}
+
+/// What an account is made of when it is read from the database.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Inside.
+    pub uid: AccountUid,
+    /// Its own facts.
+    pub facts: AccountFacts,
+    /// Its revision.
+    pub revision: i64,
+    /// Its window.
+    pub window: Window,
+    /// When it must be looked at.
+    pub next_due_at: Option<Timestamp>,
+    /// Its webhooks.
+    pub webhooks: Vec<Webhook>,
+    /// Its automations.
+    pub automations: Vec<Automation>,
+    /// Executions that are written as running.
+    pub running: Vec<Unfinished>,
+    /// The earliest time at which something waits for each webhook.
+    pub waiting: Vec<(WebhookUid, Timestamp)>,
+}
+
+impl Account {
+    /// The account as it was read.
+    pub fn new(loaded: Loaded) -> Self {
+        let mut account = Self {
+            uid: loaded.uid,
+            facts: loaded.facts,
+            revision: loaded.revision,
+            window: loaded.window,
+            next_due_at: loaded.next_due_at,
+            webhooks: loaded.webhooks.into_iter().map(|webhook| (webhook.uid, Arc::new(webhook))).collect(),
+            automations: HashMap::new(),
+            triggers: HashMap::new(),
+            running: HashMap::new(),
+            flight: Flight::default(),
+            webhook_flight: HashMap::new(),
+            waiting: loaded.waiting.into_iter().collect(),
+        };
+        account.automations =
+            loaded.automations.into_iter().map(|automation| (automation.uid, Arc::new(automation))).collect();
+        account.index_triggers();
+        for execution in loaded.running {
+            account.take_off(execution);
+        }
+        account
+    }
+
+    /// The living webhook of an id.
+    pub fn webhook(&self, id: &ResourceId) -> Option<&Arc<Webhook>> {
+        self.webhooks.values().find(|webhook| webhook.deleted_at.is_none() && webhook.id == *id)
+    }
+
+    /// The webhooks that are not deleted.
+    pub fn living_webhooks(&self) -> impl Iterator<Item = &Arc<Webhook>> {
+        self.webhooks.values().filter(|webhook| webhook.deleted_at.is_none())
+    }
+
+    /// The automation of an id.
+    pub fn automation(&self, id: &ResourceId) -> Option<&Arc<Automation>> {
+        self.automations.values().find(|automation| automation.id == *id)
+    }
+
+    /// The automations whose trigger and activation fit an event.
+    pub fn triggered_by<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<Automation>> {
+        let key = (event.object.clone(), event.action);
+        self.triggers
+            .get(&key)
+            .into_iter()
+            .flatten()
+            .filter_map(|uid| self.automations.get(uid))
+            .filter(|automation| automation.is_triggered_by(event))
+    }
+
+    /// The true time at which the account must be looked at next.
+    pub fn true_due_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let running = (!self.running.is_empty() || self.facts.deleted).then_some(now);
+        self.waiting.values().copied().chain(running).min()
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.running.is_empty() && !self.facts.deleted
+    }
+
+    fn index_triggers(&mut self) {
+        self.triggers.clear();
+        let mut ordered: Vec<_> = self.automations.values().collect();
+        ordered.sort_by_key(|automation| automation.uid);
+        for automation in ordered {
+            let key = (automation.spec.object.clone(), automation.spec.action);
+            self.triggers.entry(key).or_default().push(automation.uid);
+        }
+    }
+
+    fn take_off(&mut self, execution: Unfinished) {
+        if let Some(webhook) = execution.webhook() {
+            self.flight.add(execution.source_kind);
+            *self.webhook_flight.entry(webhook).or_default() += 1;
+            self.running.insert(execution.uid, execution);
+        }
+    }
+
+    fn land(&mut self, uid: ExecutionUid, webhook: WebhookUid, kind: SourceKind) {
+        if self.running.remove(&uid).is_none() {
+            return;
+        }
+        self.flight.remove(kind);
+        if let Some(count) = self.webhook_flight.get_mut(&webhook) {
+            *count -= 1;
+            if *count == 0 {
+                self.webhook_flight.remove(&webhook);
+            }
+        }
+    }
+
+    fn wait(&mut self, execution: &Unfinished) {
+        if let (Some(webhook), Some(due_at)) = (execution.webhook(), execution.progress.due_at) {
+            let earliest = self.waiting.entry(webhook).or_insert(due_at);
+            *earliest = due_at.min(*earliest);
+        }
+    }
+
+    fn place(&mut self, execution: Unfinished) {
+        if execution.progress.state == State::Running {
+            self.take_off(execution);
+        } else {
+            self.wait(&execution);
+        }
+    }
+
+    fn apply_steps(&mut self, steps: &[Step]) {
+        for step in steps {
+            if let Some(webhook) = step.was_running {
+                self.land(step.execution.uid, webhook, step.execution.source_kind);
+            }
+        }
+        for step in steps {
+            self.place(step.execution.clone());
+        }
+    }
+}
+
+impl AccountSlot {
+    /// Takes in a change that is durable. This cannot fail.
+    pub fn apply(&mut self, change: &Change) {
+        if self.account.is_none()
+            && let Some(facts) = &change.facts
+        {
+            self.account = Some(Account::new(Loaded {
+                uid: change.account,
+                facts: facts.clone(),
+                revision: change.revision,
+                window: change.window,
+                next_due_at: change.next_due_at,
+                webhooks: Vec::new(),
+                automations: Vec::new(),
+                running: Vec::new(),
+                waiting: Vec::new(),
+            }));
+        }
+        let Some(account) = &mut self.account else { return };
+        account.revision = change.revision;
+        account.window = change.window;
+        account.next_due_at = change.next_due_at;
+        if let Some(facts) = &change.facts {
+            account.facts = facts.clone();
+        }
+        for webhook in &change.webhooks {
+            account.webhooks.insert(webhook.uid, Arc::clone(webhook));
+            if webhook.deleted_at.is_some()
+                && let Some(earliest) = account.waiting.get_mut(&webhook.uid)
+            {
+                *earliest = Timestamp::default();
+            }
+        }
+        for automation in &change.automations {
+            account.automations.insert(automation.uid, Arc::clone(automation));
+        }
+        if let Some((uid, _)) = change.deleted_automation {
+            account.automations.remove(&uid);
+        }
+        if !change.automations.is_empty() || change.deleted_automation.is_some() {
+            account.index_triggers();
+        }
+        for (webhook, next) in &change.waiting {
+            match next {
+                Some(next) => account.waiting.insert(*webhook, *next),
+                None => account.waiting.remove(webhook),
+            };
+        }
+        account.apply_steps(&change.steps);
+        for execution in &change.executions {
+            account.place(Unfinished {
+                uid: execution.uid,
+                source_kind: execution.source_kind,
+                record: Arc::clone(&execution.record),
+                progress: execution.progress.clone(),
+            });
+        }
+    }
+}

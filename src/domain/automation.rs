@@ -1,0 +1,201 @@
+//! Automations: a trigger, conditions and the requests to send.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    condition::{Conditions, GroupSpec},
+    event::{Action, Event},
+    id::{AutomationUid, ObjectName, ResourceId, UserId, WebhookUid},
+    refusal::Violations,
+    request::Method,
+    template::{Body, BodySpec},
+    timestamp::Timestamp,
+    url::{Ending, PathTemplate},
+};
+
+/// How many actions an automation may have.
+pub const ACTIONS_MAX: usize = 10;
+
+/// What an automation does, as it is written and stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AutomationSpec {
+    /// The kind of object.
+    pub object: ObjectName,
+    /// What happened to it.
+    pub action: Action,
+    /// What must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<GroupSpec>,
+    /// The requests to send, in order.
+    pub actions: Vec<ActionSpec>,
+}
+
+/// One request to send, as it is written and stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionSpec {
+    /// The webhook's id when the automation was saved.
+    pub webhook: ResourceId,
+    /// The webhook, inside. Found when the automation is saved.
+    pub webhook_uid: WebhookUid,
+    /// Whether the webhook's endpoint ended in a query when the automation was saved; that never changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub query_ending: bool,
+    /// The method.
+    pub method: Method,
+    /// What is appended to the endpoint URL.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// The body.
+    pub body: BodySpec,
+    /// Whether the later actions are sent although this one failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continue_on_failure: bool,
+}
+
+/// An automation that is ready to be matched.
+#[derive(Debug, Clone)]
+pub struct Automation {
+    /// Never used again.
+    pub uid: AutomationUid,
+    /// What clients name it by.
+    pub id: ResourceId,
+    /// What people name it by.
+    pub display_name: String,
+    /// What it does, as it was written.
+    pub spec: AutomationSpec,
+    /// What it does, ready.
+    pub compiled: Compiled,
+    /// Whether events trigger it.
+    pub enabled: bool,
+    /// For whom it is active.
+    pub activation: Activation,
+    /// Who owns it.
+    pub owner: UserId,
+    /// The account's revision when it was last changed; its etag.
+    pub revision: i64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// For whom an automation is active.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activation {
+    /// For the events of every user, and for those with no acting user.
+    pub everyone: bool,
+    /// For the events of these users.
+    pub users: Vec<UserId>,
+}
+
+impl Activation {
+    /// Active for everyone.
+    pub fn everyone() -> Self {
+        Self { everyone: true, users: Vec::new() }
+    }
+
+    /// Whether the events of a user trigger.
+    pub fn covers(&self, user: Option<&UserId>) -> bool {
+        self.everyone || user.is_some_and(|user| self.users.contains(user))
+    }
+}
+
+/// An automation's rules, ready to be decided and rendered.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// The conditions.
+    pub conditions: Conditions,
+    /// The requests.
+    pub actions: Vec<CompiledAction>,
+}
+
+/// One request, ready to be rendered.
+#[derive(Debug, Clone)]
+pub struct CompiledAction {
+    /// What is appended to the endpoint URL.
+    pub path: PathTemplate,
+    /// The body.
+    pub body: Body,
+}
+
+impl AutomationSpec {
+    /// Checks the rules and makes them ready. Faults are noted under the fields of the `automation` message.
+    pub fn compile(&self, at: &str, faults: &mut Violations) -> Option<Compiled> {
+        let conditions =
+            Conditions::compile(self.conditions.as_ref(), self.action, &format!("{at}.conditions"), faults);
+        if self.actions.is_empty() || self.actions.len() > ACTIONS_MAX {
+            faults.add(format!("{at}.actions"), format!("must have 1 to {ACTIONS_MAX} actions"));
+        }
+        let actions: Vec<_> = (self.actions.iter().enumerate())
+            .map(|(index, action)| action.compile(&self.object, &format!("{at}.actions[{index}]"), faults))
+            .collect();
+        let actions = actions.into_iter().collect::<Option<Vec<_>>>();
+        Some(Compiled { conditions: conditions?, actions: actions? })
+    }
+
+    /// What a reader should know although it is not wrong.
+    pub fn warnings(&self, compiled: &Compiled) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.action == Action::Change && !compiled.conditions.ask_for_change() {
+            found.push(
+                "runs at every change of the object: add a condition that a field changed to narrow it".to_owned(),
+            );
+        }
+        found
+    }
+}
+
+impl ActionSpec {
+    fn compile(&self, object: &ObjectName, at: &str, faults: &mut Violations) -> Option<CompiledAction> {
+        let ending = if self.query_ending { Ending::Query } else { Ending::Path };
+        let path = faults.take(format!("{at}.path"), PathTemplate::compile(&self.path, object, ending));
+        let body = Body::compile(&self.body, object, at, faults);
+        Some(CompiledAction { path: path?, body: body? })
+    }
+}
+
+impl Automation {
+    /// Whether an event is of the kind that triggers it, and by a user it is active for.
+    pub fn is_triggered_by(&self, event: &Event) -> bool {
+        self.enabled
+            && self.spec.action == event.action
+            && self.spec.object == event.object
+            && self.activation.covers(event.user_id.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::condition::{ClauseSpec, Match, MemberSpec, Operator, Scalar};
+
+    #[test]
+    fn the_stored_form_stays_readable() {
+        let spec = AutomationSpec {
+            object: "deal".parse().expect("a name"),
+            action: Action::Change,
+            conditions: Some(GroupSpec {
+                how: Match::All,
+                conditions: vec![MemberSpec::Clause(ClauseSpec {
+                    field: "stage_id".into(),
+                    operator: Operator::ChangedTo,
+                    values: vec![Scalar::Number("2".into())],
+                })],
+            }),
+            actions: vec![ActionSpec {
+                webhook: "wh-1".parse().expect("an id"),
+                webhook_uid: WebhookUid(Uuid::from_u128(1)),
+                query_ending: false,
+                method: Method::Put,
+                path: "deals/{{deal.id}}".into(),
+                body: BodySpec::KeyValue(vec![("id".into(), "{{deal.id}}".into())]),
+                continue_on_failure: true,
+            }],
+        };
+        let golden = r#"{"object":"deal","action":"change","conditions":{"match":"all","conditions":[{"clause":{"field":"stage_id","operator":"changed_to","values":[{"number":"2"}]}}]},"actions":[{"webhook":"wh-1","webhook_uid":"00000000-0000-0000-0000-000000000001","method":"PUT","path":"deals/{{deal.id}}","body":{"key_value":[["id","{{deal.id}}"]]},"continue_on_failure":true}]}"#;
+        assert_eq!(serde_json::to_string(&spec).expect("serializes"), golden);
+        assert_eq!(serde_json::from_str::<AutomationSpec>(golden).expect("reads"), spec);
+    }
+}

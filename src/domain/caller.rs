@@ -1,0 +1,106 @@
+//! Who makes a call, and what they may do.
+
+use super::{
+    id::{AccountId, UserId},
+    refusal::Refusal,
+};
+
+/// The permission that lets a `user` create and edit automations.
+pub const PERMISSION_AUTOMATIONS_WRITE: &str = "automations.write";
+
+/// Who makes a call, from a verified token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// A backend of the platform.
+    Service {
+        /// The accounts that it may act for.
+        accounts: AccountScope,
+    },
+    /// An admin of one account.
+    GlobalAdmin {
+        /// The account.
+        account: AccountId,
+        /// The admin's own user.
+        user: UserId,
+    },
+    /// A user of one account.
+    User {
+        /// The account.
+        account: AccountId,
+        /// The user.
+        user: UserId,
+        /// Whether the token carries `automations.write`.
+        writes_automations: bool,
+    },
+}
+
+/// The accounts that a service's token lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountScope {
+    /// Every account.
+    All,
+    /// Only these.
+    Only(Vec<AccountId>),
+}
+
+impl Caller {
+    /// Whether the caller may see anything of an account.
+    pub fn belongs_to(&self, wanted: &AccountId) -> bool {
+        match self {
+            Caller::Service { accounts: AccountScope::All } => true,
+            Caller::Service { accounts: AccountScope::Only(ids) } => ids.contains(wanted),
+            Caller::GlobalAdmin { account, .. } | Caller::User { account, .. } => account == wanted,
+        }
+    }
+
+    /// Refuses everyone who does not belong to the account, whether or not it exists.
+    pub fn require_member(&self, account: &AccountId) -> Result<(), Refusal> {
+        self.require(account, true, "this token is not for that account")
+    }
+
+    /// Only a service of the account.
+    pub fn require_service(&self, account: &AccountId) -> Result<(), Refusal> {
+        let is_service = matches!(self, Caller::Service { .. });
+        self.require(account, is_service, "only a token of role service may do this")
+    }
+
+    /// Only a global admin of the account.
+    pub fn require_global_admin(&self, account: &AccountId) -> Result<(), Refusal> {
+        let is_admin = matches!(self, Caller::GlobalAdmin { .. });
+        self.require(account, is_admin, "only a token of role global_admin may do this")
+    }
+
+    /// A global admin, or a user whose token carries `automations.write`. Answers who it is.
+    pub fn require_automation_writer(&self, account: &AccountId) -> Result<&UserId, Refusal> {
+        let writer = match self {
+            Caller::GlobalAdmin { user, .. } | Caller::User { user, writes_automations: true, .. } => Some(user),
+            _ => None,
+        };
+        self.require(
+            account,
+            writer.is_some(),
+            "only a global_admin, or a user whose token carries automations.write, may do this",
+        )?;
+        writer.ok_or_else(|| Refusal::denied("not a user"))
+    }
+
+    /// Whether credentials in URLs may be shown.
+    pub fn sees_secrets(&self) -> bool {
+        matches!(self, Caller::GlobalAdmin { .. })
+    }
+
+    /// The user whose view of the history is narrowed; none where all of the account may be read.
+    pub fn history_of(&self) -> Option<&UserId> {
+        match self {
+            Caller::User { user, .. } => Some(user),
+            _ => None,
+        }
+    }
+
+    fn require(&self, account: &AccountId, role_fits: bool, message: &str) -> Result<(), Refusal> {
+        if !self.belongs_to(account) {
+            return Err(Refusal::denied("this token is not for that account"));
+        }
+        if role_fits { Ok(()) } else { Err(Refusal::denied(message)) }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a decision writes: whole, or not at all.
+
+use std::sync::Arc;
+
+use super::{
+    account::AccountFacts,
+    automation::Automation,
+    event::Event,
+    execution::{Attempt, NewExecution, State, Unfinished},
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, RequestId, WebhookUid},
+    limits::Window,
+    timestamp::Timestamp,
+    webhook::Webhook,
+};
+
+/// How many rows a change may touch; a single event may exceed it.
+pub const CHANGE_ROWS_MAX: usize = 1_000;
+/// How large a change may be; a single event may exceed it.
+pub const CHANGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What a decision writes about one account.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The account, inside.
+    pub account: AccountUid,
+    /// The account's id.
+    pub account_id: AccountId,
+    /// The revision that the account must still have; none where the change creates it.
+    pub expected: Option<i64>,
+    /// The revision that it has then.
+    pub revision: i64,
+    /// The window of executions.
+    pub window: Window,
+    /// When the account must be looked at next; never later than the truth.
+    pub next_due_at: Option<Timestamp>,
+    /// The account's own facts, where they change.
+    pub facts: Option<AccountFacts>,
+    /// Webhooks to write.
+    pub webhooks: Vec<Arc<Webhook>>,
+    /// Automations to write.
+    pub automations: Vec<Arc<Automation>>,
+    /// An automation to delete.
+    pub deleted_automation: Option<(AutomationUid, Timestamp)>,
+    /// Events to store.
+    pub events: Vec<Arc<Event>>,
+    /// New executions.
+    pub executions: Vec<NewExecution>,
+    /// Executions that went on.
+    pub steps: Vec<Step>,
+    /// Attempts that ended.
+    pub attempts: Vec<AttemptEnded>,
+    /// What still waits for a webhook, after rows were taken.
+    pub waiting: Vec<(WebhookUid, Option<Timestamp>)>,
+    /// The answer to a repeatable call.
+    pub answer: Option<StoredAnswer>,
+    /// Whether anything has to be written at all.
+    pub is_empty: bool,
+}
+
+/// An execution that went on; its progress is the new one.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The execution.
+    pub execution: Unfinished,
+    /// Whether a request of it was under way, and for which webhook.
+    pub was_running: Option<WebhookUid>,
+}
+
+/// An attempt that ended.
+#[derive(Debug, Clone)]
+pub struct AttemptEnded {
+    /// The execution.
+    pub execution: ExecutionUid,
+    /// The action, from 0.
+    pub action_no: usize,
+    /// The attempt, from 1.
+    pub number: u32,
+    /// What happened.
+    pub attempt: Attempt,
+}
+
+/// The answer to a repeatable call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// The call's key.
+    pub request_id: RequestId,
+    /// What was asked, hashed: the key must not be used for anything else.
+    pub fingerprint: Vec<u8>,
+    /// The answer, encoded, without secrets.
+    pub answer: Vec<u8>,
+    /// When it was given.
+    pub created_at: Timestamp,
+}
+
+impl Change {
+    /// A change of nothing.
+    pub fn new(
+        account: AccountUid,
+        account_id: AccountId,
+        expected: Option<i64>,
+        window: Window,
+        next_due_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            account,
+            account_id,
+            expected,
+            revision: expected.map_or(1, |revision| revision + 1),
+            window,
+            next_due_at,
+            facts: None,
+            webhooks: Vec::new(),
+            automations: Vec::new(),
+            deleted_automation: None,
+            events: Vec::new(),
+            executions: Vec::new(),
+            steps: Vec::new(),
+            attempts: Vec::new(),
+            waiting: Vec::new(),
+            answer: None,
+            is_empty: true,
+        }
+    }
+
+    /// About how many rows it touches.
+    pub fn rows(&self) -> usize {
+        self.events.len() + self.executions.len() + self.steps.len() + self.attempts.len()
+    }
+
+    /// Takes note of work that must be looked at by a time.
+    pub fn due_by(&mut self, time: Timestamp) {
+        self.next_due_at = Some(self.next_due_at.map_or(time, |known| known.min(time)));
+    }
+
+    /// Takes note of where an execution stands, for the next time the account must be looked at.
+    pub fn due_for(&mut self, state: State, due_at: Option<Timestamp>, now: Timestamp) {
+        match (state, due_at) {
+            (State::Running, _) => self.due_by(now),
+            (_, Some(due_at)) => self.due_by(due_at),
+            _ => {}
+        }
+    }
+}

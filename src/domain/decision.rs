@@ -1,0 +1,436 @@
+//! Decides what a batch of inputs makes of an account: a change, answers, and requests to send.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use uuid::Uuid;
+
+use super::{
+    account::{Account, AccountSlot},
+    automation::Automation,
+    change::{AttemptEnded, CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
+    command::{self, Answer, Command},
+    event::{Event, Rejection, RejectionReason},
+    execution::{Attempt, NewExecution, Progress, Reason, SourceKind, State, Unfinished, advance, fail_action, settle},
+    id::{AccountUid, EventId, ExecutionUid, WebhookUid},
+    limits::{Flight, Window, webhook_slots},
+    refusal::Refusal,
+    request::{Record, build},
+    retry::Schedule,
+    template::{Scope, Trees},
+    timestamp::Timestamp,
+    webhook::Webhook,
+};
+
+/// What can happen to an account.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A call that changes something. A batch ends with its first command.
+    Command(Arc<Command>),
+    /// An event came in.
+    Event(Arc<Event>),
+    /// An attempt of an execution that is under way ended.
+    Outcome(ExecutionUid, Arc<Attempt>),
+    /// Rows were taken from what waits for a webhook.
+    Due(DueRows),
+    /// Executions that are written as running, but that nobody is sending.
+    Resume(Vec<Unfinished>),
+    /// Write down when the account must really be looked at next.
+    Tidy,
+}
+
+/// Executions that wait for a webhook and are due, oldest first.
+#[derive(Debug, Clone)]
+pub struct DueRows {
+    /// The webhook.
+    pub webhook: WebhookUid,
+    /// The executions.
+    pub rows: Vec<Unfinished>,
+    /// When the next one that was not taken is due.
+    pub next: Option<Timestamp>,
+}
+
+/// What an input is answered with once the change is durable.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// To a command.
+    Command(Result<Answer, Refusal>),
+    /// To an event.
+    Event(EventReply),
+    /// Nothing to say.
+    None,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventReply {
+    /// Everything that it causes is durable, or it causes nothing.
+    Accepted,
+    /// Its id is stored already.
+    Duplicate,
+    /// It can never be accepted.
+    Rejected(Rejection),
+}
+
+/// A request to send.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    /// The execution.
+    pub execution: ExecutionUid,
+    /// The action, from 0.
+    pub action_no: usize,
+    /// The attempt, from 1.
+    pub attempt_no: u32,
+    /// The execution's requests.
+    pub record: Arc<Record>,
+    /// The webhook as it is now.
+    pub webhook: Arc<Webhook>,
+}
+
+/// What a batch makes of an account.
+#[derive(Debug)]
+pub struct Decision {
+    /// What to write.
+    pub change: Change,
+    /// The answers, one an input that was taken.
+    pub replies: Vec<Reply>,
+    /// What to send once the change is durable.
+    pub dispatches: Vec<Dispatch>,
+}
+
+/// What decisions need from the world.
+pub struct Surroundings<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Makes a UUIDv7.
+    pub uuid: &'a mut dyn FnMut() -> Uuid,
+    /// Makes a random number.
+    pub random: &'a mut dyn FnMut() -> u64,
+    /// Makes a secret.
+    pub secret: &'a mut dyn FnMut() -> [u8; 32],
+    /// What the installation has configured.
+    pub rules: &'a Rules,
+}
+
+/// What the installation has configured.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How large a rendered body may be.
+    pub body_bytes_max: usize,
+    /// How long a window of executions is.
+    pub window_length_ms: u64,
+    /// When failed attempts are tried again.
+    pub schedule: Schedule,
+}
+
+/// Decides on a batch, oldest input first. Fewer inputs may be taken than there are: as many as have a reply.
+/// `known` are events that the journal has found stored.
+pub fn decide(
+    slot: &AccountSlot,
+    inputs: &[Input],
+    known: &HashSet<EventId>,
+    around: &mut Surroundings<'_>,
+) -> Decision {
+    let mut draft = Draft::new(slot, known, around);
+    let mut replies = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let ends_here = matches!(input, Input::Command(_));
+        replies.push(draft.take(input));
+        if ends_here || draft.is_full() {
+            break;
+        }
+    }
+    draft.finish(replies)
+}
+
+/// A decision in the making.
+pub(super) struct Draft<'a, 'w> {
+    pub(super) slot: &'a AccountSlot,
+    pub(super) around: &'a mut Surroundings<'w>,
+    pub(super) change: Change,
+    known: &'a HashSet<EventId>,
+    seen: HashSet<EventId>,
+    dispatches: Vec<Dispatch>,
+    flight: Flight,
+    webhook_flight: HashMap<WebhookUid, usize>,
+    waiting: HashMap<WebhookUid, Option<Timestamp>>,
+    bytes: usize,
+}
+
+impl<'a, 'w> Draft<'a, 'w> {
+    fn new(slot: &'a AccountSlot, known: &'a HashSet<EventId>, around: &'a mut Surroundings<'w>) -> Self {
+        let change = match &slot.account {
+            Some(account) => {
+                let window = account.window.at(around.now, around.rules.window_length_ms);
+                Change::new(account.uid, slot.id.clone(), Some(account.revision), window, account.next_due_at)
+            }
+            None => {
+                let window = Window { no: 0, start: around.now, used: 0 };
+                Change::new(AccountUid((around.uuid)()), slot.id.clone(), None, window, None)
+            }
+        };
+        let account = slot.account.as_ref();
+        Self {
+            slot,
+            around,
+            change,
+            known,
+            seen: HashSet::new(),
+            dispatches: Vec::new(),
+            flight: account.map(|account| account.flight).unwrap_or_default(),
+            webhook_flight: account.map(|account| account.webhook_flight.clone()).unwrap_or_default(),
+            waiting: HashMap::new(),
+            bytes: 0,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.change.rows() >= CHANGE_ROWS_MAX || self.bytes >= CHANGE_BYTES_MAX
+    }
+
+    fn finish(mut self, replies: Vec<Reply>) -> Decision {
+        self.change.is_empty &= self.change.rows() == 0;
+        Decision { change: self.change, replies, dispatches: self.dispatches }
+    }
+
+    fn take(&mut self, input: &Input) -> Reply {
+        match input {
+            Input::Command(command) => Reply::Command(command::decide(self, command)),
+            Input::Event(event) => Reply::Event(self.event(event)),
+            Input::Outcome(uid, attempt) => {
+                self.outcome(*uid, attempt);
+                Reply::None
+            }
+            Input::Due(rows) => {
+                self.due(rows);
+                Reply::None
+            }
+            Input::Resume(rows) => {
+                self.resume(rows);
+                Reply::None
+            }
+            Input::Tidy => {
+                self.tidy();
+                Reply::None
+            }
+        }
+    }
+
+    /// The account, unless it is gone for callers.
+    pub(super) fn living(&self) -> Option<&'a Account> {
+        self.slot.account.as_ref().filter(|account| !account.facts.deleted)
+    }
+
+    fn event(&mut self, event: &Arc<Event>) -> EventReply {
+        let Some(account) = self.living() else {
+            let message = format!("there is no account {}: create it first", self.slot.id);
+            return EventReply::Rejected(Rejection::new("parent", RejectionReason::AccountNotFound, message));
+        };
+        if self.known.contains(&event.id) || self.seen.contains(&event.id) {
+            return EventReply::Duplicate;
+        }
+        let mut candidates = account.triggered_by(event).peekable();
+        if !account.facts.plan.has_automation_webhooks() || candidates.peek().is_none() {
+            return EventReply::Accepted;
+        }
+        let trees = match Trees::of(event) {
+            Ok(trees) => trees,
+            Err(error) => return EventReply::Rejected(Rejection::new("data", RejectionReason::InvalidJson, error)),
+        };
+        let state = trees.state(event.action);
+        let matches: Vec<_> = candidates.filter(|automation| automation.compiled.conditions.hold(state)).collect();
+        if matches.is_empty() {
+            return EventReply::Accepted;
+        }
+        let trace = traceparent(event.traceparent.as_deref(), self.around);
+        for automation in matches {
+            self.run(account, automation, event, &trees, &trace);
+        }
+        self.bytes += event.weight_bytes();
+        self.seen.insert(event.id.clone());
+        self.change.events.push(Arc::clone(event));
+        EventReply::Accepted
+    }
+
+    fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>, trace: &str) {
+        let uid = ExecutionUid((self.around.uuid)());
+        let scope = Scope {
+            event,
+            data: &trees.data,
+            previous: trees.previous.as_ref(),
+            account: &self.slot.id,
+            automation_name: &automation.display_name,
+            execution: uid,
+        };
+        let webhook_of = |uid: WebhookUid| account.webhooks.get(&uid).map(|webhook| &**webhook);
+        let record = Arc::new(Record {
+            source_name: automation.display_name.clone(),
+            source_id: automation.id.clone(),
+            causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
+            traceparent: trace.to_owned(),
+            requests: build(automation, scope, webhook_of, self.around.rules.body_bytes_max),
+            explanation: automation.compiled.conditions.explain(trees.state(event.action)),
+        });
+        self.bytes += record.weight_bytes();
+        self.change.window.used += 1;
+        let progress = Progress {
+            state: State::Pending,
+            reason: None,
+            due_at: Some(self.around.now),
+            action_no: 0,
+            attempts: 0,
+            failed_actions: 0,
+            ended_at: None,
+        };
+        let mut execution = Unfinished { uid, source_kind: SourceKind::Automation, record, progress };
+        self.start_or_wait(account, &mut execution, true);
+        self.change.executions.push(NewExecution {
+            uid,
+            source_kind: execution.source_kind,
+            source: automation.uid.0,
+            event_id: event.id.clone(),
+            run: 0,
+            object: event.object.clone(),
+            action: event.action,
+            entity_id: event.entity_id.clone(),
+            acting_user: event.user_id.clone(),
+            admitted_window: self.change.window.no,
+            created_at: self.around.now,
+            progress: execution.progress,
+            record: execution.record,
+        });
+    }
+
+    fn outcome(&mut self, uid: ExecutionUid, attempt: &Arc<Attempt>) {
+        let Some(account) = &self.slot.account else { return };
+        let Some(running) = account.running.get(&uid) else { return };
+        let Some(webhook) = running.webhook() else { return };
+        self.change.attempts.push(AttemptEnded {
+            execution: uid,
+            action_no: running.progress.action_no,
+            number: running.progress.attempts + 1,
+            attempt: Attempt::clone(attempt),
+        });
+        self.flight.remove(running.source_kind);
+        if let Some(count) = self.webhook_flight.get_mut(&webhook) {
+            *count = count.saturating_sub(1);
+        }
+        let random = (self.around.random)();
+        let schedule = &self.around.rules.schedule;
+        let progress = settle(&running.record, &running.progress, &attempt.outcome, schedule, random, self.around.now);
+        let mut execution = Unfinished { progress, ..running.clone() };
+        if execution.progress.state == State::Running {
+            self.start_or_wait(account, &mut execution, true);
+        }
+        self.step(execution, Some(webhook));
+    }
+
+    fn due(&mut self, taken: &DueRows) {
+        self.waiting.insert(taken.webhook, taken.next);
+        self.change.waiting.push((taken.webhook, taken.next));
+        self.change.is_empty = false;
+        self.resume(&taken.rows);
+    }
+
+    fn resume(&mut self, rows: &[Unfinished]) {
+        let Some(account) = &self.slot.account else { return };
+        for row in rows {
+            let mut execution = row.clone();
+            self.start_or_wait(account, &mut execution, false);
+            self.step(execution, None);
+        }
+    }
+
+    fn step(&mut self, execution: Unfinished, was_running: Option<WebhookUid>) {
+        let progress = &execution.progress;
+        self.change.due_for(progress.state, progress.due_at, self.around.now);
+        self.change.steps.push(Step { execution, was_running });
+    }
+
+    fn tidy(&mut self) {
+        let Some(account) = &self.slot.account else { return };
+        let truth = account.true_due_at(self.around.now);
+        if truth != account.next_due_at {
+            self.change.next_due_at = truth;
+            self.change.is_empty = false;
+        }
+    }
+
+    /// Sends the next request of an execution if its webhook and a slot allow it; otherwise it waits or ends.
+    fn start_or_wait(&mut self, account: &Account, execution: &mut Unfinished, queues: bool) {
+        let now = self.around.now;
+        loop {
+            execution.progress = advance(&execution.record, execution.progress.clone(), now);
+            let Some(request) = execution.request().filter(|_| !execution.progress.state.is_final()) else {
+                break;
+            };
+            let reason = match account.webhooks.get(&request.webhook) {
+                Some(webhook) if webhook.deleted_at.is_none() && webhook.enabled => {
+                    let webhook = Arc::clone(webhook);
+                    self.send_or_queue(account, execution, webhook, queues);
+                    break;
+                }
+                Some(webhook) if webhook.deleted_at.is_none() => Reason::WebhookDisabled,
+                _ => Reason::WebhookDeleted,
+            };
+            execution.progress = fail_action(request, execution.progress.clone(), reason, now);
+        }
+        let progress = &execution.progress;
+        self.change.due_for(progress.state, progress.due_at, now);
+    }
+
+    fn send_or_queue(&mut self, account: &Account, execution: &mut Unfinished, webhook: Arc<Webhook>, queues: bool) {
+        let plan = account.facts.plan;
+        let of_webhook = self.webhook_flight.get(&webhook.uid).copied().unwrap_or_default();
+        let others_wait = queues && self.waits(account, webhook.uid).is_some_and(|due| due <= self.around.now);
+        let has_slot = self.flight.free(execution.source_kind, plan) > 0 && of_webhook < webhook_slots(plan);
+        let progress = &mut execution.progress;
+        if !has_slot || others_wait {
+            progress.due_at = Some(progress.due_at.unwrap_or(self.around.now));
+            progress.state = if progress.attempts == 0 { State::Pending } else { State::Retrying };
+            return;
+        }
+        progress.state = State::Running;
+        progress.due_at = None;
+        self.flight.add(execution.source_kind);
+        *self.webhook_flight.entry(webhook.uid).or_default() += 1;
+        self.dispatches.push(Dispatch {
+            execution: execution.uid,
+            action_no: execution.progress.action_no,
+            attempt_no: execution.progress.attempts + 1,
+            record: Arc::clone(&execution.record),
+            webhook,
+        });
+    }
+
+    fn waits(&self, account: &Account, webhook: WebhookUid) -> Option<Timestamp> {
+        match self.waiting.get(&webhook) {
+            Some(next) => *next,
+            None => account.waiting.get(&webhook).copied(),
+        }
+    }
+}
+
+/// The `traceparent` of an execution's requests: the event's trace where it has one, a new one otherwise.
+fn traceparent(given: Option<&str>, around: &mut Surroundings<'_>) -> String {
+    let span = (around.random)() | 1;
+    let (trace, flags) = match given.and_then(|given| Some((given.get(3..35)?, given.get(53..55)?))) {
+        Some((trace, flags)) => (trace.to_owned(), flags.to_owned()),
+        None => ((around.uuid)().simple().to_string(), "01".to_owned()),
+    };
+    format!("00-{trace}-{span:016x}-{flags}")
+}
+
+/// Whether a text is a W3C `traceparent` of version 0.
+pub fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let parts: Vec<_> = text.split('-').collect();
+    let lengths_fit = parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]);
+    lengths_fit
+        && parts.iter().all(|part| hex(part))
+        && parts[0] == "00"
+        && parts[1].bytes().any(|byte| byte != b'0')
+        && parts[2].bytes().any(|byte| byte != b'0')
+}

@@ -1,0 +1,319 @@
+//! Executions: one run of one source for one event, its states, and what an attempt's outcome means for it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    event::Action,
+    id::{EntityId, EventId, ExecutionUid, ObjectName, UserId, WebhookUid},
+    request::{Record, Request},
+    retry::Schedule,
+    timestamp::Timestamp,
+};
+
+/// How much of an answer is kept.
+pub const RESPONSE_EXCERPT_BYTES_MAX: usize = 16 * 1024;
+
+/// What an execution is a run of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// An automation.
+    Automation,
+    /// A regular webhook.
+    RegularWebhook,
+}
+
+/// Where an execution stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Durable, waiting for a slot or its time.
+    Pending,
+    /// A request is being sent.
+    Running,
+    /// The next attempt has a time.
+    Retrying,
+    /// Held back.
+    Paused,
+    /// Final: done.
+    Succeeded,
+    /// Final: an action failed.
+    Failed,
+    /// Final: ended by a rule before anything was sent.
+    Stopped,
+    /// Final: ended by a person.
+    Cancelled,
+}
+
+impl State {
+    /// Every state, in the order of the numbers on the wire and in the database, from 1.
+    pub const ALL: [State; 8] = [
+        State::Pending,
+        State::Running,
+        State::Retrying,
+        State::Paused,
+        State::Succeeded,
+        State::Failed,
+        State::Stopped,
+        State::Cancelled,
+    ];
+
+    /// Whether it never changes again.
+    pub fn is_final(self) -> bool {
+        matches!(self, State::Succeeded | State::Failed | State::Stopped | State::Cancelled)
+    }
+}
+
+/// Why an execution stands where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the names are the meaning; DESIGN and the docs list them with remedies")]
+pub enum Reason {
+    WebhookDeleted,
+    WebhookDisabled,
+    Unauthorized,
+    Rejected,
+    ServerError,
+    Timeout,
+    Dns,
+    Connect,
+    Tls,
+    Redirect,
+    BlockedAddress,
+    UnsafePath,
+    BodyTooLarge,
+}
+
+impl Reason {
+    const WORDS: [(Reason, &'static str); 13] = [
+        (Reason::WebhookDeleted, "WEBHOOK_DELETED"),
+        (Reason::WebhookDisabled, "WEBHOOK_DISABLED"),
+        (Reason::Unauthorized, "UNAUTHORIZED"),
+        (Reason::Rejected, "REJECTED"),
+        (Reason::ServerError, "SERVER_ERROR"),
+        (Reason::Timeout, "TIMEOUT"),
+        (Reason::Dns, "DNS"),
+        (Reason::Connect, "CONNECT"),
+        (Reason::Tls, "TLS"),
+        (Reason::Redirect, "REDIRECT"),
+        (Reason::BlockedAddress, "BLOCKED_ADDRESS"),
+        (Reason::UnsafePath, "UNSAFE_PATH"),
+        (Reason::BodyTooLarge, "BODY_TOO_LARGE"),
+    ];
+
+    /// The word on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(reason, _)| *reason == self).map_or("", |(_, word)| word)
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(reason, _)| *reason)
+    }
+}
+
+/// One try to send a request, as it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took, in microseconds.
+    pub duration_us: i64,
+    /// The URL with the endpoint's query values masked.
+    pub url: String,
+    /// The real URL where masking hides something; sealed when stored.
+    pub secret_url: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer came.
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// Headers that help to understand it.
+        headers: Vec<(String, String)>,
+        /// The beginning of the body.
+        excerpt: Vec<u8>,
+        /// Whether the body was longer, or did not end in time.
+        truncated: bool,
+    },
+    /// No answer came.
+    Error {
+        /// What kind of failure.
+        kind: Reason,
+        /// More about it.
+        message: String,
+    },
+}
+
+/// What an outcome means for the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It arrived.
+    Success,
+    /// It did not, and may when tried again.
+    Retry(Reason),
+    /// It never will.
+    Failure(Reason),
+}
+
+impl Outcome {
+    /// What it means.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Outcome::Answer { status, .. } => match status {
+                200..=299 => Verdict::Success,
+                300..=399 => Verdict::Failure(Reason::Redirect),
+                401 | 403 => Verdict::Failure(Reason::Unauthorized),
+                408 => Verdict::Retry(Reason::Timeout),
+                425 | 429 => Verdict::Retry(Reason::Rejected),
+                500..=599 => Verdict::Retry(Reason::ServerError),
+                _ => Verdict::Failure(Reason::Rejected),
+            },
+            Outcome::Error { kind, .. } => match kind {
+                Reason::Timeout | Reason::Dns | Reason::Connect | Reason::Tls => Verdict::Retry(*kind),
+                _ => Verdict::Failure(*kind),
+            },
+        }
+    }
+}
+
+/// A new execution as it is written.
+#[derive(Debug, Clone)]
+pub struct NewExecution {
+    /// The execution.
+    pub uid: ExecutionUid,
+    /// What kind of thing it is a run of.
+    pub source_kind: SourceKind,
+    /// What it is a run of, inside.
+    pub source: Uuid,
+    /// The event.
+    pub event_id: EventId,
+    /// 0 for the event's own run.
+    pub run: i32,
+    /// The kind of object.
+    pub object: ObjectName,
+    /// What happened.
+    pub action: Action,
+    /// Which object.
+    pub entity_id: EntityId,
+    /// The acting user.
+    pub acting_user: Option<UserId>,
+    /// The window that admitted it.
+    pub admitted_window: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Where it stands at first.
+    pub progress: Progress,
+    /// Its requests.
+    pub record: Arc<Record>,
+}
+
+/// Where an execution stands, as it is written at each step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The state.
+    pub state: State,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// When it goes on; none for the final states and while it runs.
+    pub due_at: Option<Timestamp>,
+    /// The action that is next or under way, from 0.
+    pub action_no: usize,
+    /// How many attempts of that action have ended.
+    pub attempts: u32,
+    /// How many actions have failed.
+    pub failed_actions: u32,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// An unfinished execution, as far as its account must know it.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// The execution.
+    pub uid: ExecutionUid,
+    /// What kind of thing it is a run of.
+    pub source_kind: SourceKind,
+    /// Its requests.
+    pub record: Arc<Record>,
+    /// Where it stands.
+    pub progress: Progress,
+}
+
+impl Unfinished {
+    /// The request that is next or under way.
+    pub fn request(&self) -> Option<&Request> {
+        self.record.requests.get(self.progress.action_no)
+    }
+
+    /// The webhook of that request.
+    pub fn webhook(&self) -> Option<WebhookUid> {
+        self.request().map(|request| request.webhook)
+    }
+}
+
+/// Begins an execution or its next action: past the requests that could not be built.
+pub fn advance(record: &Record, mut progress: Progress, now: Timestamp) -> Progress {
+    while !progress.state.is_final() {
+        let Some(request) = record.requests.get(progress.action_no) else {
+            return Progress { state: State::Succeeded, reason: None, due_at: None, ended_at: Some(now), ..progress };
+        };
+        let Some(reason) = request.failure else {
+            return progress;
+        };
+        progress = fail_action(request, progress, reason, now);
+    }
+    progress
+}
+
+/// The action has failed for good: the execution ends, or goes on with the next where the action says so.
+pub fn fail_action(request: &Request, progress: Progress, reason: Reason, now: Timestamp) -> Progress {
+    let progress = Progress { failed_actions: progress.failed_actions + 1, due_at: None, ..progress };
+    if request.continue_on_failure {
+        return Progress { action_no: progress.action_no + 1, attempts: 0, reason: None, ..progress };
+    }
+    Progress { state: State::Failed, reason: Some(reason), ended_at: Some(now), ..progress }
+}
+
+/// What an attempt's outcome makes of a running execution.
+pub fn settle(
+    record: &Record,
+    before: &Progress,
+    outcome: &Outcome,
+    schedule: &Schedule,
+    random: u64,
+    now: Timestamp,
+) -> Progress {
+    let mut progress = Progress { attempts: before.attempts + 1, reason: None, ..before.clone() };
+    let Some(request) = record.requests.get(before.action_no) else {
+        return advance(record, progress, now);
+    };
+    let failure = match outcome.verdict() {
+        Verdict::Success => {
+            progress.action_no += 1;
+            progress.attempts = 0;
+            return advance(record, progress, now);
+        }
+        Verdict::Retry(reason) => match schedule.delay_ms(progress.attempts, random) {
+            Some(delay_ms) => {
+                progress.state = State::Retrying;
+                progress.reason = Some(reason);
+                progress.due_at = Some(now.plus_ms(delay_ms));
+                return progress;
+            }
+            None => reason,
+        },
+        Verdict::Failure(reason) => reason,
+    };
+    advance(record, fail_action(request, progress, failure, now), now)
+}
+
+#[cfg(test)]
+#[path = "execution_tests.rs"]
+mod tests;

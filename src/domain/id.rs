@@ -1,0 +1,256 @@
+//! Ids: what people and platforms name things by, and the unique ids inside.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// How long an event's or an entity's id may be.
+pub const EXTERNAL_ID_BYTES_MAX: usize = 255;
+/// How long a user's id may be.
+pub const USER_ID_BYTES_MAX: usize = 64;
+/// How long an account's, a webhook's or an automation's id may be (AIP-122).
+pub const RESOURCE_ID_BYTES_MAX: usize = 63;
+/// How long the key of a repeatable call may be.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $parse:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                let check: fn(&str) -> Result<(), String> = $parse;
+                check(text).map(|()| Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// An account's id, as the platform knows it.
+    AccountId,
+    |text| resource_id(text, false)
+);
+text_id!(
+    /// A webhook's or an automation's id: unique among the living ones of an account.
+    ResourceId,
+    |text| resource_id(text, true)
+);
+text_id!(
+    /// An event's id: unique in the account.
+    EventId,
+    |text| external_id(text, EXTERNAL_ID_BYTES_MAX)
+);
+text_id!(
+    /// The id of the object that an event is about.
+    EntityId,
+    |text| external_id(text, EXTERNAL_ID_BYTES_MAX)
+);
+text_id!(
+    /// A user's id.
+    UserId,
+    |text| external_id(text, USER_ID_BYTES_MAX)
+);
+text_id!(
+    /// The key that makes a mutating call repeatable.
+    RequestId,
+    |text| {
+        if (1..=REQUEST_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(())
+        } else {
+            Err(format!("must be 1 to {REQUEST_ID_BYTES_MAX} visible ASCII characters"))
+        }
+    }
+);
+text_id!(
+    /// The kind of an object, such as `deal`.
+    ObjectName,
+    |text| {
+        let tail_ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(tail_ok) {
+            Ok(())
+        } else {
+            Err("must be 1 to 64 characters of a-z, 0-9 and _, starting with a letter, such as deal".into())
+        }
+    }
+);
+
+fn resource_id(text: &str, letter_first: bool) -> Result<(), String> {
+    let inner_ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let first_ok = |c: char| c.is_ascii_lowercase() || (!letter_first && c.is_ascii_digit());
+    if text.len() <= RESOURCE_ID_BYTES_MAX
+        && text.starts_with(first_ok)
+        && text.chars().all(inner_ok)
+        && !text.ends_with('-')
+    {
+        return Ok(());
+    }
+    let first = if letter_first { ", starting with a letter" } else { ", not starting with a hyphen" };
+    Err(format!("must be 1 to {RESOURCE_ID_BYTES_MAX} characters of a-z, 0-9 and -{first}, not ending in a hyphen"))
+}
+
+fn external_id(text: &str, bytes_max: usize) -> Result<(), String> {
+    if text.is_empty() || text.len() > bytes_max {
+        return Err(format!("must be 1 to {bytes_max} bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must not have control characters".into());
+    }
+    Ok(())
+}
+
+impl AccountId {
+    /// A new id for an account that came without one.
+    pub fn fresh(uuid: Uuid) -> Self {
+        Self(format!("ac-{}", base32(uuid)))
+    }
+}
+
+impl ResourceId {
+    /// A new id with a prefix such as `wh`.
+    pub fn fresh(prefix: &str, uuid: Uuid) -> Self {
+        Self(format!("{prefix}-{}", base32(uuid)))
+    }
+}
+
+impl EventId {
+    /// An id made from a hash, for platforms whose events have none.
+    pub fn from_hash(hash: [u8; 16]) -> Self {
+        Self(format!("hash-{}", base32(Uuid::from_bytes(hash))))
+    }
+}
+
+macro_rules! uid {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+    };
+}
+
+uid!(
+    /// An account, inside.
+    AccountUid
+);
+uid!(
+    /// A webhook, inside: never used again, unlike its id.
+    WebhookUid
+);
+uid!(
+    /// An automation, inside: never used again, unlike its id.
+    AutomationUid
+);
+uid!(
+    /// An execution; people see it as `ex-` and base32.
+    ExecutionUid
+);
+
+impl ExecutionUid {
+    /// The id of the request that the action of this number (from 1) makes.
+    pub fn request_id(self, action_no: usize) -> String {
+        format!("rq-{}-{action_no}", base32(self.0))
+    }
+}
+
+impl fmt::Display for ExecutionUid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ex-{}", base32(self.0))
+    }
+}
+
+impl FromStr for ExecutionUid {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.strip_prefix("ex-")
+            .and_then(from_base32)
+            .map(Self)
+            .ok_or_else(|| "must be ex- and 26 characters, as the history shows it".to_owned())
+    }
+}
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const BASE32_LENGTH: usize = 26;
+
+/// A UUID in Crockford's base32, lower case: 26 characters that sort like the UUID.
+fn base32(uuid: Uuid) -> String {
+    let bits = uuid.as_u128();
+    (0..BASE32_LENGTH)
+        .map(|at| {
+            let index = (bits >> (5 * (BASE32_LENGTH - 1 - at))) & 31;
+            char::from(ALPHABET[usize::try_from(index).unwrap_or_default()])
+        })
+        .collect()
+}
+
+fn from_base32(text: &str) -> Option<Uuid> {
+    if text.len() != BASE32_LENGTH || !matches!(text.as_bytes()[0], b'0'..=b'7') {
+        return None;
+    }
+    text.bytes()
+        .try_fold(0u128, |bits, byte| {
+            let index = ALPHABET.iter().position(|letter| *letter == byte)?;
+            Some((bits << 5) | u128::try_from(index).ok()?)
+        })
+        .map(Uuid::from_u128)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_checked_at_the_door() {
+        for good in ["42", "8087566", "acme-corp", "a"] {
+            assert!(good.parse::<AccountId>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a_b", "a/b", &"a".repeat(64)] {
+            assert!(bad.parse::<AccountId>().is_err(), "{bad}");
+        }
+        assert!("42".parse::<ResourceId>().is_err(), "a letter comes first");
+        assert!("a\0b".parse::<EventId>().is_err());
+        assert!("deal".parse::<ObjectName>().is_ok());
+        assert!("Deal".parse::<ObjectName>().is_err());
+        let fresh = ResourceId::fresh("wh", Uuid::from_u128(7));
+        assert!(fresh.as_str().parse::<ResourceId>().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn execution_ids_read_back_and_sort(a in any::<u128>(), b in any::<u128>()) {
+            let (a, b) = (ExecutionUid(Uuid::from_u128(a)), ExecutionUid(Uuid::from_u128(b)));
+            prop_assert_eq!(a.to_string().parse(), Ok(a));
+            prop_assert_eq!(a.to_string().cmp(&b.to_string()), a.cmp(&b));
+        }
+    }
+}

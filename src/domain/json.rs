@@ -1,0 +1,539 @@
+//! One bounded pass over JSON text, with or without building a tree.
+//!
+//! Why not `serde_json`: numbers must be copied digit for digit, typed placeholders copy the event's own bytes,
+//! depth and lone surrogates must be refused, and raw bodies have placeholders in value position. The tree
+//! borrows the text and keeps each value's span.
+
+use std::{borrow::Cow, fmt};
+
+/// How deep arrays and objects may nest.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// A value and the text it was read from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node<'a> {
+    /// The value's own text, without surrounding white space.
+    pub raw: &'a str,
+    /// The value.
+    pub value: Json<'a>,
+}
+
+/// A JSON value that borrows its text. Numbers stay source text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number as it is written.
+    Number(&'a str),
+    /// A string, escapes decoded.
+    String(Cow<'a, str>),
+    /// An array.
+    Array(Vec<Node<'a>>),
+    /// An object in source order; of duplicate keys the last counts.
+    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+}
+
+impl<'a> Node<'a> {
+    /// The value of a key, the last one where it is given twice.
+    pub fn get(&self, key: &str) -> Option<&Node<'a>> {
+        match &self.value {
+            Json::Object(members) => members.iter().rev().find(|(name, _)| name == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// Whether this is `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(self.value, Json::Null)
+    }
+
+    /// The text of a string.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.value {
+            Json::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// An id, which platforms write as a number or as text.
+    pub fn as_id(&self) -> Option<&str> {
+        match &self.value {
+            Json::String(text) => Some(text),
+            Json::Number(digits) => Some(digits),
+            _ => None,
+        }
+    }
+}
+
+/// A placeholder found in a raw body: where it stands, and whether inside a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hole {
+    /// The offset of `{{`.
+    pub start: usize,
+    /// The offset after `}}`.
+    pub end: usize,
+    /// Inside a string, where its value becomes text.
+    pub in_string: bool,
+}
+
+/// Why a text is not the JSON we take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonError {
+    /// The byte offset of the fault.
+    pub offset: usize,
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at line {} column {}", self.message, self.line, self.column)
+    }
+}
+
+/// Reads a text into a tree.
+pub fn parse(text: &str) -> Result<Node<'_>, JsonError> {
+    Parser::new(text, false).whole(Parser::value::<true>)
+}
+
+/// Reads the members of one object; their values are checked but stay text.
+pub fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, JsonError> {
+    Parser::new(text, false).whole(|parser| {
+        parser.expect_object()?;
+        let mut found = Vec::new();
+        parser.object_members(|parser, key| {
+            found.push((key, parser.value::<false>()?.raw));
+            Ok(())
+        })?;
+        Ok(found)
+    })
+}
+
+/// Checks that a text is one JSON object.
+pub fn check_object(text: &str) -> Result<(), JsonError> {
+    Parser::new(text, false).whole(|parser| {
+        parser.expect_object()?;
+        parser.value::<false>().map(drop)
+    })
+}
+
+/// Reads JSON text with placeholders; duplicate keys and placeholders in keys are refused.
+pub fn holes(text: &str) -> Result<Vec<Hole>, JsonError> {
+    let mut parser = Parser::new(text, true);
+    parser.whole_in_place(|parser| parser.value::<false>().map(drop))?;
+    Ok(parser.holes)
+}
+
+/// Appends a text to JSON as the inside of a string, escaped.
+pub fn escape_into(text: &str, out: &mut String) {
+    let mut copied = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape: &str = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..0x20 => "",
+            _ => continue,
+        };
+        out.push_str(&text[copied..at]);
+        if escape.is_empty() {
+            out.push_str(&format!("\\u{byte:04x}"));
+        } else {
+            out.push_str(escape);
+        }
+        copied = at + 1;
+    }
+    out.push_str(&text[copied..]);
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+    template: bool,
+    holes: Vec<Hole>,
+}
+
+type Parsed<T> = Result<T, JsonError>;
+
+impl<'a> Parser<'a> {
+    fn new(text: &'a str, template: bool) -> Self {
+        Self { text, at: 0, depth: 0, template, holes: Vec::new() }
+    }
+
+    fn whole<T>(mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        self.whole_in_place(read)
+    }
+
+    fn whole_in_place<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        self.space();
+        let value = read(self)?;
+        self.space();
+        if self.at < self.text.len() {
+            return Err(self.error("there is more after the end of the value"));
+        }
+        Ok(value)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn error(&self, message: impl Into<String>) -> JsonError {
+        self.error_at(self.at, message)
+    }
+
+    fn error_at(&self, offset: usize, message: impl Into<String>) -> JsonError {
+        let mut end = offset.min(self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let before = &self.text[..end];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        JsonError {
+            offset: end,
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            message: message.into(),
+        }
+    }
+
+    fn unexpected(&self, wanted: &str) -> JsonError {
+        match self.text[self.at..].chars().next() {
+            Some(found) => self.error(format!("{wanted} expected, found {found:?}")),
+            None => self.error(format!("{wanted} expected, found the end of the text")),
+        }
+    }
+
+    fn expect_object(&self) -> Parsed<()> {
+        if self.peek() == Some(b'{') { Ok(()) } else { Err(self.unexpected("one JSON object")) }
+    }
+
+    fn value<const TREE: bool>(&mut self) -> Parsed<Node<'a>> {
+        let start = self.at;
+        let value = match self.peek() {
+            Some(b'{') if self.template && self.text[self.at..].starts_with("{{") => {
+                self.hole(false)?;
+                Json::Null
+            }
+            Some(b'{') => self.object::<TREE>()?,
+            Some(b'[') => self.array::<TREE>()?,
+            Some(b'"') => Json::String(self.string(true)?),
+            Some(b'-' | b'0'..=b'9') => Json::Number(self.number()?),
+            Some(b't') => self.word("true", Json::Bool(true))?,
+            Some(b'f') => self.word("false", Json::Bool(false))?,
+            Some(b'n') => self.word("null", Json::Null)?,
+            _ => return Err(self.unexpected("a value")),
+        };
+        Ok(Node { raw: &self.text[start..self.at], value })
+    }
+
+    fn word(&mut self, word: &str, value: Json<'a>) -> Parsed<Json<'a>> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(self.unexpected("a value"));
+        }
+        self.at += word.len();
+        Ok(value)
+    }
+
+    fn deeper(&mut self) -> Parsed<()> {
+        self.depth += 1;
+        if self.depth > JSON_DEPTH_MAX {
+            return Err(self.error(format!("nested deeper than {JSON_DEPTH_MAX}")));
+        }
+        self.at += 1;
+        self.space();
+        Ok(())
+    }
+
+    fn object<const TREE: bool>(&mut self) -> Parsed<Json<'a>> {
+        let mut found = Vec::new();
+        self.object_members(|parser, key| {
+            let node = parser.value::<TREE>()?;
+            if TREE {
+                found.push((key, node));
+            }
+            Ok(())
+        })?;
+        Ok(Json::Object(found))
+    }
+
+    fn object_members(&mut self, mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Parsed<()>) -> Parsed<()> {
+        self.deeper()?;
+        let mut keys: std::collections::HashSet<Cow<'a, str>> = std::collections::HashSet::new();
+        while self.peek() != Some(b'}') {
+            if self.peek() != Some(b'"') {
+                return Err(self.unexpected("a key in double quotes"));
+            }
+            let key_at = self.at;
+            let key = self.string(false)?;
+            if self.template && !keys.insert(key.clone()) {
+                return Err(self.error_at(key_at, format!("the key {key:?} is given twice")));
+            }
+            self.space();
+            if self.peek() != Some(b':') {
+                return Err(self.unexpected("a colon"));
+            }
+            self.at += 1;
+            self.space();
+            member(self, key)?;
+            self.space();
+            match self.peek() {
+                Some(b',') => {
+                    self.at += 1;
+                    self.space();
+                    if self.peek() == Some(b'}') {
+                        return Err(self.error("a key expected after the comma"));
+                    }
+                }
+                Some(b'}') => {}
+                _ => return Err(self.unexpected("a comma or a closing brace")),
+            }
+        }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn array<const TREE: bool>(&mut self) -> Parsed<Json<'a>> {
+        self.deeper()?;
+        let mut found = Vec::new();
+        while self.peek() != Some(b']') {
+            let node = self.value::<TREE>()?;
+            if TREE {
+                found.push(node);
+            }
+            self.space();
+            match self.peek() {
+                Some(b',') => {
+                    self.at += 1;
+                    self.space();
+                    if self.peek() == Some(b']') {
+                        return Err(self.error("a value expected after the comma"));
+                    }
+                }
+                Some(b']') => {}
+                _ => return Err(self.unexpected("a comma or a closing bracket")),
+            }
+        }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(Json::Array(found))
+    }
+
+    fn number(&mut self) -> Parsed<&'a str> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(self.unexpected("a digit")),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.some_digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.some_digits()?;
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    fn some_digits(&mut self) -> Parsed<()> {
+        if !matches!(self.peek(), Some(b'0'..=b'9')) {
+            return Err(self.unexpected("a digit"));
+        }
+        self.digits();
+        Ok(())
+    }
+
+    fn digits(&mut self) {
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+    }
+
+    /// Reads a string. Where nothing is escaped the text itself is borrowed.
+    fn string(&mut self, holes_allowed: bool) -> Parsed<Cow<'a, str>> {
+        self.at += 1;
+        let mut start = self.at;
+        let mut decoded = String::new();
+        loop {
+            match self.peek() {
+                None => return Err(self.error("the string is not closed")),
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    decoded.push_str(&self.text[start..self.at]);
+                    decoded.push(self.escape()?);
+                    start = self.at;
+                }
+                Some(0..0x20) => return Err(self.error("a control character in a string must be escaped")),
+                Some(b'{') if self.template && self.text[self.at..].starts_with("{{") => {
+                    if !holes_allowed {
+                        return Err(self.error("a key cannot have a placeholder"));
+                    }
+                    self.hole(true)?;
+                }
+                Some(_) => self.at += 1,
+            }
+        }
+        let tail = &self.text[start..self.at];
+        self.at += 1;
+        if decoded.is_empty() {
+            return Ok(Cow::Borrowed(tail));
+        }
+        decoded.push_str(tail);
+        Ok(Cow::Owned(decoded))
+    }
+
+    fn escape(&mut self) -> Parsed<char> {
+        let start = self.at;
+        self.at += 2;
+        Ok(match self.text.as_bytes().get(start + 1) {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let high = self.hex()?;
+                let code = if (0xd800..0xdc00).contains(&high) && self.text[self.at..].starts_with("\\u") {
+                    self.at += 2;
+                    let low = self.hex()?;
+                    if (0xdc00..0xe000).contains(&low) {
+                        0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
+                    } else {
+                        high
+                    }
+                } else {
+                    high
+                };
+                char::from_u32(code).ok_or_else(|| self.error_at(start, "half of a surrogate pair"))?
+            }
+            _ => return Err(self.error_at(start, "an escape that JSON does not have")),
+        })
+    }
+
+    fn hex(&mut self) -> Parsed<u32> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4);
+        let code = digits
+            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+            .ok_or_else(|| self.error("four hexadecimal digits expected"))?;
+        self.at += 4;
+        Ok(code)
+    }
+
+    fn hole(&mut self, in_string: bool) -> Parsed<()> {
+        let start = self.at;
+        let rest = &self.text[start..];
+        let end = rest.find("}}").filter(|end| !rest[..*end].contains(['"', '\n']));
+        let Some(end) = end else {
+            return Err(self.error("the placeholder is not closed with }}"));
+        };
+        self.at = start + end + 2;
+        self.holes.push(Hole { start, end: self.at, in_string });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn accepted(text: &str) -> bool {
+        parse(text).is_ok()
+    }
+
+    #[test]
+    fn spans_and_values_are_those_of_the_text() {
+        let node = parse(r#" {"a": [1.50, "x\u00e9\ud83d\ude00"], "b": null, "a": 1e400} "#).expect("valid");
+        assert_eq!(node.get("a").map(|node| node.raw), Some("1e400"), "the last of two keys counts");
+        assert!(node.get("b").is_some_and(Node::is_null));
+        let node = parse(r#"["x\u00e9\ud83d\ude00"]"#).expect("valid");
+        let Json::Array(items) = &node.value else { panic!("an array") };
+        assert_eq!(items[0].as_str(), Some("xé😀"));
+        assert_eq!(items[0].raw, r#""x\u00e9\ud83d\ude00""#);
+    }
+
+    #[test]
+    fn what_we_refuse_says_where() {
+        let cases = [
+            ("{\"a\":\n  01}", "a comma or a closing brace expected, found '1' at line 2 column 4"),
+            (r#"{"a": "\ud800"}"#, "half of a surrogate pair at line 1 column 8"),
+            (r#"{"a": "\udc00\ud800"}"#, "half of a surrogate pair at line 1 column 8"),
+            (r#"{"a" 1}"#, "a colon expected, found '1' at line 1 column 6"),
+            ("[1,]", "a value expected after the comma at line 1 column 4"),
+            ("{\"a\":1} x", "there is more after the end of the value at line 1 column 9"),
+            ("", "a value expected, found the end of the text at line 1 column 1"),
+        ];
+        for (text, message) in cases {
+            assert_eq!(parse(text).expect_err(text).to_string(), message);
+        }
+        let deep = "[".repeat(65) + &"]".repeat(65);
+        assert!(parse(&deep).expect_err("too deep").message.contains("deeper than 64"));
+        assert!(accepted(&("[".repeat(64) + &"]".repeat(64))));
+    }
+
+    #[test]
+    fn holes_are_found_in_strings_and_in_value_position() {
+        let text = r#"{"id": {{deal.id}}, "t": "x {{a}} y", "l": [{{b}}]}"#;
+        let found = holes(text).expect("valid");
+        let shown: Vec<_> = found.iter().map(|hole| (&text[hole.start..hole.end], hole.in_string)).collect();
+        assert_eq!(shown, [("{{deal.id}}", false), ("{{a}}", true), ("{{b}}", false)]);
+        for (text, message) in [
+            (r#"{"a{{x}}": 1}"#, "a key cannot have a placeholder"),
+            (r#"{"a": 1, "\u0061": 2}"#, "given twice"),
+            (r#"{"a": "{{x"}"#, "not closed"),
+            (r#"{"a": {{x}"#, "not closed"),
+        ] {
+            assert!(holes(text).expect_err(text).message.contains(message), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn accepts_what_serde_json_accepts(text in r#"[\[\]{}",:0-9eE.+\-a-d\\u tfnrl/]{0,24}"#) {
+            let theirs = serde_json::from_str::<serde_json::Value>(&text);
+            // serde_json refuses numbers that no f64 holds; we copy them.
+            if theirs.as_ref().err().is_none_or(|error| !error.to_string().contains("out of range")) {
+                prop_assert_eq!(accepted(&text), theirs.is_ok(), "{}", text);
+            }
+        }
+
+        #[test]
+        fn an_escaped_text_reads_back(text in any::<String>()) {
+            let mut json = String::from("\"");
+            escape_into(&text, &mut json);
+            json.push('"');
+            let node = parse(&json).expect("valid");
+            prop_assert_eq!(node.as_str(), Some(text.as_str()));
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The rules, and nothing else: no clock, no randomness, no I/O, no async, no logging. What the rules need of
+//! the world comes in as an argument; what they want done goes out as a value.
+
+pub mod account;
+pub mod address;
+pub mod automation;
+pub mod caller;
+pub mod change;
+pub mod command;
+pub mod condition;
+pub mod decimal;
+pub mod decision;
+pub mod event;
+pub mod execution;
+pub mod id;
+pub mod json;
+pub mod limits;
+pub mod path;
+pub mod plan;
+pub mod refusal;
+pub mod request;
+pub mod retry;
+pub mod template;
+pub mod timestamp;
+pub mod url;
+pub mod webhook;

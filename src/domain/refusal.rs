@@ -1,0 +1,162 @@
+//! Why a call is refused: an answer for the caller, not an error of ours.
+
+use std::fmt;
+
+/// One thing wrong with one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The field's path in the request, such as `automation.actions[0].method`.
+    pub field: String,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+/// A refused call. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request can never be accepted as it is.
+    Invalid(Vec<Violation>),
+    /// The caller may not do this.
+    Denied {
+        /// Why not.
+        message: String,
+    },
+    /// There is no such thing.
+    NotFound {
+        /// `account`, `webhook`, `automation` or `execution`.
+        kind: &'static str,
+        /// Its resource name.
+        name: String,
+    },
+    /// The id or the name is taken.
+    AlreadyExists {
+        /// `account`, `webhook` or `automation`.
+        kind: &'static str,
+        /// Its resource name.
+        name: String,
+        /// What is taken, and what to do.
+        message: String,
+    },
+    /// Something else must happen first.
+    Precondition {
+        /// Why.
+        reason: Precondition,
+        /// The field or resource at fault.
+        subject: String,
+        /// What to do first.
+        message: String,
+    },
+    /// The account has as many as it may have.
+    Exhausted {
+        /// What there are too many of.
+        subject: String,
+        /// The limit, and what to do.
+        message: String,
+    },
+    /// The resource has changed since the caller read it.
+    StaleEtag {
+        /// Its resource name.
+        name: String,
+    },
+}
+
+/// What must happen before a call can succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precondition {
+    /// The plan has no automation webhooks.
+    PlanUpgradeRequired,
+    /// The account has no automation webhook yet.
+    AutomationWebhookRequired,
+    /// The action names a webhook that does not exist.
+    WebhookNotFound,
+    /// A regular webhook cannot be an action's, nor the reverse.
+    WrongWebhookKind,
+    /// The account is being erased.
+    AccountBeingErased,
+    /// A path ending of an endpoint URL would become a query ending, or the reverse.
+    EndpointEndingFixed,
+}
+
+impl Precondition {
+    /// The stable reason that clients match on.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Precondition::PlanUpgradeRequired => "PLAN_UPGRADE_REQUIRED",
+            Precondition::AutomationWebhookRequired => "AUTOMATION_WEBHOOK_REQUIRED",
+            Precondition::WebhookNotFound => "WEBHOOK_NOT_FOUND",
+            Precondition::WrongWebhookKind => "WRONG_WEBHOOK_KIND",
+            Precondition::AccountBeingErased => "ACCOUNT_BEING_ERASED",
+            Precondition::EndpointEndingFixed => "ENDPOINT_ENDING_FIXED",
+        }
+    }
+}
+
+impl Refusal {
+    /// One bad field.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Refusal::Invalid(vec![Violation { field: field.into(), message: message.into() }])
+    }
+
+    /// Not allowed.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Refusal::Denied { message: message.into() }
+    }
+
+    /// Not there.
+    pub fn not_found(kind: &'static str, name: impl Into<String>) -> Self {
+        Refusal::NotFound { kind, name: name.into() }
+    }
+
+    /// Something else first.
+    pub fn precondition(reason: Precondition, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Refusal::Precondition { reason, subject: subject.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Invalid(violations) => {
+                for (at, violation) in violations.iter().enumerate() {
+                    let separator = if at == 0 { "" } else { "; " };
+                    write!(f, "{separator}{}: {}", violation.field, violation.message)?;
+                }
+                Ok(())
+            }
+            Refusal::Denied { message }
+            | Refusal::AlreadyExists { message, .. }
+            | Refusal::Exhausted { message, .. }
+            | Refusal::Precondition { message, .. } => f.write_str(message),
+            Refusal::NotFound { kind, name } => write!(f, "there is no {kind} {name}"),
+            Refusal::StaleEtag { name } => {
+                write!(f, "{name} has changed since it was read: read it again and repeat the change")
+            }
+        }
+    }
+}
+
+/// Collects what is wrong with a request, each fault under its field's path.
+#[derive(Debug, Default)]
+pub struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// Notes a fault.
+    pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Violation { field: field.into(), message: message.into() });
+    }
+
+    /// Keeps a value, or notes its fault.
+    pub fn take<T>(&mut self, field: impl Into<String>, value: Result<T, impl fmt::Display>) -> Option<T> {
+        value.map_err(|error| self.add(field, error.to_string())).ok()
+    }
+
+    /// Whether nothing is wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Refuses if anything is wrong.
+    pub fn check(self) -> Result<(), Refusal> {
+        if self.0.is_empty() { Ok(()) } else { Err(Refusal::Invalid(self.0)) }
+    }
+}

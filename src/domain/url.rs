@@ -1,0 +1,265 @@
+//! Endpoint URLs, the paths that are appended to them, and the rule that no value leads away from an endpoint.
+
+use std::{fmt::Write as _, net::IpAddr};
+
+use url::{Host, Url};
+
+use super::{
+    address::AddressPolicy,
+    id::ObjectName,
+    template::{Part, Scope, parse_text},
+};
+
+/// How long an endpoint URL may be.
+pub const ENDPOINT_URL_BYTES_MAX: usize = 2_048;
+/// How long an action's path may be as it is written.
+pub const PATH_SOURCE_BYTES_MAX: usize = 2_048;
+/// How long the final URL of a request may be.
+pub const FINAL_URL_BYTES_MAX: usize = 8_192;
+
+/// What an installation allows of endpoint URLs.
+#[derive(Debug, Clone, Default)]
+pub struct UrlPolicy {
+    /// Whether `http://` is allowed beside `https://`.
+    pub allow_http: bool,
+    /// Which addresses are allowed.
+    pub addresses: AddressPolicy,
+}
+
+/// The URL that an action's path is appended to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EndpointUrl {
+    text: String,
+    url: Url,
+}
+
+/// What a path is appended to: a path that ends, or a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The endpoint has no query: a value stands in a path segment.
+    Path,
+    /// The endpoint has a query: a value stands in it.
+    Query,
+}
+
+/// The rendered path would leave the endpoint, or the URL would be too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnsafePath;
+
+impl EndpointUrl {
+    /// Checks a URL. Each thing that is wrong has its own sentence.
+    pub fn parse(text: &str, policy: &UrlPolicy) -> Result<Self, Vec<String>> {
+        let mut faults = Vec::new();
+        if text.len() > ENDPOINT_URL_BYTES_MAX {
+            faults.push(format!("has {} bytes, the limit is {ENDPOINT_URL_BYTES_MAX}", text.len()));
+            return Err(faults);
+        }
+        if !text.ends_with(['/', '&', '?', '=']) {
+            faults.push("must end with /, &, ? or =, because an action's path is appended to it as it is".into());
+        }
+        let url = match Url::parse(text) {
+            Ok(url) => url,
+            Err(error) => {
+                faults.push(format!("is not a URL: {error}; write it as https://host/path/"));
+                return Err(faults);
+            }
+        };
+        check_parts(text, &url, policy, &mut faults);
+        if faults.is_empty() && url.as_str() != text {
+            faults.push(format!("would be rewritten on its way; write it in its normal form: {}", url.as_str()));
+        }
+        if faults.is_empty() { Ok(Self { text: text.to_owned(), url }) } else { Err(faults) }
+    }
+
+    /// A URL that was checked when it was saved; the policy may have changed since.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        Url::parse(text).ok().map(|url| Self { text: text.to_owned(), url })
+    }
+
+    /// The URL as it was saved, credentials in its query included.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The URL with the values of its query shown as `***`.
+    pub fn masked(&self) -> String {
+        let Some((before, query)) = self.text.split_once('?') else {
+            return self.text.clone();
+        };
+        let mask = |pair: &str| match pair.split_once('=') {
+            Some((_, "")) => pair.to_owned(),
+            Some((key, _)) => format!("{key}=***"),
+            None if pair.is_empty() => String::new(),
+            None => "***".to_owned(),
+        };
+        let masked: Vec<_> = query.split('&').map(mask).collect();
+        format!("{before}?{}", masked.join("&"))
+    }
+
+    /// What a path is appended to.
+    pub fn ending(&self) -> Ending {
+        if self.text.contains('?') { Ending::Query } else { Ending::Path }
+    }
+
+    /// The address, where the host is one.
+    pub fn literal_address(&self) -> Option<IpAddr> {
+        literal_address(&self.url)
+    }
+
+    /// The final URL: this one and a rendered path. It keeps scheme, host, port, path and query of the endpoint.
+    pub fn join(&self, path: &str) -> Result<Url, UnsafePath> {
+        let text = format!("{}{path}", self.text);
+        if text.len() > FINAL_URL_BYTES_MAX || has_dot_segment(&text) {
+            return Err(UnsafePath);
+        }
+        let url = Url::parse(&text).map_err(|_| UnsafePath)?;
+        let keeps_query = match self.url.query() {
+            None => url.path().starts_with(self.url.path()),
+            Some(query) => url.path() == self.url.path() && url.query().is_some_and(|found| found.starts_with(query)),
+        };
+        let keeps_origin = url.scheme() == self.url.scheme()
+            && url.host() == self.url.host()
+            && url.port() == self.url.port()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none();
+        if keeps_origin && keeps_query && url.as_str() == text { Ok(url) } else { Err(UnsafePath) }
+    }
+
+    /// The final URL for the eyes of everyone: the endpoint masked, the path as it is.
+    pub fn join_masked(&self, path: &str) -> String {
+        format!("{}{path}", self.masked())
+    }
+}
+
+impl std::fmt::Debug for EndpointUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+fn check_parts(text: &str, url: &Url, policy: &UrlPolicy, faults: &mut Vec<String>) {
+    match url.scheme() {
+        "https" => {}
+        "http" if policy.allow_http => {}
+        "http" => faults.push("must be https; plain http has to be allowed by the configuration".into()),
+        other => faults.push(format!("must be https, not {other}")),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        faults.push("must not have a user name or password; use the webhook's credentials".into());
+    }
+    if url.fragment().is_some() || text.contains('#') {
+        faults.push("must not have a fragment (#), which is never sent".into());
+    }
+    match url.host() {
+        None => faults.push("must have a host".into()),
+        Some(_) => {
+            if let Some(address) = literal_address(url)
+                && !policy.addresses.permits(address)
+            {
+                faults.push(format!(
+                    "{address} is a private, local or otherwise special address; use a public one, or have it allowed by the configuration"
+                ));
+            }
+        }
+    }
+}
+
+/// The address that a host stands for without being looked up: `localhost` always is the loopback (RFC 6761).
+fn literal_address(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(name) => {
+            let name = name.trim_end_matches('.');
+            (name == "localhost" || name.ends_with(".localhost")).then(|| IpAddr::from([127, 0, 0, 1]))
+        }
+    }
+}
+
+fn has_dot_segment(text: &str) -> bool {
+    let path = text.split('?').next().unwrap_or_default();
+    path.split('/').any(|segment| {
+        let plain = segment.replace("%2e", ".").replace("%2E", ".");
+        plain == "." || plain == ".."
+    })
+}
+
+/// An action's path that is ready to be rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathTemplate(Vec<Part>);
+
+impl PathTemplate {
+    /// Checks a path for an endpoint of this ending.
+    pub fn compile(text: &str, object: &ObjectName, ending: Ending) -> Result<Self, String> {
+        if text.len() > PATH_SOURCE_BYTES_MAX {
+            return Err(format!("has {} bytes, the limit is {PATH_SOURCE_BYTES_MAX}", text.len()));
+        }
+        let template = Self(parse_text(text, object)?);
+        let sample: String = (template.0.iter())
+            .map(|part| match part {
+                Part::Literal(text) => text.as_str(),
+                Part::Hole(_) => "x",
+            })
+            .collect();
+        check_literal(&sample, ending)?;
+        Ok(template)
+    }
+
+    /// Renders the path. Values are percent-encoded, so none can add a segment, a query or a host.
+    pub fn render(&self, scope: Scope<'_>) -> Result<String, UnsafePath> {
+        let mut out = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Literal(text) => out.push_str(text),
+                Part::Hole(hole) => encode_into(hole.value(scope).as_text(), &mut out),
+            }
+            if out.len() > FINAL_URL_BYTES_MAX {
+                return Err(UnsafePath);
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn check_literal(sample: &str, ending: Ending) -> Result<(), String> {
+    if sample.contains('#') {
+        return Err("must not have a fragment (#), which is never sent".into());
+    }
+    if ending == Ending::Path && sample.starts_with('/') {
+        return Err("must not start with /: the endpoint URL ends with it already".into());
+    }
+    let base = match ending {
+        Ending::Path => "https://endpoint.example/",
+        Ending::Query => "https://endpoint.example/?",
+    };
+    let text = format!("{base}{sample}");
+    let broken_percent = |at: usize| {
+        let digits = text.as_bytes().get(at + 1..at + 3);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if text.match_indices('%').any(|(at, _)| broken_percent(at)) {
+        return Err("a % must be followed by two hexadecimal digits; write a literal one as %25".into());
+    }
+    let normal = Url::parse(&text).map_err(|error| format!("does not make a URL: {error}"))?;
+    if normal.as_str() != text {
+        let shown = normal.as_str().strip_prefix(base).unwrap_or(normal.as_str());
+        return Err(format!("would be rewritten on its way; write it in its normal form: {shown}"));
+    }
+    Ok(())
+}
+
+/// Percent-encodes everything but the unreserved characters of RFC 3986.
+fn encode_into(value: &str, out: &mut String) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "url_tests.rs"]
+mod tests;

@@ -1,0 +1,250 @@
+//! Webhooks: named endpoints, their credentials and the secrets that sign their requests.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::{
+    id::{ResourceId, UserId, WebhookUid},
+    refusal::Violations,
+    timestamp::Timestamp,
+    url::EndpointUrl,
+};
+
+/// How long a display name may be.
+pub const DISPLAY_NAME_CHARS_MAX: usize = 255;
+/// How many headers credentials may have.
+pub const CREDENTIAL_HEADERS_MAX: usize = 10;
+/// How long a user name may be.
+pub const USERNAME_BYTES_MAX: usize = 255;
+/// How long a password may be.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+/// How long a token or a header's value may be.
+pub const TOKEN_BYTES_MAX: usize = 4_096;
+/// What starts a signing secret (Standard Webhooks).
+const SECRET_PREFIX: &str = "whsec_";
+/// How many random bytes a signing secret has; Standard Webhooks asks for 24 to 64.
+pub const SECRET_BYTES: usize = 32;
+
+/// What a webhook is for; fixed at birth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum WebhookKind {
+    /// Used by the actions of automations.
+    Automation,
+    /// A plain subscription to events.
+    Regular,
+}
+
+/// A named endpoint.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Never used again.
+    pub uid: WebhookUid,
+    /// What clients name it by.
+    pub id: ResourceId,
+    /// What people name it by; unique in the account.
+    pub display_name: String,
+    /// What it is for.
+    pub kind: WebhookKind,
+    /// Where requests go.
+    pub endpoint: EndpointUrl,
+    /// How requests authenticate.
+    pub credentials: Credentials,
+    /// What signs requests: the current secret first, then those that overlap.
+    pub secrets: Vec<SecretString>,
+    /// Whether requests are sent.
+    pub enabled: bool,
+    /// The user who owns it; only for regular webhooks.
+    pub owner: Option<UserId>,
+    /// The account's revision when it was last changed; its etag.
+    pub revision: i64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// When it was deleted; kept as long as an execution names it.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// How requests authenticate at the endpoint.
+#[derive(Debug, Clone, Default)]
+pub enum Credentials {
+    /// Not at all.
+    #[default]
+    None,
+    /// HTTP Basic authentication.
+    Basic {
+        /// The user name.
+        username: String,
+        /// The password.
+        password: SecretString,
+    },
+    /// A bearer token.
+    Bearer(SecretString),
+    /// Headers with secret values.
+    Headers(BTreeMap<String, SecretString>),
+}
+
+impl Credentials {
+    /// Checks credentials. Faults are noted under the field.
+    pub fn check(&self, at: &str, faults: &mut Violations) {
+        match self {
+            Credentials::None => {}
+            Credentials::Basic { username, password } => {
+                let bad = |text: &str, most: usize| text.len() > most || text.chars().any(char::is_control);
+                if username.is_empty() || username.contains(':') || bad(username, USERNAME_BYTES_MAX) {
+                    let message = format!("must be 1 to {USERNAME_BYTES_MAX} bytes without a colon");
+                    faults.add(format!("{at}.basic.username"), message);
+                }
+                if bad(password.expose_secret(), PASSWORD_BYTES_MAX) {
+                    faults.add(format!("{at}.basic.password"), format!("must be at most {PASSWORD_BYTES_MAX} bytes"));
+                }
+            }
+            Credentials::Bearer(token) => {
+                if !is_header_value(token.expose_secret()) || token.expose_secret().contains(' ') {
+                    let message = format!("must be 1 to {TOKEN_BYTES_MAX} visible ASCII characters");
+                    faults.add(format!("{at}.bearer.token"), message);
+                }
+            }
+            Credentials::Headers(headers) => check_headers(headers, &format!("{at}.headers.headers"), faults),
+        }
+    }
+
+    /// The headers that a request carries for them.
+    pub fn headers(&self) -> Vec<(String, SecretString)> {
+        match self {
+            Credentials::None => Vec::new(),
+            Credentials::Basic { username, password } => {
+                let pair = BASE64.encode(format!("{username}:{}", password.expose_secret()));
+                vec![("authorization".into(), format!("Basic {pair}").into())]
+            }
+            Credentials::Bearer(token) => {
+                vec![("authorization".into(), format!("Bearer {}", token.expose_secret()).into())]
+            }
+            Credentials::Headers(headers) => {
+                headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+            }
+        }
+    }
+}
+
+fn check_headers(headers: &BTreeMap<String, SecretString>, at: &str, faults: &mut Violations) {
+    if headers.is_empty() || headers.len() > CREDENTIAL_HEADERS_MAX {
+        faults.add(at, format!("must have 1 to {CREDENTIAL_HEADERS_MAX} headers"));
+    }
+    for (name, value) in headers {
+        let at = format!("{at}[{name}]");
+        let well_formed = !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if !well_formed {
+            faults.add(&at, "the name must be 1 to 64 characters of letters, digits, - and _");
+        } else if is_own_header(&name.to_ascii_lowercase()) {
+            faults.add(&at, "this header is set by the service itself");
+        }
+        if !is_header_value(value.expose_secret()) {
+            faults.add(&at, format!("the value must be 1 to {TOKEN_BYTES_MAX} visible ASCII characters"));
+        }
+    }
+}
+
+fn is_header_value(text: &str) -> bool {
+    (1..=TOKEN_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+}
+
+fn is_own_header(name: &str) -> bool {
+    const OWN: [&str; 14] = [
+        "host",
+        "content-type",
+        "content-length",
+        "content-encoding",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "te",
+        "trailer",
+        "expect",
+        "user-agent",
+        "traceparent",
+        "tracestate",
+    ];
+    OWN.contains(&name) || ["webhook-", "hookline-", "proxy-"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Checks a display name of a webhook or an automation.
+pub fn check_display_name(name: &str, at: &str, faults: &mut Violations) {
+    if name.trim().is_empty() {
+        faults.add(at, "is required");
+    } else if name.chars().count() > DISPLAY_NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        faults.add(at, format!("must be 1 to {DISPLAY_NAME_CHARS_MAX} characters without control characters"));
+    }
+}
+
+/// A new signing secret from random bytes.
+pub fn signing_secret(random: [u8; SECRET_BYTES]) -> SecretString {
+    format!("{SECRET_PREFIX}{}", BASE64.encode(random)).into()
+}
+
+/// The `webhook-signature` header (Standard Webhooks): a signature of every secret over id, time and body.
+pub fn signatures(secrets: &[SecretString], request_id: &str, seconds: i64, body: &[u8]) -> String {
+    let sign = |secret: &SecretString| {
+        let encoded = secret.expose_secret().strip_prefix(SECRET_PREFIX)?;
+        let key = BASE64.decode(encoded).ok()?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).ok()?;
+        mac.update(format!("{request_id}.{seconds}.").as_bytes());
+        mac.update(body);
+        Some(format!("v1,{}", BASE64.encode(mac.finalize().into_bytes())))
+    };
+    secrets.iter().filter_map(sign).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_verify_with_the_standards_own_library() {
+        let secrets = [signing_secret([7; SECRET_BYTES]), signing_secret([9; SECRET_BYTES])];
+        let body = br#"{"a": 1}"#;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        let now = i64::try_from(now).expect("fits");
+        let header = signatures(&secrets, "rq-1-1", now, body);
+        for secret in &secrets {
+            let verifier = standardwebhooks::Webhook::new(secret.expose_secret()).expect("a secret");
+            let mut headers = http_headers("rq-1-1", now, &header);
+            verifier.verify(body, &headers).expect("verifies");
+            headers.insert("webhook-id", "rq-1-2".parse().expect("a value"));
+            assert!(verifier.verify(body, &headers).is_err(), "another id does not verify");
+        }
+    }
+
+    fn http_headers(id: &str, seconds: i64, signature: &str) -> axum::http::HeaderMap {
+        let mut headers = axum::http::HeaderMap::new();
+        headers.insert("webhook-id", id.parse().expect("a value"));
+        headers.insert("webhook-timestamp", seconds.to_string().parse().expect("a value"));
+        headers.insert("webhook-signature", signature.parse().expect("a value"));
+        headers
+    }
+
+    #[test]
+    fn credentials_are_checked_and_become_headers() {
+        let mut faults = Violations::default();
+        Credentials::Basic { username: "a:b".into(), password: "p".into() }.check("credentials", &mut faults);
+        Credentials::Bearer("a\nb".into()).check("credentials", &mut faults);
+        let own = BTreeMap::from([("Host".to_owned(), SecretString::from("x"))]);
+        Credentials::Headers(own).check("credentials", &mut faults);
+        let text = faults.check().expect_err("three faults").to_string();
+        for part in ["basic.username", "bearer.token", "[Host]: this header is set by the service"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let basic = Credentials::Basic { username: "a".into(), password: "b".into() };
+        assert_eq!(basic.headers()[0].1.expose_secret(), "Basic YTpi");
+        assert!(!format!("{basic:?}").contains("\"b\""), "a password is never shown");
+    }
+}

@@ -1,0 +1,4 @@
+//! Hookline turns a platform's domain events into conditional, templated webhook requests.
+
+pub mod domain;
+pub mod store;

@@ -1,0 +1,3 @@
+//! The `hookline` binary.
+
+fn main() {}

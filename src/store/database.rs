@@ -1,0 +1,222 @@
+//! Opens the database: SQLite in a file, or PostgreSQL; and holds the lock that keeps a second process out.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, SqlxSqliteConnector, Statement,
+    sqlx::{
+        ConnectOptions as _,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    },
+};
+
+use super::StoreError;
+
+/// How many connections read.
+const READERS: u32 = 4;
+/// How many lanes write to PostgreSQL.
+const POSTGRES_LANES: usize = 4;
+/// How long a statement waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The key of the advisory locks: "hookline" in ASCII, for the process, and one more for migrations.
+const PROCESS_LOCK: i64 = 0x686f_6f6b_6c69_6e65;
+const MIGRATION_LOCK: i64 = PROCESS_LOCK + 1;
+/// How often the connection that holds PostgreSQL's lock is checked.
+const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where the data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database's URL.
+    Postgres(String),
+}
+
+impl Location {
+    /// Reads a path, `sqlite:path` or `postgres://…`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Location::Postgres(text.to_owned()));
+        }
+        let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")).unwrap_or(text);
+        if path.is_empty() || path.contains("://") {
+            return Err(format!("{text:?} is neither a file nor postgres://user@host/database"));
+        }
+        Ok(Location::Sqlite(PathBuf::from(path)))
+    }
+}
+
+/// The lock that keeps a second process out of a database for as long as it is held.
+pub struct Lock {
+    held: Held,
+}
+
+enum Held {
+    /// Released when the file is closed.
+    File { _file: File },
+    /// Released when the connection ends.
+    Connection(DatabaseConnection),
+}
+
+impl Lock {
+    /// Waits for the lock.
+    pub async fn acquire(location: &Location) -> Result<Self, StoreError> {
+        let held = match location {
+            Location::Sqlite(path) => {
+                let lock = lock_path(path);
+                let file = tokio::task::spawn_blocking(move || lock_file(&lock))
+                    .await
+                    .map_err(|_| StoreError::Closed)?
+                    .map_err(StoreError::Lock)?;
+                Held::File { _file: file }
+            }
+            Location::Postgres(url) => {
+                let connection = postgres(url, 1).await?;
+                advisory_lock(&connection, PROCESS_LOCK).await?;
+                Held::Connection(connection)
+            }
+        };
+        Ok(Self { held })
+    }
+
+    /// Ends when the lock is lost: PostgreSQL gives it to another process once our connection is gone.
+    pub async fn lost(&self) {
+        let Held::Connection(connection) = &self.held else {
+            return std::future::pending().await;
+        };
+        let sql = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted";
+        loop {
+            tokio::time::sleep(LOCK_CHECK_INTERVAL).await;
+            let statement = Statement::from_string(connection.get_database_backend(), sql);
+            let held = connection.query_one_raw(statement).await;
+            let count: i64 = match held {
+                Ok(Some(row)) => row.try_get_by_index(0).unwrap_or_default(),
+                _ => 0,
+            };
+            if count == 0 {
+                return;
+            }
+        }
+    }
+}
+
+fn lock_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+fn lock_file(path: &Path) -> std::io::Result<File> {
+    let file = File::options().create(true).write(true).truncate(false).open(path)?;
+    if file.try_lock().is_err() {
+        tracing::warn!(path = %path.display(), "another process holds the database's lock; waiting for its end");
+        file.lock()?;
+    }
+    Ok(file)
+}
+
+async fn advisory_lock(connection: &DatabaseConnection, key: i64) -> Result<(), StoreError> {
+    let statement = |sql: &str| Statement::from_sql_and_values(connection.get_database_backend(), sql, [key.into()]);
+    let tried = connection.query_one_raw(statement("SELECT pg_try_advisory_lock($1)")).await?;
+    let got: bool = tried.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default();
+    if !got {
+        tracing::warn!("another process holds the database's lock; waiting for its end");
+        connection.execute_raw(statement("SELECT pg_advisory_lock($1)")).await?;
+    }
+    Ok(())
+}
+
+/// The connections of an open database.
+pub struct Connections {
+    /// Those that write, one a lane.
+    pub writers: Vec<DatabaseConnection>,
+    /// The pool that reads.
+    pub reader: DatabaseConnection,
+}
+
+/// Opens the database.
+pub async fn open(location: &Location) -> Result<Connections, StoreError> {
+    match location {
+        Location::Sqlite(path) => {
+            let options = SqliteConnectOptions::new()
+                .filename(path)
+                .create_if_missing(true)
+                .pragma("auto_vacuum", "INCREMENTAL")
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(Duration::from_secs(10))
+                .pragma("cache_size", "-32000")
+                .disable_statement_logging();
+            let writer = sqlite_pool(1).connect_with(options.clone()).await.map_err(StoreError::Open)?;
+            let reader = sqlite_pool(READERS).connect_with(options).await.map_err(StoreError::Open)?;
+            Ok(Connections {
+                writers: vec![SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)],
+                reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+            })
+        }
+        Location::Postgres(url) => {
+            let mut writers = Vec::with_capacity(POSTGRES_LANES);
+            for _ in 0..POSTGRES_LANES {
+                writers.push(postgres(url, 1).await?);
+            }
+            Ok(Connections { writers, reader: postgres(url, READERS).await? })
+        }
+    }
+}
+
+fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+}
+
+async fn postgres(url: &str, connections: u32) -> Result<DatabaseConnection, StoreError> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .sqlx_logging(false)
+        .set_application_name("hookline");
+    if connections == 1 {
+        options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+    }
+    Ok(Database::connect(options).await?)
+}
+
+/// Brings the schema up to date; two processes that try at once do it one after the other.
+pub async fn migrate(connection: &DatabaseConnection, location: &Location) -> Result<(), StoreError> {
+    use sea_orm_migration::MigratorTrait;
+    let _file = match location {
+        Location::Sqlite(path) => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".migrate.lock");
+            let lock = PathBuf::from(name);
+            let locked = tokio::task::spawn_blocking(move || lock_file(&lock)).await.map_err(|_| StoreError::Closed)?;
+            Some(locked.map_err(StoreError::Lock)?)
+        }
+        Location::Postgres(_) => {
+            advisory_lock(connection, MIGRATION_LOCK).await?;
+            None
+        }
+    };
+    let migrated = super::migrations::Migrator::up(connection, None).await;
+    if let Location::Postgres(_) = location {
+        let values = [MIGRATION_LOCK.into()];
+        let unlock = "SELECT pg_advisory_unlock($1)";
+        connection
+            .execute_raw(Statement::from_sql_and_values(connection.get_database_backend(), unlock, values))
+            .await?;
+    }
+    Ok(migrated?)
+}

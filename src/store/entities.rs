@@ -1,0 +1,154 @@
+//! The tables as sea-orm sees them. Their columns are documented by the migrations.
+
+macro_rules! entity {
+    ($module:ident, $table:literal, { $($(#[$meta:meta])* $field:ident: $type:ty,)* }) => {
+        pub mod $module {
+            use sea_orm::entity::prelude::*;
+
+            #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+            #[sea_orm(table_name = $table)]
+            pub struct Model {
+                $($(#[$meta])* pub $field: $type,)*
+            }
+
+            #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+            pub enum Relation {}
+
+            impl ActiveModelBehavior for ActiveModel {}
+        }
+    };
+}
+
+entity!(accounts, "accounts", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    uid: Uuid,
+    id: String,
+    partition: i16,
+    plan: String,
+    limits: Option<Vec<u8>>,
+    revision: i64,
+    facts_revision: i64,
+    window_no: i64,
+    window_start: i64,
+    window_used: i64,
+    next_due_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+    deleted_at: Option<i64>,
+});
+
+entity!(webhooks, "webhooks", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    uid: Uuid,
+    id: String,
+    display_name: String,
+    kind: String,
+    status: String,
+    owner_user_id: Option<String>,
+    masked_url: String,
+    sealed_url: Vec<u8>,
+    sealed_credentials: Option<Vec<u8>>,
+    sealed_secrets: Vec<u8>,
+    policy: Vec<u8>,
+    health: Option<Vec<u8>>,
+    revision: i64,
+    created_at: i64,
+    updated_at: i64,
+    deleted_at: Option<i64>,
+});
+
+entity!(automations, "automations", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    uid: Uuid,
+    id: String,
+    display_name: String,
+    owner_user_id: String,
+    enabled: i16,
+    spec: Vec<u8>,
+    revision: i64,
+    created_at: i64,
+    updated_at: i64,
+    deleted_at: Option<i64>,
+});
+
+entity!(activations, "activations", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    automation_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    user_id: String,
+});
+
+entity!(events, "events", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    event_id: String,
+    payload: Vec<u8>,
+    created_at: i64,
+});
+
+entity!(executions, "executions", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    uid: Uuid,
+    source_kind: i16,
+    source_uid: Uuid,
+    event_id: String,
+    run: i32,
+    object: String,
+    action: i16,
+    entity_id: String,
+    acting_user: Option<String>,
+    state: i16,
+    reason: Option<String>,
+    due_at: Option<i64>,
+    next_webhook: Option<Uuid>,
+    admitted_window: i64,
+    changed_revision: i64,
+    retry_of: Option<Uuid>,
+    trace: String,
+    action_no: i32,
+    attempts: i32,
+    failed_actions: i32,
+    created_at: i64,
+    ended_at: Option<i64>,
+    requests: Vec<u8>,
+});
+
+entity!(attempts, "attempts", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    execution_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    action_no: i32,
+    #[sea_orm(primary_key, auto_increment = false)]
+    number: i32,
+    started_at: i64,
+    duration_us: i64,
+    url: String,
+    sealed_url: Option<Vec<u8>>,
+    status: Option<i32>,
+    error_kind: Option<String>,
+    error_message: Option<String>,
+    headers: Option<Vec<u8>>,
+    excerpt: Option<Vec<u8>>,
+    truncated: i16,
+});
+
+entity!(answers, "answers", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    request_id: String,
+    fingerprint: Vec<u8>,
+    answer: Vec<u8>,
+    created_at: i64,
+});

@@ -1,0 +1,201 @@
+//! Reads an account as its actor needs it, and what is due.
+
+use std::collections::{HashMap, HashSet};
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
+};
+use uuid::Uuid;
+
+use super::{
+    Store, StoreError,
+    entities::{accounts, activations, automations, executions, webhooks},
+    rows::{self, DUE_RUNNING},
+};
+use crate::domain::{
+    account::Loaded,
+    automation::Automation,
+    decision::DueRows,
+    execution::{State, Unfinished},
+    id::{AccountId, AccountUid, ExecutionUid, RequestId, WebhookUid},
+    timestamp::Timestamp,
+};
+
+/// An account that must be looked at.
+#[derive(Debug, Clone)]
+pub struct DueAccount {
+    /// When.
+    pub due_at: i64,
+    /// The account, inside.
+    pub uid: Uuid,
+    /// Its id.
+    pub id: AccountId,
+}
+
+/// What was read of an account.
+pub struct Read {
+    /// The account.
+    pub loaded: Loaded,
+    /// Executions that are written as running, but that nobody holds.
+    pub orphans: Vec<Unfinished>,
+}
+
+impl Store {
+    /// Reads an account; `held` are the executions whose requests are under way in this process. Where anything may
+    /// be unfinished, or a doubt is left, the revision is advanced first, so that nothing older can land later.
+    pub async fn load_account(
+        &self,
+        id: &AccountId,
+        held: &HashSet<ExecutionUid>,
+        in_doubt: bool,
+    ) -> Result<Option<Read>, StoreError> {
+        let Some(found) = self.account_row(id).await? else {
+            return Ok(None);
+        };
+        let row = if in_doubt || found.next_due_at.is_some() {
+            self.journal.fence(AccountUid(found.uid)).await?;
+            match self.account_row(id).await? {
+                Some(row) => row,
+                None => return Ok(None),
+            }
+        } else {
+            found
+        };
+        let webhooks =
+            webhooks::Entity::find().filter(webhooks::Column::AccountUid.eq(row.uid)).all(&self.reader).await?;
+        let webhooks = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect::<Result<_, _>>()?;
+        let (running, orphans) =
+            self.running(row.uid).await?.into_iter().partition(|execution| held.contains(&execution.uid));
+        let loaded = Loaded {
+            uid: AccountUid(row.uid),
+            facts: rows::account_facts(&row)?,
+            revision: row.revision,
+            window: rows::window(&row),
+            next_due_at: row.next_due_at.map(Timestamp),
+            webhooks,
+            automations: self.automations_of(row.uid).await?,
+            running,
+            waiting: self.waiting(row.uid).await?,
+        };
+        Ok(Some(Read { loaded, orphans }))
+    }
+
+    async fn account_row(&self, id: &AccountId) -> Result<Option<accounts::Model>, StoreError> {
+        Ok(accounts::Entity::find().filter(accounts::Column::Id.eq(id.as_str())).one(&self.reader).await?)
+    }
+
+    /// Every automation that can be made ready; one that cannot is logged and never triggers.
+    async fn automations_of(&self, account: Uuid) -> Result<Vec<Automation>, StoreError> {
+        let rows = automations::Entity::find()
+            .filter(automations::Column::AccountUid.eq(account))
+            .filter(automations::Column::DeletedAt.is_null())
+            .all(&self.reader)
+            .await?;
+        let mut active_for = self.activations_of(account).await?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
+            let users = active_for.remove(&row.uid).unwrap_or_default();
+            match rows::automation(row, users) {
+                Ok(automation) => found.push(automation),
+                Err(error) => tracing::error!(error = %error, "an automation was left out of service"),
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn activations_of(&self, account: Uuid) -> Result<HashMap<Uuid, Vec<String>>, StoreError> {
+        let rows =
+            activations::Entity::find().filter(activations::Column::AccountUid.eq(account)).all(&self.reader).await?;
+        let mut found: HashMap<Uuid, Vec<String>> = HashMap::new();
+        for row in rows {
+            found.entry(row.automation_uid).or_default().push(row.user_id);
+        }
+        Ok(found)
+    }
+
+    async fn running(&self, account: Uuid) -> Result<Vec<Unfinished>, StoreError> {
+        let sql = "SELECT e.* FROM webhooks w JOIN executions e ON e.account_uid = w.account_uid \
+                   AND e.next_webhook = w.uid AND e.due_at = $2 WHERE w.account_uid = $1 ORDER BY e.uid";
+        let values = [account.into(), DUE_RUNNING.into()];
+        let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), sql, values);
+        let rows = executions::Model::find_by_statement(statement).all(&self.reader).await?;
+        rows.iter().map(rows::unfinished).collect()
+    }
+
+    /// The earliest due time of what waits for each webhook: one look into the index each, however much waits.
+    async fn waiting(&self, account: Uuid) -> Result<Vec<(WebhookUid, Timestamp)>, StoreError> {
+        let sql = "SELECT w.uid, w.deleted_at, (SELECT MIN(e.due_at) FROM executions e \
+                   WHERE e.account_uid = w.account_uid AND e.next_webhook = w.uid AND e.due_at > $2) AS earliest \
+                   FROM webhooks w WHERE w.account_uid = $1";
+        let values = [account.into(), DUE_RUNNING.into()];
+        let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), sql, values);
+        let mut found = Vec::new();
+        for row in self.reader.query_all_raw(statement).await? {
+            let webhook: Uuid = row.try_get("", "uid")?;
+            let deleted: Option<i64> = row.try_get("", "deleted_at")?;
+            let earliest: Option<i64> = row.try_get("", "earliest")?;
+            if let Some(earliest) = earliest {
+                let due = if deleted.is_some() { Timestamp::default() } else { Timestamp(earliest) };
+                found.push((WebhookUid(webhook), due));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What waits for a webhook and is due by a time, oldest first, at most so many.
+    pub async fn due_rows(
+        &self,
+        account: AccountUid,
+        webhook: WebhookUid,
+        by: Timestamp,
+        rows_max: usize,
+    ) -> Result<DueRows, StoreError> {
+        let limit = u64::try_from(rows_max).unwrap_or(u64::MAX).saturating_add(1);
+        let found = executions::Entity::find()
+            .filter(executions::Column::AccountUid.eq(account.0))
+            .filter(executions::Column::NextWebhook.eq(webhook.0))
+            .filter(executions::Column::DueAt.gt(DUE_RUNNING))
+            .order_by_asc(executions::Column::DueAt)
+            .limit(limit)
+            .all(&self.reader)
+            .await?;
+        let due = |row: &executions::Model| row.due_at.is_some_and(|due| due <= by.0);
+        let taken = found.iter().take(rows_max).take_while(|row| due(row)).count();
+        let next = found.get(taken).and_then(|row| row.due_at).map(Timestamp);
+        let rows = found[..taken].iter().map(rows::unfinished).collect::<Result<Vec<_>, _>>()?;
+        debug_assert!(rows.iter().all(|row| row.progress.state != State::Running));
+        Ok(DueRows { webhook, rows, next })
+    }
+
+    /// The accounts that must be looked at by a time, after a place in that order.
+    pub async fn due_accounts(
+        &self,
+        by: Timestamp,
+        after: Option<(i64, Uuid)>,
+        limit: u64,
+    ) -> Result<Vec<DueAccount>, StoreError> {
+        let (after_due, after_uid) = after.unwrap_or((i64::MIN, Uuid::nil()));
+        let sql = "SELECT next_due_at, uid, id FROM accounts WHERE next_due_at IS NOT NULL AND next_due_at <= $1 \
+                   AND (next_due_at, uid) > ($2, $3) ORDER BY next_due_at, uid LIMIT $4";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = [Value::from(by.0), after_due.into(), after_uid.into(), limit.into()];
+        let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), sql, values);
+        let mut found = Vec::new();
+        for row in self.reader.query_all_raw(statement).await? {
+            let id: String = row.try_get("", "id")?;
+            found.push(DueAccount {
+                due_at: row.try_get("", "next_due_at")?,
+                uid: row.try_get("", "uid")?,
+                id: id.parse().map_err(StoreError::Row)?,
+            });
+        }
+        Ok(found)
+    }
+
+    /// The stored answer to a repeatable call: what was asked, hashed, and the answer.
+    pub async fn answer(&self, account: AccountUid, key: &RequestId) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let found =
+            super::entities::answers::Entity::find_by_id((account.0, key.to_string())).one(&self.reader).await?;
+        Ok(found.map(|row| (row.fingerprint, row.answer)))
+    }
+}

@@ -1,0 +1,98 @@
+//! The only place that knows sea-orm: the tables, the journal that writes them, and what reads them.
+
+mod database;
+mod entities;
+mod history;
+mod journal;
+mod load;
+#[path = "../../migrations/mod.rs"]
+mod migrations;
+mod rows;
+mod seal;
+
+use std::sync::Arc;
+
+use sea_orm::{DatabaseConnection, DbErr};
+
+pub use self::{
+    database::{Location, Lock},
+    history::{AccountView, ExecutionFilter, ExecutionView, Page},
+    journal::{Journal, Receipt},
+    load::{DueAccount, Read},
+    seal::{SEALING_KEY_BYTES, Sealer},
+};
+use crate::domain::{change::Change, id::AccountUid, timestamp::Timestamp};
+
+/// What can go wrong with the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It could not be opened.
+    #[error("the database could not be opened")]
+    Open(#[source] sea_orm::sqlx::Error),
+    /// Its lock could not be taken.
+    #[error("the database's lock file could not be locked")]
+    Lock(#[source] std::io::Error),
+    /// A statement failed.
+    #[error("the database refused a statement")]
+    Statement(#[from] DbErr),
+    /// A commit may or may not have been written.
+    #[error("the database did not say whether a commit was written: {0}")]
+    Uncertain(String),
+    /// Something could not be encoded or read.
+    #[error("a stored value could not be written or read")]
+    Encoding(#[source] serde_json::Error),
+    /// A row holds what it cannot hold.
+    #[error("a row is malformed: {0}")]
+    Row(String),
+    /// A secret could not be sealed or opened.
+    #[error("a secret could not be sealed or opened: {0}")]
+    Sealing(&'static str),
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The handle of the store.
+#[derive(Clone)]
+pub struct Store {
+    reader: DatabaseConnection,
+    journal: Journal,
+    sealer: Arc<Sealer>,
+}
+
+impl Store {
+    /// Opens the database, brings its schema up to date and starts the journal. The caller holds the lock.
+    pub async fn open(location: &Location, sealer: Sealer) -> Result<Self, StoreError> {
+        let connections = database::open(location).await?;
+        if let Some(writer) = connections.writers.first() {
+            database::migrate(writer, location).await?;
+        }
+        let sealer = Arc::new(sealer);
+        let journal = Journal::start(connections.writers, Arc::clone(&sealer));
+        Ok(Self { reader: connections.reader, journal, sealer })
+    }
+
+    /// Brings the schema up to date and nothing else.
+    pub async fn migrate(location: &Location) -> Result<(), StoreError> {
+        let connections = database::open(location).await?;
+        match connections.writers.first() {
+            Some(writer) => database::migrate(writer, location).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a change whole, or not at all.
+    pub async fn commit(&self, change: &Change, now: Timestamp) -> Receipt {
+        self.journal.commit(change, now).await
+    }
+
+    /// Removes a bounded part of a deleted account. Answers whether all of it is gone.
+    pub async fn erase_some(&self, account: AccountUid) -> Result<bool, StoreError> {
+        self.journal.erase_some(account).await
+    }
+
+    /// Removes the answers to repeatable calls that were given before a time.
+    pub async fn expire_answers(&self, before: Timestamp) {
+        self.journal.expire_answers(before).await;
+    }
+}

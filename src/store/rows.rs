@@ -1,0 +1,470 @@
+//! Between the domain's values and the tables' rows.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::{
+    StoreError,
+    entities::{accounts, attempts, automations, events, executions, webhooks},
+    seal::{Place, Sealer},
+};
+use crate::domain::{
+    account::AccountFacts,
+    automation::{Activation, Automation, AutomationSpec},
+    change::{AttemptEnded, Change},
+    event::{Action, Event},
+    execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, Unfinished},
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId, WebhookUid},
+    limits::Window,
+    plan::Plan,
+    refusal::Violations,
+    request::Record,
+    timestamp::Timestamp,
+    url::EndpointUrl,
+    webhook::{Credentials, Webhook},
+};
+
+/// How many partitions accounts are spread over.
+const PARTITIONS: u32 = 256;
+/// `due_at` of an execution whose request is under way.
+pub const DUE_RUNNING: i64 = 0;
+
+type Stored<T> = Result<T, StoreError>;
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    v: u8,
+    #[serde(flatten)]
+    value: T,
+}
+
+fn to_bytes<T: Serialize>(value: T) -> Stored<Vec<u8>> {
+    serde_json::to_vec(&Versioned { v: 1, value }).map_err(StoreError::Encoding)
+}
+
+fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Stored<T> {
+    serde_json::from_slice::<Versioned<T>>(bytes).map(|versioned| versioned.value).map_err(StoreError::Encoding)
+}
+
+/// A word that serde gives an enum, such as `ADVANCED`.
+fn word<T: Serialize>(value: T) -> Stored<String> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        _ => Err(StoreError::Row("an enum is not a word".into())),
+    }
+}
+
+fn from_word<T: DeserializeOwned>(word: &str) -> Stored<T> {
+    serde_json::from_value(serde_json::Value::String(word.to_owned())).map_err(StoreError::Encoding)
+}
+
+fn parse<T: std::str::FromStr<Err = String>>(text: &str) -> Stored<T> {
+    text.parse().map_err(StoreError::Row)
+}
+
+/// The partition of an account: stable for ever, so never change the hash (FNV-1a).
+fn partition(id: &AccountId) -> i16 {
+    let hash =
+        id.as_str().bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    i16::try_from(hash % PARTITIONS).unwrap_or_default()
+}
+
+/// The row of a new account.
+pub fn account_row(change: &Change, facts: &AccountFacts) -> Stored<accounts::Model> {
+    Ok(accounts::Model {
+        uid: change.account.0,
+        id: change.account_id.to_string(),
+        partition: partition(&change.account_id),
+        plan: word(facts.plan)?,
+        limits: None,
+        revision: change.revision,
+        facts_revision: facts.revision,
+        window_no: change.window.no,
+        window_start: change.window.start.0,
+        window_used: change.window.used,
+        next_due_at: change.next_due_at.map(|due| due.0),
+        created_at: facts.created_at.0,
+        updated_at: facts.updated_at.0,
+        deleted_at: facts.deleted.then_some(facts.updated_at.0),
+    })
+}
+
+/// The word of a plan.
+pub fn plan_word(plan: Plan) -> Stored<String> {
+    word(plan)
+}
+
+/// An account's facts.
+pub fn account_facts(row: &accounts::Model) -> Stored<AccountFacts> {
+    Ok(AccountFacts {
+        plan: from_word(&row.plan)?,
+        revision: row.facts_revision,
+        created_at: Timestamp(row.created_at),
+        updated_at: Timestamp(row.updated_at),
+        deleted: row.deleted_at.is_some(),
+    })
+}
+
+/// An account's window.
+pub fn window(row: &accounts::Model) -> Window {
+    Window { no: row.window_no, start: Timestamp(row.window_start), used: row.window_used }
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredCredentials {
+    Basic { username: String, password: String },
+    Bearer(String),
+    Headers(BTreeMap<String, String>),
+}
+
+fn credentials_bytes(credentials: &Credentials) -> Stored<Option<Vec<u8>>> {
+    let expose = |secret: &SecretString| secret.expose_secret().to_owned();
+    let stored = match credentials {
+        Credentials::None => return Ok(None),
+        Credentials::Basic { username, password } => {
+            StoredCredentials::Basic { username: username.clone(), password: expose(password) }
+        }
+        Credentials::Bearer(token) => StoredCredentials::Bearer(expose(token)),
+        Credentials::Headers(headers) => {
+            StoredCredentials::Headers(headers.iter().map(|(name, value)| (name.clone(), expose(value))).collect())
+        }
+    };
+    serde_json::to_vec(&stored).map(Some).map_err(StoreError::Encoding)
+}
+
+fn credentials_of(bytes: &[u8]) -> Stored<Credentials> {
+    Ok(match serde_json::from_slice(bytes).map_err(StoreError::Encoding)? {
+        StoredCredentials::Basic { username, password } => Credentials::Basic { username, password: password.into() },
+        StoredCredentials::Bearer(token) => Credentials::Bearer(token.into()),
+        StoredCredentials::Headers(headers) => {
+            Credentials::Headers(headers.into_iter().map(|(name, value)| (name, value.into())).collect())
+        }
+    })
+}
+
+/// The row of a webhook, its secrets sealed.
+pub fn webhook_row(sealer: &Sealer, account: AccountUid, webhook: &Webhook) -> Stored<webhooks::Model> {
+    let place = |field| Place { account: account.0, webhook: webhook.uid.0, field };
+    let secrets: Vec<_> = webhook.secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect();
+    let secrets = serde_json::to_vec(&secrets).map_err(StoreError::Encoding)?;
+    let credentials = credentials_bytes(&webhook.credentials)?;
+    Ok(webhooks::Model {
+        account_uid: account.0,
+        uid: webhook.uid.0,
+        id: webhook.id.to_string(),
+        display_name: webhook.display_name.clone(),
+        kind: word(webhook.kind)?,
+        status: if webhook.enabled { "ENABLED" } else { "DISABLED" }.to_owned(),
+        owner_user_id: webhook.owner.as_ref().map(ToString::to_string),
+        masked_url: webhook.endpoint.masked(),
+        sealed_url: sealer.seal(place("url"), webhook.endpoint.as_str().as_bytes())?,
+        sealed_credentials: credentials.map(|plain| sealer.seal(place("credentials"), &plain)).transpose()?,
+        sealed_secrets: sealer.seal(place("secrets"), &secrets)?,
+        policy: br#"{"v":1}"#.to_vec(),
+        health: None,
+        revision: webhook.revision,
+        created_at: webhook.created_at.0,
+        updated_at: webhook.updated_at.0,
+        deleted_at: webhook.deleted_at.map(|time| time.0),
+    })
+}
+
+/// A webhook from its row.
+pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Stored<Webhook> {
+    let place = |field| Place { account: row.account_uid, webhook: row.uid, field };
+    let url = sealer.open(place("url"), &row.sealed_url)?;
+    let endpoint = std::str::from_utf8(&url).ok().and_then(EndpointUrl::from_stored);
+    let secrets = sealer.open(place("secrets"), &row.sealed_secrets)?;
+    let secrets: Vec<String> = serde_json::from_slice(&secrets).map_err(StoreError::Encoding)?;
+    let credentials = match &row.sealed_credentials {
+        None => Credentials::None,
+        Some(sealed) => credentials_of(&sealer.open(place("credentials"), sealed)?)?,
+    };
+    Ok(Webhook {
+        uid: WebhookUid(row.uid),
+        id: parse(&row.id)?,
+        kind: from_word(&row.kind)?,
+        endpoint: endpoint.ok_or_else(|| StoreError::Row(format!("webhook {} has no URL", row.id)))?,
+        credentials,
+        secrets: secrets.into_iter().map(Into::into).collect(),
+        enabled: row.status == "ENABLED",
+        owner: row.owner_user_id.as_deref().map(parse).transpose()?,
+        revision: row.revision,
+        created_at: Timestamp(row.created_at),
+        updated_at: Timestamp(row.updated_at),
+        deleted_at: row.deleted_at.map(Timestamp),
+        display_name: row.display_name,
+    })
+}
+
+/// The row of an automation.
+pub fn automation_row(account: AccountUid, automation: &Automation) -> Stored<automations::Model> {
+    Ok(automations::Model {
+        account_uid: account.0,
+        uid: automation.uid.0,
+        id: automation.id.to_string(),
+        display_name: automation.display_name.clone(),
+        owner_user_id: automation.owner.to_string(),
+        enabled: automation.enabled.into(),
+        spec: to_bytes(&automation.spec)?,
+        revision: automation.revision,
+        created_at: automation.created_at.0,
+        updated_at: automation.updated_at.0,
+        deleted_at: None,
+    })
+}
+
+/// An automation from its row and the users it is active for.
+pub fn automation(row: automations::Model, active_for: Vec<String>) -> Stored<Automation> {
+    let spec: AutomationSpec = from_bytes(&row.spec)?;
+    let mut faults = Violations::default();
+    let compiled = spec.compile("automation", &mut faults).ok_or_else(|| {
+        let why = faults.check().err().map(|refusal| refusal.to_string()).unwrap_or_default();
+        StoreError::Row(format!("automation {} cannot be made ready: {why}", row.id))
+    })?;
+    let users: Vec<UserId> =
+        active_for.iter().filter(|user| !user.is_empty()).map(|user| parse(user)).collect::<Stored<_>>()?;
+    Ok(Automation {
+        uid: AutomationUid(row.uid),
+        id: parse(&row.id)?,
+        spec,
+        compiled,
+        enabled: row.enabled != 0,
+        activation: Activation { everyone: active_for.iter().any(String::is_empty), users },
+        owner: parse(&row.owner_user_id)?,
+        revision: row.revision,
+        created_at: Timestamp(row.created_at),
+        updated_at: Timestamp(row.updated_at),
+        display_name: row.display_name,
+    })
+}
+
+/// The row of an event.
+pub fn event_row(account: AccountUid, event: &Event, now: Timestamp) -> Stored<events::Model> {
+    Ok(events::Model {
+        account_uid: account.0,
+        event_id: event.id.to_string(),
+        payload: event.to_stored().map_err(StoreError::Encoding)?,
+        created_at: now.0,
+    })
+}
+
+fn number<T: TryInto<i32>>(value: T) -> i32 {
+    value.try_into().unwrap_or(i32::MAX)
+}
+
+/// The number of a state on the wire and in the database, from 1.
+pub fn state_number(state: State) -> i16 {
+    State::ALL.iter().position(|known| *known == state).and_then(|at| i16::try_from(at + 1).ok()).unwrap_or_default()
+}
+
+/// The state of a number.
+pub fn state_of(number: i16) -> Stored<State> {
+    usize::try_from(number - 1)
+        .ok()
+        .and_then(|at| State::ALL.get(at).copied())
+        .ok_or_else(|| StoreError::Row(format!("{number} is no state")))
+}
+
+fn action_number(action: Action) -> i16 {
+    match action {
+        Action::Create => 1,
+        Action::Change => 2,
+        Action::Delete => 3,
+    }
+}
+
+/// The action of a number.
+pub fn action_of(number: i16) -> Stored<Action> {
+    match number {
+        1 => Ok(Action::Create),
+        2 => Ok(Action::Change),
+        3 => Ok(Action::Delete),
+        _ => Err(StoreError::Row(format!("{number} is no action"))),
+    }
+}
+
+fn source_kind_number(kind: SourceKind) -> i16 {
+    match kind {
+        SourceKind::Automation => 1,
+        SourceKind::RegularWebhook => 2,
+    }
+}
+
+/// The kind of source of a number.
+pub fn source_kind_of(number: i16) -> Stored<SourceKind> {
+    match number {
+        1 => Ok(SourceKind::Automation),
+        2 => Ok(SourceKind::RegularWebhook),
+        _ => Err(StoreError::Row(format!("{number} is no kind of source"))),
+    }
+}
+
+/// `due_at` as it is written: 0 while a request is under way.
+pub fn due_number(progress: &Progress) -> Option<i64> {
+    match progress.state {
+        State::Running => Some(DUE_RUNNING),
+        _ => progress.due_at.map(|due| due.0.max(DUE_RUNNING + 1)),
+    }
+}
+
+fn next_webhook(record: &Record, progress: &Progress) -> Option<Uuid> {
+    let open = !progress.state.is_final();
+    record.requests.get(progress.action_no).filter(|_| open).map(|request| request.webhook.0)
+}
+
+/// The row of a new execution.
+pub fn execution_row(account: AccountUid, revision: i64, new: &NewExecution) -> Stored<executions::Model> {
+    let progress = &new.progress;
+    Ok(executions::Model {
+        account_uid: account.0,
+        uid: new.uid.0,
+        source_kind: source_kind_number(new.source_kind),
+        source_uid: new.source,
+        event_id: new.event_id.to_string(),
+        run: new.run,
+        object: new.object.to_string(),
+        action: action_number(new.action),
+        entity_id: new.entity_id.to_string(),
+        acting_user: new.acting_user.as_ref().map(ToString::to_string),
+        state: state_number(progress.state),
+        reason: progress.reason.map(|reason| reason.as_str().to_owned()),
+        due_at: due_number(progress),
+        next_webhook: next_webhook(&new.record, progress),
+        admitted_window: new.admitted_window,
+        changed_revision: revision,
+        retry_of: None,
+        trace: new.record.traceparent.get(3..35).unwrap_or_default().to_owned(),
+        action_no: number(progress.action_no),
+        attempts: number(progress.attempts),
+        failed_actions: number(progress.failed_actions),
+        created_at: new.created_at.0,
+        ended_at: progress.ended_at.map(|time| time.0),
+        requests: new.record.to_stored().map_err(StoreError::Encoding)?,
+    })
+}
+
+/// The columns that a step of an execution writes.
+pub struct StepRow {
+    pub uid: Uuid,
+    pub state: i16,
+    pub reason: Option<String>,
+    pub due_at: Option<i64>,
+    pub next_webhook: Option<Uuid>,
+    pub action_no: i32,
+    pub attempts: i32,
+    pub failed_actions: i32,
+    pub ended_at: Option<i64>,
+}
+
+/// The columns of a step.
+pub fn step_row(execution: &Unfinished) -> StepRow {
+    let progress = &execution.progress;
+    StepRow {
+        uid: execution.uid.0,
+        state: state_number(progress.state),
+        reason: progress.reason.map(|reason| reason.as_str().to_owned()),
+        due_at: due_number(progress),
+        next_webhook: next_webhook(&execution.record, progress),
+        action_no: number(progress.action_no),
+        attempts: number(progress.attempts),
+        failed_actions: number(progress.failed_actions),
+        ended_at: progress.ended_at.map(|time| time.0),
+    }
+}
+
+/// Where an execution stands, from its row.
+pub fn progress(row: &executions::Model) -> Stored<Progress> {
+    Ok(Progress {
+        state: state_of(row.state)?,
+        reason: row.reason.as_deref().and_then(Reason::parse),
+        due_at: row.due_at.filter(|due| *due != DUE_RUNNING).map(Timestamp),
+        action_no: usize::try_from(row.action_no).unwrap_or_default(),
+        attempts: u32::try_from(row.attempts).unwrap_or_default(),
+        failed_actions: u32::try_from(row.failed_actions).unwrap_or_default(),
+        ended_at: row.ended_at.map(Timestamp),
+    })
+}
+
+/// An unfinished execution from its row.
+pub fn unfinished(row: &executions::Model) -> Stored<Unfinished> {
+    Ok(Unfinished {
+        uid: ExecutionUid(row.uid),
+        source_kind: source_kind_of(row.source_kind)?,
+        record: Arc::new(Record::from_stored(&row.requests).map_err(StoreError::Encoding)?),
+        progress: progress(row)?,
+    })
+}
+
+/// The row of an attempt.
+pub fn attempt_row(sealer: &Sealer, account: AccountUid, ended: &AttemptEnded) -> Stored<attempts::Model> {
+    let attempt = &ended.attempt;
+    let place = attempt_place(account.0, ended.execution.0);
+    let mut row = attempts::Model {
+        account_uid: account.0,
+        execution_uid: ended.execution.0,
+        action_no: number(ended.action_no),
+        number: number(ended.number),
+        started_at: attempt.started_at.0,
+        duration_us: attempt.duration_us,
+        url: attempt.url.clone(),
+        sealed_url: attempt.secret_url.as_ref().map(|url| sealer.seal(place, url.as_bytes())).transpose()?,
+        status: None,
+        error_kind: None,
+        error_message: None,
+        headers: None,
+        excerpt: None,
+        truncated: 0,
+    };
+    match &attempt.outcome {
+        Outcome::Answer { status, headers, excerpt, truncated } => {
+            row.status = Some((*status).into());
+            row.headers = Some(serde_json::to_vec(headers).map_err(StoreError::Encoding)?);
+            row.excerpt = Some(excerpt.clone());
+            row.truncated = (*truncated).into();
+        }
+        Outcome::Error { kind, message } => {
+            row.error_kind = Some(kind.as_str().to_owned());
+            row.error_message = Some(message.clone());
+        }
+    }
+    Ok(row)
+}
+
+/// What an attempt's sealed URL belongs to.
+fn attempt_place(account: Uuid, execution: Uuid) -> Place {
+    Place { account, webhook: execution, field: "attempt_url" }
+}
+
+/// An attempt from its row; its real URL only where it may be shown.
+pub fn attempt(sealer: &Sealer, row: attempts::Model, shows_secrets: bool) -> Stored<Attempt> {
+    let secret_url = match &row.sealed_url {
+        Some(sealed) if shows_secrets => {
+            let plain = sealer.open(attempt_place(row.account_uid, row.execution_uid), sealed)?;
+            Some(String::from_utf8_lossy(&plain).into_owned())
+        }
+        _ => None,
+    };
+    let outcome = match row.status {
+        Some(status) => Outcome::Answer {
+            status: u16::try_from(status).unwrap_or_default(),
+            headers: serde_json::from_slice(row.headers.as_deref().unwrap_or(b"[]")).map_err(StoreError::Encoding)?,
+            excerpt: row.excerpt.unwrap_or_default(),
+            truncated: row.truncated != 0,
+        },
+        None => Outcome::Error {
+            kind: row.error_kind.as_deref().and_then(Reason::parse).unwrap_or(Reason::Connect),
+            message: row.error_message.unwrap_or_default(),
+        },
+    };
+    Ok(Attempt {
+        started_at: Timestamp(row.started_at),
+        duration_us: row.duration_us,
+        url: row.url,
+        secret_url,
+        outcome,
+    })
+}
