@@ -1,4 +1,5 @@
 //! Hookline turns a platform's domain events into conditional, templated webhook requests.
 
 pub mod domain;
+pub mod engine;
 pub mod store;

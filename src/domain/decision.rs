@@ -32,13 +32,26 @@ pub enum Input {
     /// An event came in.
     Event(Arc<Event>),
     /// An attempt of an execution that is under way ended.
-    Outcome(ExecutionUid, Arc<Attempt>),
+    Outcome(Ended),
     /// Rows were taken from what waits for a webhook.
     Due(DueRows),
     /// Executions that are written as running, but that nobody is sending.
     Resume(Vec<Unfinished>),
     /// Write down when the account must really be looked at next.
     Tidy,
+}
+
+/// An attempt that ended. Reported twice, it counts once.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The execution.
+    pub execution: ExecutionUid,
+    /// The action, from 0.
+    pub action_no: usize,
+    /// The attempt, from 1.
+    pub attempt_no: u32,
+    /// What happened.
+    pub attempt: Arc<Attempt>,
 }
 
 /// Executions that wait for a webhook and are due, oldest first.
@@ -199,8 +212,8 @@ impl<'a, 'w> Draft<'a, 'w> {
         match input {
             Input::Command(command) => Reply::Command(command::decide(self, command)),
             Input::Event(event) => Reply::Event(self.event(event)),
-            Input::Outcome(uid, attempt) => {
-                self.outcome(*uid, attempt);
+            Input::Outcome(ended) => {
+                self.outcome(ended);
                 Reply::None
             }
             Input::Due(rows) => {
@@ -303,14 +316,19 @@ impl<'a, 'w> Draft<'a, 'w> {
         });
     }
 
-    fn outcome(&mut self, uid: ExecutionUid, attempt: &Arc<Attempt>) {
-        let Some(account) = &self.slot.account else { return };
+    fn outcome(&mut self, ended: &Ended) {
+        let (uid, attempt) = (ended.execution, &ended.attempt);
+        let Some(account) = self.living() else { return };
         let Some(running) = account.running.get(&uid) else { return };
         let Some(webhook) = running.webhook() else { return };
+        let progress = &running.progress;
+        if (progress.action_no, progress.attempts + 1) != (ended.action_no, ended.attempt_no) {
+            return;
+        }
         self.change.attempts.push(AttemptEnded {
             execution: uid,
-            action_no: running.progress.action_no,
-            number: running.progress.attempts + 1,
+            action_no: ended.action_no,
+            number: ended.attempt_no,
             attempt: Attempt::clone(attempt),
         });
         self.flight.remove(running.source_kind);
@@ -375,7 +393,7 @@ impl<'a, 'w> Draft<'a, 'w> {
                 Some(webhook) if webhook.deleted_at.is_none() => Reason::WebhookDisabled,
                 _ => Reason::WebhookDeleted,
             };
-            execution.progress = fail_action(request, execution.progress.clone(), reason, now);
+            execution.progress = fail_action(request, &execution.progress, reason, now);
         }
         let progress = &execution.progress;
         self.change.due_for(progress.state, progress.due_at, now);

@@ -267,14 +267,14 @@ pub fn advance(record: &Record, mut progress: Progress, now: Timestamp) -> Progr
         let Some(reason) = request.failure else {
             return progress;
         };
-        progress = fail_action(request, progress, reason, now);
+        progress = fail_action(request, &progress, reason, now);
     }
     progress
 }
 
 /// The action has failed for good: the execution ends, or goes on with the next where the action says so.
-pub fn fail_action(request: &Request, progress: Progress, reason: Reason, now: Timestamp) -> Progress {
-    let progress = Progress { failed_actions: progress.failed_actions + 1, due_at: None, ..progress };
+pub fn fail_action(request: &Request, progress: &Progress, reason: Reason, now: Timestamp) -> Progress {
+    let progress = Progress { failed_actions: progress.failed_actions + 1, due_at: None, ..progress.clone() };
     if request.continue_on_failure {
         return Progress { action_no: progress.action_no + 1, attempts: 0, reason: None, ..progress };
     }
@@ -311,7 +311,7 @@ pub fn settle(
         },
         Verdict::Failure(reason) => reason,
     };
-    advance(record, fail_action(request, progress, failure, now), now)
+    advance(record, fail_action(request, &progress, failure, now), now)
 }
 
 #[cfg(test)]

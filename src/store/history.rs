@@ -187,7 +187,7 @@ impl Store {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let users = self.activations_of(account.0).await?.remove(&row.uid).unwrap_or_default();
-        rows::automation(row, users).map(Some)
+        rows::automation(row, &users).map(Some)
     }
 
     /// A page of automations in the order of their creation.
@@ -208,7 +208,7 @@ impl Store {
         let mut active_for = self.activations_of(account.0).await?;
         let with_users = |row: automations::Model| {
             let users = active_for.remove(&row.uid).unwrap_or_default();
-            rows::automation(row, users)
+            rows::automation(row, &users)
         };
         let found = found.into_iter().map(with_users).collect::<Result<_, _>>()?;
         Ok(Page::cut(found, size, |automation: &Automation| automation.uid.0))

@@ -326,7 +326,8 @@ async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, D
 async fn write_group(connection: &DatabaseConnection, changes: &[Box<Prepared>]) -> Result<Vec<Receipt>, WriteError> {
     let txn = begin(connection).await?;
     let mut duplicates = known_events(&txn, changes).await?;
-    let fresh: Vec<_> = changes.iter().filter(|change| !duplicates.contains_key(&change.account.0)).collect();
+    let fresh: Vec<_> =
+        changes.iter().map(Box::as_ref).filter(|change| !duplicates.contains_key(&change.account.0)).collect();
     let advanced = advance_accounts(&txn, &fresh).await?;
     let valid: Vec<_> = fresh.into_iter().filter(|change| advanced.contains(&change.account.0)).collect();
     write_own_things(&txn, &valid).await?;
@@ -379,7 +380,7 @@ async fn known_events(
 }
 
 /// Creates accounts, and compares and advances the revisions of the others. Answers which were as expected.
-async fn advance_accounts(txn: &DatabaseTransaction, changes: &[&Box<Prepared>]) -> Result<HashSet<Uuid>, DbErr> {
+async fn advance_accounts(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result<HashSet<Uuid>, DbErr> {
     let mut advanced = HashSet::new();
     for created in changes.iter().filter_map(|change| change.created.as_ref()) {
         let insert = accounts::Entity::insert(created.clone().into_active_model())
@@ -418,7 +419,7 @@ async fn advance_accounts(txn: &DatabaseTransaction, changes: &[&Box<Prepared>])
 }
 
 /// Writes what commands change: rare, so one statement a thing.
-async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Box<Prepared>]) -> Result<(), DbErr> {
+async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result<(), DbErr> {
     for change in changes {
         if let Some(facts) = &change.facts {
             let row = accounts::ActiveModel {
@@ -494,7 +495,7 @@ const EXECUTION_COLUMNS: usize = 24;
 const ATTEMPT_COLUMNS: usize = 14;
 
 /// Writes events, executions, their steps and attempts of the whole group in wide statements.
-async fn write_rows(txn: &DatabaseTransaction, changes: &[&Box<Prepared>]) -> Result<(), DbErr> {
+async fn write_rows(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result<(), DbErr> {
     let events: Vec<events::ActiveModel> = changes.iter().flat_map(|change| active(&change.events)).collect();
     for chunk in events.chunks(PARAMETERS_MAX / EVENT_COLUMNS) {
         events::Entity::insert_many(chunk.iter().cloned()).exec_without_returning(txn).await?;
@@ -511,7 +512,7 @@ async fn write_rows(txn: &DatabaseTransaction, changes: &[&Box<Prepared>]) -> Re
     write_steps(txn, changes).await
 }
 
-async fn write_steps(txn: &DatabaseTransaction, changes: &[&Box<Prepared>]) -> Result<(), DbErr> {
+async fn write_steps(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result<(), DbErr> {
     const COLUMNS: usize = 11;
     let steps: Vec<_> = changes.iter().flat_map(|change| change.steps.iter().map(move |step| (change, step))).collect();
     for chunk in steps.chunks(PARAMETERS_MAX / COLUMNS) {

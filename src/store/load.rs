@@ -95,7 +95,7 @@ impl Store {
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
             let users = active_for.remove(&row.uid).unwrap_or_default();
-            match rows::automation(row, users) {
+            match rows::automation(row, &users) {
                 Ok(automation) => found.push(automation),
                 Err(error) => tracing::error!(error = %error, "an automation was left out of service"),
             }

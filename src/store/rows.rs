@@ -218,7 +218,7 @@ pub fn automation_row(account: AccountUid, automation: &Automation) -> Stored<au
 }
 
 /// An automation from its row and the users it is active for.
-pub fn automation(row: automations::Model, active_for: Vec<String>) -> Stored<Automation> {
+pub fn automation(row: automations::Model, active_for: &[String]) -> Stored<Automation> {
     let spec: AutomationSpec = from_bytes(&row.spec)?;
     let mut faults = Violations::default();
     let compiled = spec.compile("automation", &mut faults).ok_or_else(|| {

@@ -1,0 +1,604 @@
+//! The account actor: a thin shell around the domain's decisions. It queues what comes in, lets the domain decide,
+//! commits, applies, and only then answers and sends. One commit is in flight at a time.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use tokio::sync::oneshot;
+
+use super::{CommandReply, EngineError, Shared, clock};
+use crate::{
+    domain::{
+        account::{Account, AccountSlot},
+        command::Command,
+        decision::{Decision, DueRows, Ended, EventReply, Input, Reply, Surroundings, decide},
+        event::{Event, Rejection, RejectionReason},
+        execution::{State, Unfinished},
+        id::{AccountId, EventId, RequestId, WebhookUid},
+        limits::webhook_slots,
+        refusal::Refusal,
+        timestamp::Timestamp,
+    },
+    store::{Read, Receipt, StoreError},
+};
+
+/// How many messages wait for an account; senders wait beyond that.
+const MAILBOX_MESSAGES_MAX: usize = 1_024;
+/// How many inputs one decision looks at.
+const BATCH_INPUTS_MAX: usize = 1_000;
+/// How many rows of a deleted webhook are ended in one decision.
+const DELETED_ROWS_MAX: usize = 500;
+/// How long an account waits after its database failed.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What waits to be decided.
+enum Item {
+    Events {
+        events: Vec<Arc<Event>>,
+        replies: Vec<EventReply>,
+        reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
+    },
+    Command {
+        command: Arc<Command>,
+        is_new: bool,
+        reply: oneshot::Sender<Result<CommandReply, EngineError>>,
+    },
+    Outcome(Ended),
+    Due(DueRows),
+    Resume(Vec<Unfinished>),
+    Tidy,
+}
+
+/// Owns one account.
+pub struct AccountActor {
+    shared: Arc<Shared>,
+    slot: AccountSlot,
+    is_loaded: bool,
+    in_doubt: bool,
+    is_busy: bool,
+    queue: VecDeque<Item>,
+    known: HashSet<EventId>,
+    one_at_a_time: usize,
+    timer: Option<SpawnHandle>,
+    last_active: tokio::time::Instant,
+}
+
+impl AccountActor {
+    /// An actor for the account of an id, whether or not there is one.
+    pub fn new(shared: Arc<Shared>, id: AccountId) -> Self {
+        Self {
+            shared,
+            slot: AccountSlot { id, account: None },
+            is_loaded: false,
+            in_doubt: false,
+            is_busy: false,
+            queue: VecDeque::new(),
+            known: HashSet::new(),
+            one_at_a_time: 0,
+            timer: None,
+            last_active: tokio::time::Instant::now(),
+        }
+    }
+}
+
+impl Actor for AccountActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_MESSAGES_MAX);
+        self.turn(ctx);
+        let period = self.shared.config.idle_after;
+        ctx.run_interval(period, Self::rest_if_idle);
+    }
+
+    fn stopped(&mut self, ctx: &mut Self::Context) {
+        self.shared.leave(&self.slot.id, &ctx.address());
+    }
+}
+
+/// Events of this account came in.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct TakeEvents {
+    pub events: Vec<Arc<Event>>,
+    pub reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
+}
+
+/// A call changes something.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct TakeCommand {
+    pub command: Arc<Command>,
+    pub reply: oneshot::Sender<Result<CommandReply, EngineError>>,
+}
+
+/// An attempt ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct TakeOutcome(pub Ended);
+
+/// Look whether something is due.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Wake;
+
+impl Handler<TakeEvents> for AccountActor {
+    type Result = ();
+
+    fn handle(&mut self, message: TakeEvents, ctx: &mut Self::Context) {
+        self.queue.push_back(Item::Events { events: message.events, replies: Vec::new(), reply: message.reply });
+        self.turn(ctx);
+    }
+}
+
+impl Handler<TakeCommand> for AccountActor {
+    type Result = ();
+
+    fn handle(&mut self, message: TakeCommand, ctx: &mut Self::Context) {
+        let is_new = message.command.repeat.is_none();
+        self.queue.push_back(Item::Command { command: message.command, is_new, reply: message.reply });
+        self.turn(ctx);
+    }
+}
+
+impl Handler<TakeOutcome> for AccountActor {
+    type Result = ();
+
+    fn handle(&mut self, TakeOutcome(ended): TakeOutcome, ctx: &mut Self::Context) {
+        self.queue.push_back(Item::Outcome(ended));
+        self.turn(ctx);
+    }
+}
+
+impl Handler<Wake> for AccountActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+        self.turn(ctx);
+    }
+}
+
+/// What must be read before the next decision.
+#[derive(Default)]
+struct Wanted {
+    answer: Option<RequestId>,
+    due: Vec<(WebhookUid, Timestamp, usize)>,
+}
+
+/// What was read.
+#[derive(Default)]
+struct Found {
+    answer: Option<(Vec<u8>, Vec<u8>)>,
+    due: Vec<DueRows>,
+}
+
+impl AccountActor {
+    /// Does the next thing there is to do, unless one is under way.
+    fn turn(&mut self, ctx: &mut Context<Self>) {
+        if self.is_busy {
+            return;
+        }
+        if !self.is_loaded {
+            return self.load(ctx);
+        }
+        let wanted = self.wanted(clock::now());
+        if wanted.answer.is_some() || !wanted.due.is_empty() {
+            return self.read(wanted, ctx);
+        }
+        if !self.queue.is_empty() {
+            return self.decide_and_commit(ctx);
+        }
+        if self.slot.account.as_ref().is_some_and(|account| account.facts.deleted) {
+            return self.erase(ctx);
+        }
+        self.set_timer(ctx);
+    }
+
+    fn busy(&mut self) {
+        self.is_busy = true;
+        self.last_active = tokio::time::Instant::now();
+    }
+
+    fn free(&mut self, ctx: &mut Context<Self>) {
+        self.is_busy = false;
+        self.turn(ctx);
+    }
+
+    /// Rests after the database failed, then tries again.
+    fn pause(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+        tracing::warn!(account.id = %self.slot.id, error = %chain(error), "the database is in trouble; trying again");
+        ctx.run_later(TROUBLE_PAUSE, |actor, ctx| actor.free(ctx));
+    }
+
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        self.busy();
+        let shared = Arc::clone(&self.shared);
+        let id = self.slot.id.clone();
+        let in_doubt = self.in_doubt;
+        let read = async move {
+            let held = shared.flights.held(&id);
+            shared.store.load_account(&id, &held, in_doubt).await
+        };
+        ctx.spawn(read.into_actor(self).map(|read, actor, ctx| match read {
+            Ok(read) => {
+                actor.take_in(read);
+                actor.free(ctx);
+            }
+            Err(error) => {
+                actor.fail_callers(&error);
+                actor.pause(&error, ctx);
+            }
+        }));
+    }
+
+    fn take_in(&mut self, read: Option<Read>) {
+        self.is_loaded = true;
+        self.in_doubt = false;
+        self.known.clear();
+        self.slot.account = None;
+        let Some(read) = read else { return };
+        self.slot.account = Some(Account::new(read.loaded));
+        self.queue.retain(|item| !matches!(item, Item::Outcome(_) | Item::Due(_) | Item::Resume(_) | Item::Tidy));
+        if !read.orphans.is_empty() {
+            self.queue.push_front(Item::Resume(read.orphans));
+        }
+        for ended in self.shared.flights.unrecorded(&self.slot.id) {
+            self.queue.push_front(Item::Outcome(ended));
+        }
+    }
+
+    /// What must be read first: the answer to a call that may be a repetition, and rows that are due.
+    fn wanted(&self, now: Timestamp) -> Wanted {
+        let mut wanted = Wanted::default();
+        let Some(account) = self.slot.account.as_ref().filter(|account| !account.facts.deleted) else {
+            return wanted;
+        };
+        for item in &self.queue {
+            match item {
+                Item::Command { command, is_new: false, .. } => {
+                    wanted.answer = command.repeat.as_ref().map(|repeat| repeat.request_id.clone());
+                    break;
+                }
+                Item::Command { .. } => break,
+                Item::Due(_) | Item::Resume(_) => return wanted,
+                _ => {}
+            }
+        }
+        wanted.due = wanted_rows(account, now);
+        wanted
+    }
+
+    fn read(&mut self, wanted: Wanted, ctx: &mut Context<Self>) {
+        let Some(uid) = self.slot.account.as_ref().map(|account| account.uid) else { return };
+        self.busy();
+        let shared = Arc::clone(&self.shared);
+        let asked_answer = wanted.answer.is_some();
+        let read = async move {
+            let mut found = Found::default();
+            if let Some(key) = &wanted.answer {
+                found.answer = shared.store.answer(uid, key).await?;
+            }
+            for (webhook, by, rows_max) in wanted.due {
+                found.due.push(shared.store.due_rows(uid, webhook, by, rows_max).await?);
+            }
+            Ok::<_, StoreError>(found)
+        };
+        ctx.spawn(read.into_actor(self).map(move |found, actor, ctx| match found {
+            Ok(found) => {
+                if asked_answer {
+                    actor.answer_repetition(found.answer);
+                }
+                for rows in found.due {
+                    actor.queue.push_front(Item::Due(rows));
+                }
+                if actor.queue.is_empty() {
+                    actor.free(ctx);
+                } else {
+                    actor.decide_and_commit(ctx);
+                }
+            }
+            Err(error) => {
+                actor.fail_callers(&error);
+                actor.pause(&error, ctx);
+            }
+        }));
+    }
+
+    /// The first call that may be a repetition: answer it as before, or let it be decided.
+    fn answer_repetition(&mut self, answer: Option<(Vec<u8>, Vec<u8>)>) {
+        let first = self.queue.iter().position(|item| matches!(item, Item::Command { is_new: false, .. }));
+        let Some(at) = first else { return };
+        let Some((fingerprint, answer)) = answer else {
+            if let Some(Item::Command { is_new, .. }) = self.queue.get_mut(at) {
+                *is_new = true;
+            }
+            return;
+        };
+        if let Some(Item::Command { command, reply, .. }) = self.queue.remove(at) {
+            let is_same = command.repeat.as_ref().is_some_and(|repeat| repeat.fingerprint == fingerprint);
+            let message = "was used for another call within 24 hours: use a new one";
+            let _ = reply.send(if is_same {
+                Ok(CommandReply::Repeated(answer))
+            } else {
+                Err(EngineError::Refused(Refusal::invalid("request_id", message)))
+            });
+        }
+    }
+
+    /// The inputs of the next decision: from the front of the queue up to and with the first command.
+    fn batch(&self) -> Vec<Input> {
+        let most = if self.one_at_a_time > 0 { 1 } else { BATCH_INPUTS_MAX };
+        let mut inputs = Vec::new();
+        for item in &self.queue {
+            match item {
+                Item::Events { events, replies, .. } => {
+                    inputs.extend(events[replies.len()..].iter().map(|event| Input::Event(Arc::clone(event))));
+                }
+                Item::Command { command, .. } => {
+                    inputs.push(Input::Command(Arc::clone(command)));
+                    break;
+                }
+                Item::Outcome(ended) => inputs.push(Input::Outcome(ended.clone())),
+                Item::Due(rows) => inputs.push(Input::Due(rows.clone())),
+                Item::Resume(rows) => inputs.push(Input::Resume(rows.clone())),
+                Item::Tidy => inputs.push(Input::Tidy),
+            }
+            if inputs.len() >= most {
+                break;
+            }
+        }
+        inputs.truncate(most);
+        inputs
+    }
+
+    fn decide_and_commit(&mut self, ctx: &mut Context<Self>) {
+        self.busy();
+        let inputs = self.batch();
+        let now = clock::now();
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            let mut around = Surroundings {
+                now,
+                uuid: &mut uuid::Uuid::now_v7,
+                random: &mut clock::random,
+                secret: &mut clock::secret,
+                rules: &self.shared.config.rules,
+            };
+            decide(&self.slot, &inputs, &self.known, &mut around)
+        }));
+        self.one_at_a_time = self.one_at_a_time.saturating_sub(1);
+        let decision = match decided {
+            Ok(decision) => decision,
+            Err(_) => {
+                self.isolate_fault(&inputs);
+                return self.free(ctx);
+            }
+        };
+        if decision.change.is_empty {
+            self.settle(decision);
+            return self.free(ctx);
+        }
+        let store = self.shared.store.clone();
+        let commit = async move {
+            let receipt = store.commit(&decision.change, now).await;
+            (decision, receipt)
+        };
+        ctx.spawn(
+            commit.into_actor(self).map(|(decision, receipt), actor, ctx| actor.received(decision, receipt, ctx)),
+        );
+    }
+
+    /// A decision broke down. Alone, its input is turned away; in a batch, each is tried alone.
+    fn isolate_fault(&mut self, inputs: &[Input]) {
+        tracing::error!(account.id = %self.slot.id, inputs = inputs.len(), "a decision broke down");
+        if inputs.len() > 1 {
+            self.one_at_a_time = inputs.len();
+            return;
+        }
+        let message = "an internal error; it was logged";
+        let reply = match inputs.first() {
+            Some(Input::Event(_)) => {
+                Reply::Event(EventReply::Rejected(Rejection::new("event", RejectionReason::Internal, message)))
+            }
+            Some(Input::Command(_)) => {
+                if let Some(Item::Command { reply, .. }) = self.queue.pop_front() {
+                    let _ = reply.send(Err(EngineError::Internal(message.to_owned())));
+                }
+                return;
+            }
+            _ => Reply::None,
+        };
+        self.hand_out(vec![reply]);
+    }
+
+    fn received(&mut self, decision: Decision, receipt: Receipt, ctx: &mut Context<Self>) {
+        match receipt {
+            Receipt::Committed => {
+                self.settle(decision);
+                self.free(ctx);
+            }
+            Receipt::Duplicate(events) => {
+                self.known.extend(events);
+                self.free(ctx);
+            }
+            Receipt::Stale => {
+                tracing::warn!(account.id = %self.slot.id, "the account was changed elsewhere; reading it anew");
+                self.is_loaded = false;
+                self.in_doubt = true;
+                self.free(ctx);
+            }
+            Receipt::Failed(error) => {
+                self.fail_callers(&error);
+                self.pause(&error, ctx);
+            }
+            Receipt::Unknown(error) => {
+                self.is_loaded = false;
+                self.in_doubt = true;
+                self.fail_callers(&error);
+                self.pause(&error, ctx);
+            }
+        }
+    }
+
+    /// The change is durable, or there is none: take it in, answer, send.
+    fn settle(&mut self, decision: Decision) {
+        self.slot.apply(&decision.change);
+        for step in &decision.change.steps {
+            if step.execution.progress.state != State::Running {
+                self.shared.flights.forget(step.execution.uid);
+            }
+        }
+        self.hand_out(decision.replies);
+        self.known.clear();
+        for dispatch in decision.dispatches {
+            self.shared.dispatch(&self.slot.id, dispatch);
+        }
+    }
+
+    /// Hands the answers to those who wait, oldest first.
+    fn hand_out(&mut self, replies: Vec<Reply>) {
+        for answer in replies {
+            match (self.queue.front_mut(), answer) {
+                (Some(Item::Events { replies, events, .. }), Reply::Event(answer)) => {
+                    replies.push(answer);
+                    if replies.len() < events.len() {
+                        continue;
+                    }
+                    if let Some(Item::Events { replies, reply, .. }) = self.queue.pop_front() {
+                        let _ = reply.send(Ok(replies));
+                    }
+                }
+                (Some(Item::Command { .. }), Reply::Command(answer)) => {
+                    if let Some(Item::Command { reply, .. }) = self.queue.pop_front() {
+                        let _ = reply.send(answer.map(CommandReply::Fresh).map_err(EngineError::Refused));
+                    }
+                }
+                (Some(Item::Outcome(ended)), Reply::None) => {
+                    let execution = ended.execution;
+                    let is_running = self
+                        .slot
+                        .account
+                        .as_ref()
+                        .is_some_and(|account| !account.facts.deleted && account.running.contains_key(&execution));
+                    if !is_running {
+                        self.shared.flights.forget(execution);
+                    }
+                    self.queue.pop_front();
+                }
+                _ => {
+                    self.queue.pop_front();
+                }
+            }
+        }
+    }
+
+    /// In trouble callers are told at once; what the account owes the world stays queued.
+    fn fail_callers(&mut self, error: &StoreError) {
+        let message = chain(error);
+        for item in std::mem::take(&mut self.queue) {
+            match item {
+                Item::Events { reply, .. } => {
+                    let _ = reply.send(Err(EngineError::Unavailable(message.clone())));
+                }
+                Item::Command { reply, .. } => {
+                    let _ = reply.send(Err(EngineError::Unavailable(message.clone())));
+                }
+                other => self.queue.push_back(other),
+            }
+        }
+    }
+
+    fn erase(&mut self, ctx: &mut Context<Self>) {
+        let Some(uid) = self.slot.account.as_ref().map(|account| account.uid) else { return };
+        self.busy();
+        let store = self.shared.store.clone();
+        ctx.spawn(async move { store.erase_some(uid).await }.into_actor(self).map(|done, actor, ctx| match done {
+            Ok(done) => {
+                if done {
+                    tracing::info!(account.id = %actor.slot.id, "the account is erased");
+                    actor.slot.account = None;
+                }
+                actor.free(ctx);
+            }
+            Err(error) => actor.pause(&error, ctx),
+        }));
+    }
+
+    /// Wakes the account when the next thing is due that a slot is free for.
+    fn set_timer(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let Some(account) = &self.slot.account else { return };
+        let Some(next) = next_due(account) else { return };
+        let wait_us = u64::try_from(next.0 - clock::now().0).unwrap_or_default();
+        let timer = ctx.run_later(Duration::from_micros(wait_us.max(1_000)), |actor, ctx| actor.turn(ctx));
+        self.timer = Some(timer);
+    }
+
+    /// Writes down when the account must be looked at next, and stops once there is nothing to do.
+    fn rest_if_idle(&mut self, ctx: &mut Context<Self>) {
+        let now = clock::now();
+        let idle = self.last_active.elapsed() >= self.shared.config.idle_after;
+        if self.is_busy || !self.queue.is_empty() || !idle {
+            return;
+        }
+        let Some(account) = &self.slot.account else { return ctx.stop() };
+        if !account.is_quiet() {
+            return;
+        }
+        if account.true_due_at(now) != account.next_due_at {
+            self.queue.push_back(Item::Tidy);
+            return self.turn(ctx);
+        }
+        let soon = now.plus_ms(u64::try_from(2 * self.shared.config.idle_after.as_millis()).unwrap_or(u64::MAX));
+        if account.next_due_at.is_none_or(|due| due > soon) {
+            ctx.stop();
+        }
+    }
+}
+
+/// How many rows to take for each webhook: as many as have a slot; of a deleted webhook, to end them.
+fn wanted_rows(account: &Account, now: Timestamp) -> Vec<(WebhookUid, Timestamp, usize)> {
+    let plan = account.facts.plan;
+    let mut free = account.flight.free(crate::domain::execution::SourceKind::Automation, plan);
+    let mut due: Vec<_> = account.waiting.iter().filter(|(_, earliest)| **earliest <= now).collect();
+    due.sort_by_key(|(_, earliest)| **earliest);
+    let mut wanted = Vec::new();
+    for (uid, _) in due {
+        let sends = account.webhooks.get(uid).is_some_and(|webhook| webhook.deleted_at.is_none() && webhook.enabled);
+        if !sends {
+            wanted.push((*uid, Timestamp(i64::MAX), DELETED_ROWS_MAX));
+            continue;
+        }
+        let under_way = account.webhook_flight.get(uid).copied().unwrap_or_default();
+        let rows = webhook_slots(plan).saturating_sub(under_way).min(free);
+        if rows > 0 {
+            free -= rows;
+            wanted.push((*uid, now, rows));
+        }
+    }
+    wanted
+}
+
+fn next_due(account: &Account) -> Option<Timestamp> {
+    let plan = account.facts.plan;
+    let has_slot = account.flight.free(crate::domain::execution::SourceKind::Automation, plan) > 0;
+    let of_webhook = |uid: &WebhookUid| account.webhook_flight.get(uid).copied().unwrap_or_default();
+    let free = account.waiting.iter().filter(|(uid, _)| has_slot && of_webhook(uid) < webhook_slots(plan));
+    free.map(|(_, earliest)| *earliest).min()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        text = format!("{text}: {found}");
+        cause = found.source();
+    }
+    text
+}

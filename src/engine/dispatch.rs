@@ -1,0 +1,63 @@
+//! The dispatch actor: sends the requests of one execution, one after the other, and reports each outcome.
+
+use std::sync::Arc;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+
+use super::Shared;
+use crate::domain::{
+    decision::{Dispatch, Ended},
+    execution::{Attempt, Outcome, Reason},
+    id::AccountId,
+};
+
+/// Sends the requests of one execution.
+pub struct DispatchActor {
+    shared: Arc<Shared>,
+    account: AccountId,
+}
+
+impl DispatchActor {
+    /// An actor for an execution of an account.
+    pub fn new(shared: Arc<Shared>, account: AccountId) -> Self {
+        Self { shared, account }
+    }
+}
+
+impl Actor for DispatchActor {
+    type Context = Context<Self>;
+}
+
+/// Send this request.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Send(pub Dispatch);
+
+impl Handler<Send> for DispatchActor {
+    type Result = ();
+
+    fn handle(&mut self, Send(dispatch): Send, ctx: &mut Self::Context) {
+        let shared = Arc::clone(&self.shared);
+        let started_at = super::clock::now();
+        let (execution, action_no, attempt_no) = (dispatch.execution, dispatch.action_no, dispatch.attempt_no);
+        // Sockets belong to the shared pool of workers, not to this actor's thread.
+        let task = tokio::spawn(async move {
+            let _slot = shared.slots.acquire().await;
+            shared.http.send(&dispatch).await
+        });
+        let report = async move { task.await }.into_actor(self).map(move |ended, actor, ctx| {
+            let attempt = ended.unwrap_or_else(|error| {
+                tracing::error!(execution.id = %execution, error = %error, "sending a request broke down");
+                let message = "an internal error; it was logged".to_owned();
+                let outcome = Outcome::Error { kind: Reason::Connect, message };
+                Attempt { started_at, duration_us: 0, url: String::new(), secret_url: None, outcome }
+            });
+            let ended = Ended { execution, action_no, attempt_no, attempt: Arc::new(attempt) };
+            actor.shared.flights.end(&ended);
+            let engine = super::Engine { shared: Arc::clone(&actor.shared) };
+            let account = actor.account.clone();
+            ctx.spawn(async move { engine.report(&account, ended).await }.into_actor(actor));
+        });
+        ctx.spawn(report);
+    }
+}

@@ -1,0 +1,228 @@
+//! The only place that knows actix: account actors, dispatch actors, the scheduler and the HTTP client.
+
+mod account;
+mod clock;
+mod dispatch;
+mod flights;
+mod http;
+mod resolver;
+mod scheduler;
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use actix::{Actor, Addr, ArbiterHandle, Handler, Message};
+use tokio::sync::{Semaphore, oneshot};
+
+use self::{
+    account::{AccountActor, TakeCommand, TakeEvents, TakeOutcome, Wake},
+    dispatch::DispatchActor,
+    flights::Flights,
+    http::Http,
+};
+pub use self::{clock::now, http::HttpConfig};
+use crate::{
+    domain::{
+        command::{Answer, Command},
+        decision::{Dispatch, Ended, EventReply, Rules},
+        event::Event,
+        id::AccountId,
+        refusal::Refusal,
+    },
+    store::Store,
+};
+
+/// How often an actor that has just stopped is started anew for one message.
+const RESTARTS_MAX: usize = 5;
+
+/// How the engine works.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// What decisions obey.
+    pub rules: Rules,
+    /// How requests are sent.
+    pub http: HttpConfig,
+    /// How many requests are in flight in all.
+    pub requests_in_flight_max: usize,
+    /// How long an account is kept in memory after its last use.
+    pub idle_after: Duration,
+}
+
+/// What the actors share.
+pub(crate) struct Shared {
+    store: Store,
+    config: EngineConfig,
+    http: Http,
+    arbiters: Vec<ArbiterHandle>,
+    accounts: Mutex<HashMap<AccountId, Addr<AccountActor>>>,
+    flights: Flights,
+    slots: Semaphore,
+}
+
+/// The handle of the engine.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// Why the engine did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// The rules refuse it; nothing was written.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The database is in trouble, or the account's actor went away: it may or may not have been done.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A fault of ours; it was logged.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// The answer to a command.
+#[derive(Debug)]
+pub enum CommandReply {
+    /// Decided now.
+    Fresh(Answer),
+    /// The stored answer to the first call of this key.
+    Repeated(Vec<u8>),
+}
+
+impl Engine {
+    /// Starts the engine over arbiters that share the process's runtime.
+    pub fn start(store: Store, config: EngineConfig, arbiters: Vec<ArbiterHandle>) -> Result<Self, String> {
+        let http =
+            Http::new(config.http.clone()).map_err(|error| format!("the HTTP client could not be made: {error}"))?;
+        let slots = Semaphore::new(config.requests_in_flight_max);
+        let shared =
+            Shared { store, config, http, arbiters, accounts: Mutex::default(), flights: Flights::default(), slots };
+        let engine = Self { shared: Arc::new(shared) };
+        tokio::spawn(scheduler::run(engine.clone()));
+        Ok(engine)
+    }
+
+    /// Decides on a call. The answer comes when its effect is durable.
+    pub async fn command(&self, account: &AccountId, command: Command) -> Result<CommandReply, EngineError> {
+        let command = Arc::new(command);
+        let mut answer = None;
+        let message = || {
+            let (reply, receiver) = oneshot::channel();
+            answer = Some(receiver);
+            TakeCommand { command: Arc::clone(&command), reply }
+        };
+        self.tell(account, message).await?;
+        match answer {
+            Some(answer) => answer.await.unwrap_or_else(|_| Err(gone())),
+            None => Err(gone()),
+        }
+    }
+
+    /// Takes in events of one account, in order. The answer comes when everything that they cause is durable.
+    pub async fn publish(&self, account: &AccountId, events: Vec<Arc<Event>>) -> Result<Vec<EventReply>, EngineError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut answer = None;
+        let message = || {
+            let (reply, receiver) = oneshot::channel();
+            answer = Some(receiver);
+            TakeEvents { events: events.clone(), reply }
+        };
+        self.tell(account, message).await?;
+        match answer {
+            Some(answer) => answer.await.unwrap_or_else(|_| Err(gone())),
+            None => Err(gone()),
+        }
+    }
+
+    /// How many requests are under way.
+    pub fn requests_in_flight(&self) -> usize {
+        self.shared.flights.count()
+    }
+
+    /// Looks at an account whose time has come.
+    async fn wake(&self, account: &AccountId) {
+        let _ = self.tell(account, || Wake).await;
+    }
+
+    fn is_awake(&self, account: &AccountId) -> bool {
+        self.shared.lock().get(account).is_some_and(Addr::connected)
+    }
+
+    async fn report(&self, account: &AccountId, ended: Ended) {
+        let _ = self.tell(account, || TakeOutcome(ended.clone())).await;
+    }
+
+    /// Gives a message to an account's actor, which is started where it does not run.
+    async fn tell<M>(&self, account: &AccountId, mut message: impl FnMut() -> M) -> Result<(), EngineError>
+    where
+        M: Message<Result = ()> + Send + 'static,
+        AccountActor: Handler<M>,
+    {
+        for _ in 0..RESTARTS_MAX {
+            let actor = self.shared.actor(account);
+            if actor.send(message()).await.is_ok() {
+                return Ok(());
+            }
+            self.shared.leave(account, &actor);
+        }
+        Err(gone())
+    }
+}
+
+fn gone() -> EngineError {
+    EngineError::Unavailable("the account is being started anew".to_owned())
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Addr<AccountActor>>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arbiter(&self, account: &AccountId) -> &ArbiterHandle {
+        let mut hasher = DefaultHasher::new();
+        account.hash(&mut hasher);
+        let at = hasher.finish() % (self.arbiters.len() as u64);
+        &self.arbiters[usize::try_from(at).unwrap_or_default()]
+    }
+
+    fn actor(self: &Arc<Self>, account: &AccountId) -> Addr<AccountActor> {
+        let mut accounts = self.lock();
+        if let Some(actor) = accounts.get(account).filter(|actor| actor.connected()) {
+            return actor.clone();
+        }
+        let (shared, id) = (Arc::clone(self), account.clone());
+        let actor = AccountActor::start_in_arbiter(self.arbiter(account), move |_| AccountActor::new(shared, id));
+        accounts.insert(account.clone(), actor.clone());
+        actor
+    }
+
+    fn leave(&self, account: &AccountId, actor: &Addr<AccountActor>) {
+        let mut accounts = self.lock();
+        if accounts.get(account).is_some_and(|known| known == actor) {
+            accounts.remove(account);
+        }
+    }
+
+    fn dispatch(self: &Arc<Self>, account: &AccountId, dispatch: Dispatch) {
+        let execution = dispatch.execution;
+        let message = match self.flights.go_on(execution) {
+            Some(actor) => match actor.try_send(dispatch::Send(dispatch)) {
+                Ok(()) => return,
+                Err(actix::prelude::SendError::Full(message) | actix::prelude::SendError::Closed(message)) => message,
+            },
+            None => dispatch::Send(dispatch),
+        };
+        let (shared, id) = (Arc::clone(self), account.clone());
+        let actor = DispatchActor::start_in_arbiter(self.arbiter(account), move |_| DispatchActor::new(shared, id));
+        self.flights.begin(execution, account.clone(), actor.clone());
+        if actor.try_send(message).is_err() {
+            tracing::error!(execution.id = %execution, "a dispatch actor did not start; the request is sent after a restart");
+            self.flights.forget(execution);
+        }
+    }
+}

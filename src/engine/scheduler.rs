@@ -1,0 +1,53 @@
+//! Wakes accounts whose time has come, and keeps small things clean.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Engine, clock};
+use crate::domain::timestamp::Timestamp;
+
+/// How often the database is asked which accounts are due.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How many accounts one question asks for.
+const PAGE: u64 = 1_000;
+/// How long the answers to repeatable calls are kept.
+const ANSWERS_KEPT_US: i64 = 24 * 3_600 * 1_000_000;
+/// Every how many periods old answers are removed.
+const CLEANING_PERIODS: u64 = 60;
+
+/// Runs for as long as the process.
+pub async fn run(engine: Engine) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for period in 0_u64.. {
+        ticks.tick().await;
+        wake_due(&engine).await;
+        if period % CLEANING_PERIODS == 0 {
+            engine.shared.store.expire_answers(Timestamp(clock::now().0 - ANSWERS_KEPT_US)).await;
+        }
+    }
+}
+
+async fn wake_due(engine: &Engine) {
+    let now = clock::now();
+    let mut after = None;
+    loop {
+        let due = match engine.shared.store.due_accounts(now, after, PAGE).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(error = %error, "could not ask which accounts are due; trying again");
+                return;
+            }
+        };
+        for account in &due {
+            if !engine.is_awake(&account.id) {
+                engine.wake(&account.id).await;
+            }
+        }
+        match due.last() {
+            Some(last) if due.len() as u64 == PAGE => after = Some((last.due_at, last.uid)),
+            _ => return,
+        }
+    }
+}
