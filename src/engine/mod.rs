@@ -92,6 +92,19 @@ pub enum CommandReply {
     Repeated(Vec<u8>),
 }
 
+/// Events that were taken in and wait to become durable.
+pub struct Pending(Option<oneshot::Receiver<Result<Vec<EventReply>, EngineError>>>);
+
+impl Pending {
+    /// What became of each event.
+    pub async fn done(self) -> Result<Vec<EventReply>, EngineError> {
+        match self.0 {
+            Some(answer) => answer.await.unwrap_or_else(|_| Err(gone())),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
 impl Engine {
     /// Starts the engine over arbiters that share the process's runtime.
     pub fn start(store: Store, config: EngineConfig, arbiters: Vec<ArbiterHandle>) -> Result<Self, String> {
@@ -121,10 +134,11 @@ impl Engine {
         }
     }
 
-    /// Takes in events of one account, in order. The answer comes when everything that they cause is durable.
-    pub async fn publish(&self, account: &AccountId, events: Vec<Arc<Event>>) -> Result<Vec<EventReply>, EngineError> {
+    /// Takes in events of one account, in the order of the calls. The answer comes when everything that they cause
+    /// is durable.
+    pub async fn publish(&self, account: &AccountId, events: Vec<Arc<Event>>) -> Result<Pending, EngineError> {
         if events.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Pending(None));
         }
         let mut answer = None;
         let message = || {
@@ -133,10 +147,7 @@ impl Engine {
             TakeEvents { events: events.clone(), reply }
         };
         self.tell(account, message).await?;
-        match answer {
-            Some(answer) => answer.await.unwrap_or_else(|_| Err(gone())),
-            None => Err(gone()),
-        }
+        Ok(Pending(answer))
     }
 
     /// How many requests are under way.

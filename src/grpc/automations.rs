@@ -1,0 +1,164 @@
+//! `AutomationService`.
+
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use super::{Api, convert, name, pb, status, webhooks::masked};
+use crate::domain::{
+    command::{Answer, AutomationPatch, Command, NewAutomation, Task},
+    id::ObjectName,
+    refusal::{Refusal, Violations},
+};
+
+fn shown(answer: &Answer) -> Option<pb::Automation> {
+    match answer {
+        Answer::Automation(account, automation, plan) => Some(convert::automation(account, automation, *plan, &[])),
+        _ => None,
+    }
+}
+
+fn created(answer: &Answer) -> pb::CreateAutomationResponse {
+    pb::CreateAutomationResponse { automation: shown(answer) }
+}
+
+fn updated(answer: &Answer) -> pb::UpdateAutomationResponse {
+    pb::UpdateAutomationResponse { automation: shown(answer) }
+}
+
+fn enabled(state: i32, faults: &mut Violations) -> Option<bool> {
+    match pb::AutomationState::try_from(state) {
+        Ok(pb::AutomationState::Unspecified | pb::AutomationState::Enabled) => Some(true),
+        Ok(pb::AutomationState::Disabled) => Some(false),
+        Ok(pb::AutomationState::Suspended) | Err(_) => {
+            faults.add("automation.state", "must be AUTOMATION_STATE_ENABLED or AUTOMATION_STATE_DISABLED");
+            None
+        }
+    }
+}
+
+fn object(text: &str, faults: &mut Violations) -> Option<ObjectName> {
+    faults.take("automation.trigger_object", text.parse())
+}
+
+#[tonic::async_trait]
+impl pb::automation_service_server::AutomationService for Api {
+    async fn create_automation(
+        &self,
+        request: Request<pb::CreateAutomationRequest>,
+    ) -> Result<Response<pb::CreateAutomationResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let request = request.into_inner();
+        let account = name::account("parent", &request.parent)?;
+        caller.require_automation_writer(&account).map_err(|refusal| status::refused(&refusal))?;
+        let encode = |answer: &Answer| created(answer).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "CreateAutomation", &request, encode)?;
+        let id = name::chosen_id("automation_id", &request.automation_id)?;
+        let given = request.automation.unwrap_or_default();
+        let mut faults = Violations::default();
+        let object = object(&given.trigger_object, &mut faults);
+        let action = convert::event_action("automation.trigger_action", given.trigger_action, &mut faults);
+        let conditions = given.conditions.map(|group| convert::group(group, "automation.conditions", 1, &mut faults));
+        let actions = convert::actions(&account, given.actions, &mut faults);
+        let enabled = enabled(given.state, &mut faults);
+        faults.check().map_err(|refusal| status::refused(&refusal))?;
+        let (Some(object), Some(action), Some(actions), Some(enabled)) = (object, action, actions, enabled) else {
+            return Err(status::invalid("automation", "is required"));
+        };
+        let display_name = given.display_name;
+        let automation =
+            NewAutomation { display_name, object, action, conditions: conditions.flatten(), actions, enabled };
+        let command = Command { caller, task: Task::CreateAutomation { id, automation }, repeat };
+        self.answer(&account, command, created).await
+    }
+
+    async fn get_automation(
+        &self,
+        request: Request<pb::GetAutomationRequest>,
+    ) -> Result<Response<pb::GetAutomationResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let full_name = request.into_inner().name;
+        let (account, id) = name::resource("name", &full_name, "automations")?;
+        let view = self.account_of(&caller, &account).await?;
+        let found = self.store.find_automation(view.uid, &id).await.map_err(status::store)?;
+        let found = found.ok_or_else(|| status::refused(&Refusal::not_found("automation", full_name)))?;
+        let deleted = self.store.deleted_webhooks(view.uid).await.map_err(status::store)?;
+        let automation = convert::automation(&account, &found, view.facts.plan, &deleted);
+        Ok(Response::new(pb::GetAutomationResponse { automation: Some(automation) }))
+    }
+
+    async fn list_automations(
+        &self,
+        request: Request<pb::ListAutomationsRequest>,
+    ) -> Result<Response<pb::ListAutomationsResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let request = request.into_inner();
+        let account = name::account("parent", &request.parent)?;
+        let view = self.account_of(&caller, &account).await?;
+        let query = format!("automations:{account}");
+        let after = super::uuid_place(&request.page_token, &query)?;
+        let size = name::page_size(request.page_size)?;
+        let page = self.store.list_automations(view.uid, after, size).await.map_err(status::store)?;
+        let deleted = self.store.deleted_webhooks(view.uid).await.map_err(status::store)?;
+        let plan = view.facts.plan;
+        let shown = page.items.iter().map(|automation| convert::automation(&account, automation, plan, &deleted));
+        Ok(Response::new(pb::ListAutomationsResponse {
+            automations: shown.collect(),
+            next_page_token: super::next_token(page.next, &query),
+        }))
+    }
+
+    async fn update_automation(
+        &self,
+        request: Request<pb::UpdateAutomationRequest>,
+    ) -> Result<Response<pb::UpdateAutomationResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let request = request.into_inner();
+        let encode = |answer: &Answer| updated(answer).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "UpdateAutomation", &request, encode)?;
+        let given = request.automation.unwrap_or_default();
+        let (account, id) = name::resource("automation.name", &given.name, "automations")?;
+        caller.require_automation_writer(&account).map_err(|refusal| status::refused(&refusal))?;
+        let fields = [
+            ("display_name", !given.display_name.is_empty()),
+            ("trigger_object", !given.trigger_object.is_empty()),
+            ("trigger_action", given.trigger_action != 0),
+            ("conditions", given.conditions.is_some()),
+            ("actions", !given.actions.is_empty()),
+            ("state", given.state != 0),
+        ];
+        let mut patch = AutomationPatch::default();
+        let mut faults = Violations::default();
+        for field in masked(request.update_mask.as_ref(), &fields)? {
+            match field {
+                "display_name" => patch.display_name = Some(given.display_name.clone()),
+                "trigger_object" => patch.object = object(&given.trigger_object, &mut faults),
+                "trigger_action" => {
+                    patch.action =
+                        convert::event_action("automation.trigger_action", given.trigger_action, &mut faults);
+                }
+                "conditions" => {
+                    let group = given.conditions.clone();
+                    let read = group.map(|group| convert::group(group, "automation.conditions", 1, &mut faults));
+                    patch.conditions = Some(read.flatten());
+                }
+                "actions" => patch.actions = convert::actions(&account, given.actions.clone(), &mut faults),
+                _ => patch.enabled = enabled(given.state, &mut faults),
+            }
+        }
+        faults.check().map_err(|refusal| status::refused(&refusal))?;
+        let command = Command { caller, task: Task::UpdateAutomation { id, etag: given.etag, patch }, repeat };
+        self.answer(&account, command, updated).await
+    }
+
+    async fn delete_automation(
+        &self,
+        request: Request<pb::DeleteAutomationRequest>,
+    ) -> Result<Response<pb::DeleteAutomationResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let request = request.into_inner();
+        let (account, id) = name::resource("name", &request.name, "automations")?;
+        let repeat = name::repeat(&request.request_id, "DeleteAutomation", &request, |_| Vec::new())?;
+        let command = Command { caller, task: Task::DeleteAutomation { id, etag: request.etag }, repeat };
+        self.answer(&account, command, |_| pb::DeleteAutomationResponse {}).await
+    }
+}

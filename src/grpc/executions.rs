@@ -1,0 +1,76 @@
+//! `ExecutionService`.
+
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use super::{Api, convert, name, pb, status};
+use crate::{
+    domain::{id::AccountId, refusal::Refusal, timestamp::Timestamp},
+    store::ExecutionFilter,
+};
+
+#[tonic::async_trait]
+impl pb::execution_service_server::ExecutionService for Api {
+    async fn get_execution(
+        &self,
+        request: Request<pb::GetExecutionRequest>,
+    ) -> Result<Response<pb::GetExecutionResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let full_name = request.into_inner().name;
+        let (account, uid) = name::execution("name", &full_name)?;
+        let view = self.account_of(&caller, &account).await?;
+        let found = self.store.find_execution(view.uid, uid, caller.history_of(), caller.sees_secrets()).await;
+        let found = found.map_err(status::store)?;
+        let found = found.ok_or_else(|| status::refused(&Refusal::not_found("execution", full_name)))?;
+        let execution = convert::execution(&account, &found, true);
+        Ok(Response::new(pb::GetExecutionResponse { execution: Some(execution) }))
+    }
+
+    async fn list_executions(
+        &self,
+        request: Request<pb::ListExecutionsRequest>,
+    ) -> Result<Response<pb::ListExecutionsResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let request = request.into_inner();
+        let account = name::account("parent", &request.parent)?;
+        let view = self.account_of(&caller, &account).await?;
+        let same_query =
+            pb::ListExecutionsRequest { page_token: String::new(), page_size: 0, ..request.clone() }.encode_to_vec();
+        let query = format!("executions:{same_query:?}");
+        let before = super::uuid_place(&request.page_token, &query)?;
+        let size = name::page_size(request.page_size)?;
+        let mut filter = filter(&account, &request)?;
+        filter.reader = caller.history_of().cloned();
+        let page = self.store.list_executions(view.uid, &filter, before, size).await.map_err(status::store)?;
+        Ok(Response::new(pb::ListExecutionsResponse {
+            executions: page.items.iter().map(|view| convert::execution(&account, view, false)).collect(),
+            next_page_token: super::next_token(page.next, &query),
+        }))
+    }
+}
+
+fn filter(account: &AccountId, request: &pb::ListExecutionsRequest) -> Result<ExecutionFilter, Status> {
+    let automation = match request.automation.as_str() {
+        "" => None,
+        full_name => match name::resource("automation", full_name, "automations")? {
+            (of, id) if of == *account => Some(id),
+            _ => return Err(status::invalid("automation", "must be of the same account as parent")),
+        },
+    };
+    let state = |(at, number): (usize, &i32)| {
+        convert::state(*number).ok_or_else(|| status::invalid(&format!("states[{at}]"), "is no state of an execution"))
+    };
+    let time = |field: &str, time: Option<&prost_types::Timestamp>| -> Result<Option<Timestamp>, Status> {
+        let Some(time) = time else { return Ok(None) };
+        let wanted = "must be a time from 1970 to 9999";
+        convert::from_timestamp(time).map(Some).ok_or_else(|| status::invalid(field, wanted))
+    };
+    Ok(ExecutionFilter {
+        reader: None,
+        automation,
+        states: request.states.iter().enumerate().map(state).collect::<Result<_, _>>()?,
+        event_id: (!request.event_id.is_empty()).then(|| request.event_id.clone()),
+        start: time("start_time", request.start_time.as_ref())?,
+        end: time("end_time", request.end_time.as_ref())?,
+    })
+}

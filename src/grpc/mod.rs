@@ -1,0 +1,117 @@
+//! The only place that knows protobuf: the services, who calls, and what errors look like on the wire.
+
+mod accounts;
+mod auth;
+mod automations;
+mod convert;
+mod events;
+mod executions;
+mod name;
+mod status;
+mod webhooks;
+
+use std::sync::Arc;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{
+    Status,
+    codec::CompressionEncoding,
+    transport::{Server, server::Router},
+};
+use uuid::Uuid;
+
+pub use self::auth::{AUDIENCE, Authenticator, Claims};
+use crate::{
+    domain::{caller::Caller, id::AccountId, refusal::Refusal, url::UrlPolicy},
+    engine::Engine,
+    store::{AccountView, Store},
+};
+
+/// The wire format, made from `proto/`.
+#[expect(unused_qualifications, reason = "made by a generator")]
+pub mod pb {
+    tonic::include_proto!("hookline.v1");
+
+    /// The encoded description of the wire format, for reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hookline.bin"));
+}
+
+/// How large a message may be: a frame of events.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Every service, over one engine and one store.
+#[derive(Clone)]
+pub struct Api {
+    /// Decides and sends.
+    pub engine: Engine,
+    /// Reads.
+    pub store: Store,
+    /// Verifies tokens.
+    pub auth: Authenticator,
+    /// What endpoint URLs may be.
+    pub urls: UrlPolicy,
+    /// Ends the streams when the process is about to end.
+    pub stopping: CancellationToken,
+    /// The streams that are open.
+    pub tasks: TaskTracker,
+}
+
+impl Api {
+    /// Every service of the port: ours, health and reflection.
+    pub fn router<H>(self, health: H) -> Result<Router, tonic_reflection::server::Error>
+    where
+        H: tonic::codegen::Service<
+                tonic::codegen::http::Request<tonic::body::Body>,
+                Response = tonic::codegen::http::Response<tonic::body::Body>,
+                Error = std::convert::Infallible,
+            > + tonic::server::NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        H::Future: Send + 'static,
+    {
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let api = Arc::new(self);
+        macro_rules! service {
+            ($module:ident, $server:ident) => {
+                pb::$module::$server::from_arc(Arc::clone(&api))
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .send_compressed(CompressionEncoding::Gzip)
+            };
+        }
+        Ok(Server::builder()
+            .add_service(health)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?)
+            .add_service(service!(account_service_server, AccountServiceServer))
+            .add_service(service!(webhook_service_server, WebhookServiceServer))
+            .add_service(service!(automation_service_server, AutomationServiceServer))
+            .add_service(service!(event_service_server, EventServiceServer))
+            .add_service(service!(execution_service_server, ExecutionServiceServer)))
+    }
+
+    /// The account of a call, for a caller who belongs to it.
+    async fn account_of(&self, caller: &Caller, id: &AccountId) -> Result<AccountView, Status> {
+        caller.require_member(id).map_err(|refusal| status::refused(&refusal))?;
+        let found = self.store.find_account(id).await.map_err(status::store)?;
+        found.ok_or_else(|| status::refused(&Refusal::not_found("account", format!("accounts/{id}"))))
+    }
+}
+
+/// The place of a page token that is a UUID.
+fn uuid_place(token: &str, query: &str) -> Result<Option<Uuid>, Status> {
+    let malformed = || status::invalid("page_token", "is not a token of this list");
+    let place = name::page_place(token, query)?;
+    place.map(|place| Uuid::try_parse(&place).map_err(|_| malformed())).transpose()
+}
+
+/// The token of the next page, empty where there is none.
+fn next_token(next: Option<Uuid>, query: &str) -> String {
+    next.map(|next| name::page_token(&next.to_string(), query)).unwrap_or_default()
+}

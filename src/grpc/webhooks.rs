@@ -1,0 +1,153 @@
+//! `WebhookService`.
+
+use prost::Message;
+use secrecy::ExposeSecret;
+use tonic::{Request, Response, Status};
+
+use super::{Api, convert, name, pb, status};
+use crate::domain::{
+    command::{Answer, Command, Task, WebhookPatch},
+    refusal::{Refusal, Violations},
+};
+
+fn created(answer: &Answer, shows_secrets: bool) -> pb::CreateWebhookResponse {
+    match answer {
+        Answer::Webhook(account, webhook, secret) => pb::CreateWebhookResponse {
+            webhook: Some(convert::webhook(account, webhook, shows_secrets)),
+            signing_secret: (secret.as_ref().filter(|_| shows_secrets))
+                .map(|secret| secret.expose_secret().to_owned())
+                .unwrap_or_default(),
+        },
+        _ => pb::CreateWebhookResponse::default(),
+    }
+}
+
+fn updated(answer: &Answer, shows_secrets: bool) -> pb::UpdateWebhookResponse {
+    match answer {
+        Answer::Webhook(account, webhook, _) => {
+            pb::UpdateWebhookResponse { webhook: Some(convert::webhook(account, webhook, shows_secrets)) }
+        }
+        _ => pb::UpdateWebhookResponse::default(),
+    }
+}
+
+/// The fields that a mask may name, and those that it names; without a mask, those that are given.
+pub(super) fn masked<'a>(
+    mask: Option<&prost_types::FieldMask>,
+    fields: &[(&'a str, bool)],
+) -> Result<Vec<&'a str>, Status> {
+    let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else {
+        return Ok(fields.iter().filter(|(_, is_given)| *is_given).map(|(field, _)| *field).collect());
+    };
+    let known: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
+    let find = |path: &String| {
+        if path == "*" {
+            return Ok(known.clone());
+        }
+        let found = known.iter().find(|field| *field == path).map(|field| vec![*field]);
+        found.ok_or_else(|| {
+            status::invalid("update_mask", format!("{path:?} cannot be changed: name {}", known.join(", ")))
+        })
+    };
+    Ok(mask.paths.iter().map(find).collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+#[tonic::async_trait]
+impl pb::webhook_service_server::WebhookService for Api {
+    async fn create_webhook(
+        &self,
+        request: Request<pb::CreateWebhookRequest>,
+    ) -> Result<Response<pb::CreateWebhookResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let request = request.into_inner();
+        let account = name::account("parent", &request.parent)?;
+        caller.require_global_admin(&account).map_err(|refusal| status::refused(&refusal))?;
+        let encode = |answer: &Answer| created(answer, false).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "CreateWebhook", &request, encode)?;
+        let id = name::chosen_id("webhook_id", &request.webhook_id)?;
+        let mut faults = Violations::default();
+        let webhook = convert::new_webhook(request.webhook.unwrap_or_default(), &self.urls, &mut faults);
+        faults.check().map_err(|refusal| status::refused(&refusal))?;
+        let Some(webhook) = webhook else { return Err(status::invalid("webhook", "is required")) };
+        let command = Command { caller, task: Task::CreateWebhook { id, webhook }, repeat };
+        self.answer(&account, command, |answer| created(answer, true)).await
+    }
+
+    async fn get_webhook(
+        &self,
+        request: Request<pb::GetWebhookRequest>,
+    ) -> Result<Response<pb::GetWebhookResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let full_name = request.into_inner().name;
+        let (account, id) = name::resource("name", &full_name, "webhooks")?;
+        let view = self.account_of(&caller, &account).await?;
+        let found = self.store.find_webhook(view.uid, &id).await.map_err(status::store)?;
+        let found = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", full_name)))?;
+        let webhook = convert::webhook(&account, &found, caller.sees_secrets());
+        Ok(Response::new(pb::GetWebhookResponse { webhook: Some(webhook) }))
+    }
+
+    async fn list_webhooks(
+        &self,
+        request: Request<pb::ListWebhooksRequest>,
+    ) -> Result<Response<pb::ListWebhooksResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let request = request.into_inner();
+        let account = name::account("parent", &request.parent)?;
+        let view = self.account_of(&caller, &account).await?;
+        let query = format!("webhooks:{account}");
+        let after = super::uuid_place(&request.page_token, &query)?;
+        let size = name::page_size(request.page_size)?;
+        let page = self.store.list_webhooks(view.uid, after, size).await.map_err(status::store)?;
+        let shown = page.items.iter().map(|webhook| convert::webhook(&account, webhook, caller.sees_secrets()));
+        Ok(Response::new(pb::ListWebhooksResponse {
+            webhooks: shown.collect(),
+            next_page_token: super::next_token(page.next, &query),
+        }))
+    }
+
+    async fn update_webhook(
+        &self,
+        request: Request<pb::UpdateWebhookRequest>,
+    ) -> Result<Response<pb::UpdateWebhookResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let request = request.into_inner();
+        let encode = |answer: &Answer| updated(answer, false).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "UpdateWebhook", &request, encode)?;
+        let webhook = request.webhook.unwrap_or_default();
+        let (account, id) = name::resource("webhook.name", &webhook.name, "webhooks")?;
+        caller.require_global_admin(&account).map_err(|refusal| status::refused(&refusal))?;
+        let fields = [
+            ("display_name", !webhook.display_name.is_empty()),
+            ("endpoint_url", !webhook.endpoint_url.is_empty()),
+            ("credentials", webhook.credentials.is_some()),
+        ];
+        let mut patch = WebhookPatch::default();
+        let mut faults = Violations::default();
+        for field in masked(request.update_mask.as_ref(), &fields)? {
+            match field {
+                "display_name" => patch.display_name = Some(webhook.display_name.clone()),
+                "credentials" => patch.credentials = Some(convert::credentials(webhook.credentials.clone())),
+                _ => {
+                    let url = &webhook.endpoint_url;
+                    patch.endpoint = convert::endpoint("webhook.endpoint_url", url, &self.urls, &mut faults);
+                }
+            }
+        }
+        faults.check().map_err(|refusal| status::refused(&refusal))?;
+        let command = Command { caller, task: Task::UpdateWebhook { id, etag: webhook.etag, patch }, repeat };
+        self.answer(&account, command, |answer| updated(answer, true)).await
+    }
+
+    async fn delete_webhook(
+        &self,
+        request: Request<pb::DeleteWebhookRequest>,
+    ) -> Result<Response<pb::DeleteWebhookResponse>, Status> {
+        let caller = self.auth.caller(request.metadata())?;
+        let request = request.into_inner();
+        let (account, id) = name::resource("name", &request.name, "webhooks")?;
+        let repeat = name::repeat(&request.request_id, "DeleteWebhook", &request, |_| Vec::new())?;
+        let command = Command { caller, task: Task::DeleteWebhook { id, etag: request.etag }, repeat };
+        self.answer(&account, command, |_| pb::DeleteWebhookResponse {}).await
+    }
+}
