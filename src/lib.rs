@@ -1,6 +1,45 @@
 //! Hookline turns a platform's domain events into conditional, templated webhook requests.
+//!
+//! # The house
+//!
+//! Data flows one way, and each arrow changes its type once: a protobuf frame becomes an
+//! [`Event`](domain::event::Event), a decision makes a [`Change`](domain::change::Change) of it, the change holds the
+//! requests, an attempt ends in an [`Outcome`](domain::execution::Outcome), and that becomes a row.
+//!
+//! - [`domain`] is pure: rules and nothing else. It never imports tokio, actix, sea-orm, tonic or reqwest.
+//! - [`store`] is the only place that knows sea-orm: the tables, the journal that writes them in group commits, and
+//!   what reads them.
+//! - [`engine`] is the only place that knows actix and reqwest: one actor an account, one an execution under way.
+//! - [`grpc`] is the only place that knows protobuf.
+//! - [`app`] puts them together; [`config`], [`keys`] and [`telemetry`] are leaves; [`demo`] is a client.
+//!
+//! # Invariants
+//!
+//! - An event is acknowledged only when every execution that it causes is durable, in one transaction with the event.
+//! - Memory is never ahead of the database: decide, commit, apply, and only then answer and send.
+//! - One commit is in flight per account; each compares and advances the account's revision, so nothing that was
+//!   decided on older state can land.
+//! - A final state never changes; a request never changes once it is built.
+//! - No value of an event can lead a request away from its endpoint, or make a body anything but valid JSON.
+//!
+//! # One event's way
+//!
+//! 1. `grpc::events` checks the frame, reads the envelope in one bounded pass and hands the event to the engine.
+//! 2. The account's actor queues it. If a commit is in flight, the event becomes part of the next one.
+//! 3. [`decide`](domain::decision::decide) finds the automations it triggers, decides their conditions, renders their
+//!    requests, and puts event and executions into a change; with a free slot an execution is `RUNNING` at once.
+//! 4. The journal writes the change together with those of other accounts: one transaction, wide statements.
+//! 5. The actor applies the change, acknowledges the event and starts a dispatch actor for each execution.
+//! 6. The dispatch actor sends the request and reports the outcome, which is decided and committed the same way: the
+//!    attempt, and the execution's end, its next action, or the time of its next attempt.
+//! 7. After a crash the scheduler wakes the accounts that are due; what is written as running is sent again.
 
+pub mod app;
+pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod engine;
 pub mod grpc;
+pub mod keys;
 pub mod store;
+pub mod telemetry;

@@ -1,3 +1,115 @@
-//! The `hookline` binary.
+//! The `hookline` binary: it only wires.
 
-fn main() {}
+use std::{process::ExitCode, sync::Arc};
+
+use actix::{Arbiter, System};
+use clap::Parser;
+use hookline::{
+    app::{Application, StartError},
+    config::{Cli, Command, DatabaseArgs, ServeArgs, TokenArgs},
+    demo,
+    grpc::{AUDIENCE, Authenticator, Claims},
+    keys::Keys,
+    store::{Location, Store},
+    telemetry,
+};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Fails only where a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let done = match cli.command {
+        Command::Serve(args) => {
+            telemetry::init("info");
+            with_arbiters(|arbiters| serve(args, arbiters))
+        }
+        Command::Demo => {
+            telemetry::init("error");
+            with_arbiters(demo::run)
+        }
+        Command::Migrate(args) => {
+            telemetry::init("info");
+            with_arbiters(|_| migrate(args))
+        }
+        Command::Token(args) => token(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hookline: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs with one arbiter a core over one shared runtime: actors on their arbiters' threads, all else on the pool.
+fn with_arbiters<F>(run: impl FnOnce(Vec<actix::ArbiterHandle>) -> F) -> Result<(), StartError>
+where
+    F: Future<Output = Result<(), StartError>>,
+{
+    let failed = |error: std::io::Error| StartError(format!("the runtime could not be started: {error}"));
+    let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?);
+    let share = |runtime: &Arc<Runtime>| {
+        let runtime = Arc::clone(runtime);
+        move || runtime
+    };
+    let system = System::with_tokio_rt(share(&runtime));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let arbiters: Vec<_> = (0..cores).map(|_| Arbiter::with_tokio_rt(share(&runtime))).collect();
+    let done = system.block_on(run(arbiters.iter().map(Arbiter::handle).collect()));
+    for arbiter in arbiters {
+        arbiter.stop();
+        let _ = arbiter.join();
+    }
+    done
+}
+
+async fn serve(args: ServeArgs, arbiters: Vec<actix::ArbiterHandle>) -> Result<(), StartError> {
+    let application = Application::build(args).await?;
+    println!("listening on {}", application.address());
+    let shutdown = CancellationToken::new();
+    tokio::spawn(cancel_on_signal(shutdown.clone()));
+    application.run_until_stopped(arbiters, shutdown).await
+}
+
+async fn cancel_on_signal(shutdown: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    shutdown.cancel();
+}
+
+async fn migrate(args: DatabaseArgs) -> Result<(), StartError> {
+    let location = Location::parse(&args.database).map_err(StartError)?;
+    Store::migrate(&location).await.map_err(|error| StartError(format!("the schema: {error}")))?;
+    println!("the schema is up to date");
+    Ok(())
+}
+
+fn token(args: &TokenArgs) -> Result<(), StartError> {
+    let location = Location::parse(&args.database.database).map_err(StartError)?;
+    let keys = Keys::load(&args.keys, &location).map_err(StartError)?;
+    let now = hookline::engine::now().seconds();
+    let claims = Claims {
+        role: args.role.clone(),
+        accounts: args.account.clone(),
+        user_id: args.user.clone(),
+        permissions: args.permissions.clone(),
+        aud: AUDIENCE.to_owned(),
+        iat: now,
+        exp: now + args.ttl_seconds,
+    };
+    let token = Authenticator::new(&keys.signing).mint(&claims).map_err(StartError)?;
+    println!("{token}");
+    Ok(())
+}

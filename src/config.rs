@@ -1,0 +1,143 @@
+//! The command line and the environment: every setting is a flag, and a variable of the same name.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+
+/// Turns a platform's domain events into conditional, templated webhook requests.
+#[derive(Debug, Parser)]
+#[command(name = "hookline", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service.
+    Serve(ServeArgs),
+    /// Show the whole job on sample events: a server, a receiver, deliveries and their history.
+    Demo,
+    /// Bring the database's schema up to date and exit. `serve` does it too.
+    Migrate(DatabaseArgs),
+    /// Make a token for a caller, signed with the local key, and print it.
+    Token(TokenArgs),
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseArgs {
+    /// A SQLite file, or postgres://user:password@host/database.
+    #[arg(long, env = "HOOKLINE_DATABASE", default_value = "hookline.db", hide_env_values = true)]
+    pub database: String,
+}
+
+/// The keys of the installation.
+#[derive(Debug, Clone, Args)]
+pub struct KeyArgs {
+    /// The key that verifies tokens (HS256): a file with 32 bytes or more in base64. Without it a local key is made
+    /// beside the database.
+    #[arg(long, env = "HOOKLINE_SIGNING_KEY_FILE")]
+    pub signing_key_file: Option<PathBuf>,
+    /// The key that seals credentials and secrets: a file with 32 bytes in base64. Without it a local key is made
+    /// beside the database. Keep a copy: without it the sealed values are lost.
+    #[arg(long, env = "HOOKLINE_SEALING_KEY_FILE")]
+    pub sealing_key_file: Option<PathBuf>,
+}
+
+/// How the service runs.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The keys of the installation.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+    /// The address of the gRPC port. Another than the loopback needs both key files.
+    #[arg(long, env = "HOOKLINE_LISTEN", default_value = "127.0.0.1:50051")]
+    pub listen: SocketAddr,
+    /// Allow endpoint URLs with plain http.
+    #[arg(long, env = "HOOKLINE_ALLOW_HTTP")]
+    pub allow_http: bool,
+    /// Blocks of private or special addresses that requests may go to, such as 10.1.0.0/16.
+    #[arg(long, env = "HOOKLINE_ALLOW_ADDRESSES", value_delimiter = ',')]
+    pub allow_addresses: Vec<IpNet>,
+    /// One deadline over connecting, sending and the answer, in milliseconds.
+    #[arg(long, env = "HOOKLINE_REQUEST_DEADLINE_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub request_deadline_ms: u64,
+    /// How long connecting may take, in milliseconds.
+    #[arg(long, env = "HOOKLINE_CONNECT_TIMEOUT_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub connect_timeout_ms: u64,
+    /// The delays before failed requests are sent again, in milliseconds, ±20 %.
+    #[arg(long, env = "HOOKLINE_RETRY_DELAYS_MS", value_delimiter = ',', default_value = "5000,30000,120000,600000,3600000,10800000,28800000", value_parser = clap::value_parser!(u64).range(1..=259_200_000))]
+    pub retry_delays_ms: Vec<u64>,
+    /// How large a rendered body may be, in bytes.
+    #[arg(long, env = "HOOKLINE_BODY_BYTES_MAX", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub body_bytes_max: u32,
+    /// How many requests are in flight in all.
+    #[arg(long, env = "HOOKLINE_REQUESTS_IN_FLIGHT_MAX", default_value_t = 1_024, value_parser = clap::value_parser!(u16).range(1..))]
+    pub requests_in_flight_max: u16,
+    /// How long an account is kept in memory after its last use, in milliseconds.
+    #[arg(long, env = "HOOKLINE_ACCOUNT_IDLE_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
+    pub account_idle_ms: u64,
+    /// How long requests under way may take to end at shutdown, in milliseconds. What has not ended is sent again
+    /// after the next start.
+    #[arg(long, env = "HOOKLINE_SHUTDOWN_GRACE_MS", default_value_t = 15_000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    pub shutdown_grace_ms: u64,
+}
+
+/// The token to make.
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// Where the data is; the local key is beside it.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The keys of the installation.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+    /// The account; for a service several, or `*` for every one.
+    #[arg(long, required = true, value_delimiter = ',')]
+    pub account: Vec<String>,
+    /// The user; required for the roles `user` and `global_admin`.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// service, global_admin or user.
+    #[arg(long)]
+    pub role: String,
+    /// What a `user` may do beyond reading, such as automations.write.
+    #[arg(long, value_delimiter = ',')]
+    pub permissions: Vec<String>,
+    /// How long the token is good for, in seconds.
+    #[arg(long, default_value_t = 86_400, value_parser = clap::value_parser!(i64).range(1..=31_536_000))]
+    pub ttl_seconds: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_readme_lists_every_setting() {
+        let readme = include_str!("../README.md");
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").expect("serve");
+        for argument in serve.get_arguments().filter(|argument| argument.get_env().is_some()) {
+            let variable = argument.get_env().and_then(|name| name.to_str()).expect("a name");
+            let default = argument.get_default_values().first().and_then(|value| value.to_str()).unwrap_or("");
+            let row = readme.lines().find(|line| line.contains(&format!("`{variable}`")));
+            let row = row.unwrap_or_else(|| panic!("README has no row for {variable}"));
+            assert!(row.contains(default), "README's default of {variable} is not {default}");
+        }
+    }
+}
