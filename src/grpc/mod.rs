@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The wire format, made from `proto/`.
-#[expect(unused_qualifications, reason = "made by a generator")]
+#[expect(unused_qualifications, clippy::allow_attributes, reason = "made by a generator")]
 pub mod pb {
     tonic::include_proto!("hookline.v1");
 
