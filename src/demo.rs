@@ -369,7 +369,8 @@ fn print_received(received: &Received) {
 
 fn print_history(executions: &[pb::Execution]) {
     println!("\nthe history");
-    println!("  {:<36} {:<10} {:<13} {:>6} {:<5} {}", "automation", "state", "reason", "status", "tries", "conditions");
+    let titles = ["automation", "state", "reason", "status", "tries"];
+    println!("  {:<36} {:<10} {:<13} {:>6} {:<5} conditions", titles[0], titles[1], titles[2], titles[3], titles[4]);
     for execution in executions {
         let attempts: Vec<_> = execution.requests.iter().flat_map(|request| &request.attempts).collect();
         let status = attempts.last().map_or(0, |attempt| attempt.http_status);

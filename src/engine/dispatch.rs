@@ -45,7 +45,7 @@ impl Handler<Send> for DispatchActor {
             let _slot = shared.slots.acquire().await;
             shared.http.send(&dispatch).await
         });
-        let report = async move { task.await }.into_actor(self).map(move |ended, actor, ctx| {
+        let report = task.into_actor(self).map(move |ended, actor, ctx| {
             let attempt = ended.unwrap_or_else(|error| {
                 tracing::error!(execution.id = %execution, error = %error, "sending a request broke down");
                 let message = "an internal error; it was logged".to_owned();

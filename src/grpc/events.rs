@@ -140,7 +140,7 @@ fn rejected(sequence: u64, index: u32, rejection: &Rejection) -> pb::EventResult
 fn event(account: &AccountId, input: pb::EventInput) -> Result<Event, Rejection> {
     let mut event = match input.kind {
         Some(pb::event_input::Kind::Envelope(bytes)) => parse_envelope(account, &bytes)?,
-        Some(pb::event_input::Kind::Event(event)) => native(event)?,
+        Some(pb::event_input::Kind::Event(event)) => native(&event)?,
         None => {
             let message = "must be given as event or as envelope";
             return Err(Rejection::new("kind", RejectionReason::InvalidField, message));
@@ -154,7 +154,7 @@ fn event(account: &AccountId, input: pb::EventInput) -> Result<Event, Rejection>
     Ok(event)
 }
 
-fn native(given: pb::Event) -> Result<Event, Rejection> {
+fn native(given: &pb::Event) -> Result<Event, Rejection> {
     fn parse<T: std::str::FromStr<Err = String>>(field: &str, text: &str) -> Result<T, Rejection> {
         text.parse().map_err(|error| Rejection::new(format!("event.{field}"), RejectionReason::InvalidField, error))
     }

@@ -1,0 +1,337 @@
+//! A server process, a receiver, databases and clients for the tests.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri},
+};
+use hookline::grpc::pb;
+use sea_orm::ConnectionTrait;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    process::{Child, Command},
+    sync::watch,
+};
+use tonic::{Request, metadata::MetadataValue, transport::Channel};
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often `eventually` looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A database of a test's own.
+pub struct Database {
+    pub folder: tempfile::TempDir,
+    pub url: String,
+}
+
+impl Database {
+    pub fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = folder.path().join("test.db").display().to_string();
+        Self { folder, url }
+    }
+
+    pub async fn postgres() -> Self {
+        let admin = std::env::var("HOOKLINE_TEST_POSTGRES")
+            .expect("HOOKLINE_TEST_POSTGRES names a PostgreSQL server; ./tests/run starts one");
+        let connection = sea_orm::Database::connect(format!("{admin}/postgres")).await.expect("connects");
+        let name = format!("t_{}", uuid::Uuid::now_v7().simple());
+        connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("creates");
+        connection.close().await.expect("closes");
+        Self { folder: tempfile::tempdir().expect("a folder"), url: format!("{admin}/{name}") }
+    }
+
+    /// How many rows a table has.
+    pub async fn count(&self, table: &str) -> i64 {
+        let url = if self.url.starts_with("postgres") { self.url.clone() } else { format!("sqlite://{}", self.url) };
+        let connection = sea_orm::Database::connect(url).await.expect("connects");
+        let sql = format!("SELECT COUNT(*) FROM {table}");
+        let statement = sea_orm::Statement::from_string(connection.get_database_backend(), sql);
+        let row = connection.query_one_raw(statement).await.expect("counts").expect("a row");
+        connection.close().await.expect("closes");
+        row.try_get_by_index(0).expect("a number")
+    }
+}
+
+/// A server process.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    key_folder: PathBuf,
+    database: String,
+}
+
+impl Server {
+    pub async fn start(database: &Database, more: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--allow-http", "--allow-addresses", "127.0.0.0/8"])
+            .args(["--database", &database.url])
+            .args(more)
+            .current_dir(database.folder.path())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().expect("starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("standard output")).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("reads");
+        let line = line.expect("a line");
+        let address = line.strip_prefix("listening on ").expect("an address").parse().expect("an address");
+        let key_folder = database.folder.path().to_owned();
+        Self { child, address, key_folder, database: database.url.clone() }
+    }
+
+    /// `kill -9`.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("kills");
+    }
+
+    /// SIGTERM; answers whether the exit status was 0.
+    pub async fn terminate(mut self) -> bool {
+        let pid = self.child.id().expect("runs").to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await.expect("signals");
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("in time");
+        ended.expect("ends").success()
+    }
+
+    /// A client with a token that `hookline token` makes.
+    pub async fn client(&self, role: &str, account: &str, more: &[&str]) -> Client {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
+        command
+            .args(["token", "--database", &self.database, "--role", role, "--account", account])
+            .args(more)
+            .current_dir(&self.key_folder);
+        let made = command.output().await.expect("runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let token = String::from_utf8(made.stdout).expect("text");
+        self.client_with(token.trim()).await
+    }
+
+    pub async fn client_with(&self, token: &str) -> Client {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address");
+        let channel = tokio::time::timeout(PATIENCE, endpoint.connect()).await.expect("in time").expect("connects");
+        Client { channel, token: format!("Bearer {token}").parse().expect("a value") }
+    }
+}
+
+/// Calls with one token.
+#[derive(Clone)]
+pub struct Client {
+    channel: Channel,
+    token: MetadataValue<tonic::metadata::Ascii>,
+}
+
+type Answer<T> = Result<T, tonic::Status>;
+
+impl Client {
+    pub fn ask<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", self.token.clone());
+        request
+    }
+
+    pub fn accounts(&self) -> pb::account_service_client::AccountServiceClient<Channel> {
+        pb::account_service_client::AccountServiceClient::new(self.channel.clone())
+    }
+
+    pub fn webhooks(&self) -> pb::webhook_service_client::WebhookServiceClient<Channel> {
+        pb::webhook_service_client::WebhookServiceClient::new(self.channel.clone())
+    }
+
+    pub fn automations(&self) -> pb::automation_service_client::AutomationServiceClient<Channel> {
+        pb::automation_service_client::AutomationServiceClient::new(self.channel.clone())
+    }
+
+    pub fn events(&self) -> pb::event_service_client::EventServiceClient<Channel> {
+        pb::event_service_client::EventServiceClient::new(self.channel.clone())
+    }
+
+    pub fn executions(&self) -> pb::execution_service_client::ExecutionServiceClient<Channel> {
+        pb::execution_service_client::ExecutionServiceClient::new(self.channel.clone())
+    }
+
+    pub async fn create_account(&self, id: &str, plan: pb::Plan) -> Answer<pb::Account> {
+        let account = Some(pb::Account { plan: plan.into(), ..pb::Account::default() });
+        let request = pb::CreateAccountRequest { account_id: id.into(), account, request_id: String::new() };
+        Ok(self.accounts().create_account(self.ask(request)).await?.into_inner().account.expect("an account"))
+    }
+
+    pub async fn create_webhook(&self, account: &str, id: &str, url: &str) -> Answer<pb::CreateWebhookResponse> {
+        let webhook = pb::Webhook {
+            display_name: format!("webhook {id}"),
+            kind: pb::WebhookKind::Automation.into(),
+            endpoint_url: url.into(),
+            ..pb::Webhook::default()
+        };
+        let request = pb::CreateWebhookRequest {
+            parent: format!("accounts/{account}"),
+            webhook_id: id.into(),
+            webhook: Some(webhook),
+            request_id: String::new(),
+        };
+        Ok(self.webhooks().create_webhook(self.ask(request)).await?.into_inner())
+    }
+
+    pub async fn create_automation(&self, account: &str, automation: pb::Automation) -> Answer<pb::Automation> {
+        let request = pb::CreateAutomationRequest {
+            parent: format!("accounts/{account}"),
+            automation_id: String::new(),
+            automation: Some(automation),
+            request_id: String::new(),
+        };
+        let made = self.automations().create_automation(self.ask(request)).await?.into_inner();
+        Ok(made.automation.expect("an automation"))
+    }
+
+    pub async fn publish(&self, account: &str, events: Vec<pb::EventInput>) -> Answer<Vec<pb::EventResult>> {
+        let request = pb::PublishBatchRequest { parent: format!("accounts/{account}"), events };
+        Ok(self.events().publish_batch(self.ask(request)).await?.into_inner().results)
+    }
+
+    /// Every execution of an account, newest first, each in full.
+    pub async fn history(&self, account: &str) -> Vec<pb::Execution> {
+        let mut found = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListExecutionsRequest {
+                parent: format!("accounts/{account}"),
+                page_size: 1_000,
+                page_token,
+                ..pb::ListExecutionsRequest::default()
+            };
+            let page = self.executions().list_executions(self.ask(request)).await.expect("lists").into_inner();
+            found.extend(page.executions);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return found;
+            }
+        }
+    }
+
+    pub async fn execution(&self, name: &str) -> pb::Execution {
+        let request = pb::GetExecutionRequest { name: name.into() };
+        let found = self.executions().get_execution(self.ask(request)).await.expect("gets").into_inner();
+        found.execution.expect("an execution")
+    }
+}
+
+/// An automation with one raw POST.
+pub fn automation(account: &str, webhook: &str, object: &str, action: pb::EventAction, body: &str) -> pb::Automation {
+    pb::Automation {
+        display_name: "An automation".into(),
+        trigger_object: object.into(),
+        trigger_action: action.into(),
+        actions: vec![pb::WebhookAction {
+            webhook: format!("accounts/{account}/webhooks/{webhook}"),
+            method: pb::HttpMethod::Post.into(),
+            body: Some(pb::webhook_action::Body::RawJson(body.into())),
+            ..pb::WebhookAction::default()
+        }],
+        ..pb::Automation::default()
+    }
+}
+
+/// A change of a deal.
+pub fn deal(event_id: &str, entity_id: &str, data: &str) -> pb::EventInput {
+    pb::EventInput {
+        kind: Some(pb::event_input::Kind::Event(pb::Event {
+            event_id: event_id.into(),
+            object: "deal".into(),
+            action: pb::EventAction::Change.into(),
+            entity_id: entity_id.into(),
+            occur_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+            user_id: "7".into(),
+            data: data.as_bytes().to_vec().into(),
+            ..pb::Event::default()
+        })),
+        ..pb::EventInput::default()
+    }
+}
+
+/// A request as the receiver got it.
+#[derive(Debug, Clone)]
+pub struct Got {
+    pub method: String,
+    pub uri: String,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+struct Desk {
+    got: Mutex<Vec<Got>>,
+    status: Mutex<u16>,
+    open: watch::Sender<bool>,
+}
+
+/// An HTTP receiver whose answers can be changed and held back.
+#[derive(Clone)]
+pub struct Receiver {
+    desk: Arc<Desk>,
+    pub url: String,
+}
+
+impl Receiver {
+    pub async fn start() -> Self {
+        let desk = Arc::new(Desk { got: Mutex::default(), status: Mutex::new(200), open: watch::channel(true).0 });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let app = Router::new().fallback(receive).with_state(Arc::clone(&desk));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { desk, url }
+    }
+
+    pub fn got(&self) -> Vec<Got> {
+        self.desk.got.lock().expect("unpoisoned").clone()
+    }
+
+    pub fn answer_with(&self, status: u16) {
+        *self.desk.status.lock().expect("unpoisoned") = status;
+    }
+
+    /// Holds every answer back from now on.
+    pub fn hold(&self) {
+        self.desk.open.send_replace(false);
+    }
+
+    pub fn release(&self) {
+        self.desk.open.send_replace(true);
+    }
+}
+
+async fn receive(
+    State(desk): State<Arc<Desk>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, &'static str) {
+    let body = String::from_utf8_lossy(&body).into_owned();
+    desk.got.lock().expect("unpoisoned").push(Got { method: method.to_string(), uri: uri.to_string(), headers, body });
+    let _ = desk.open.subscribe().wait_for(|open| *open).await;
+    let status = *desk.status.lock().expect("unpoisoned");
+    (StatusCode::from_u16(status).expect("a status"), "the answer")
+}
+
+/// Looks again and again until something is there.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let looking = async {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Some(found) = look().await {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}

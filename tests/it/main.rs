@@ -1,0 +1,26 @@
+//! The service through its port: a real process, a real receiver, real databases.
+
+mod crash;
+mod harness;
+mod layers;
+mod refusals;
+mod story;
+
+/// Runs a test on SQLite and on PostgreSQL.
+macro_rules! on_both_databases {
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(crate::harness::Database::sqlite()).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(crate::harness::Database::postgres().await).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both_databases;
