@@ -135,7 +135,7 @@ mod tests {
         for argument in serve.get_arguments().filter(|argument| argument.get_env().is_some()) {
             let variable = argument.get_env().and_then(|name| name.to_str()).expect("a name");
             let default = argument.get_default_values().first().and_then(|value| value.to_str()).unwrap_or("");
-            let row = readme.lines().find(|line| line.contains(&format!("`{variable}`")));
+            let row = readme.lines().find(|line| line.starts_with(&format!("| `{variable}`")));
             let row = row.unwrap_or_else(|| panic!("README has no row for {variable}"));
             assert!(row.contains(default), "README's default of {variable} is not {default}");
         }

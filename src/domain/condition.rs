@@ -310,7 +310,9 @@ impl Compiler<'_> {
             .map(|(index, value)| self.operand(spec.operator, value, &format!("{at}.values[{index}]")))
             .collect();
         let operands = operands.into_iter().collect::<Option<Vec<_>>>()?;
-        if let [low, high] = operands.as_slice() {
+        if spec.operator == Operator::Between
+            && let [low, high] = operands.as_slice()
+        {
             match low.order(high) {
                 None => {
                     self.faults.add(format!("{at}.values"), "both must be numbers, both dates or both times");

@@ -377,4 +377,4 @@ impl<'e> Trees<'e> {
 
 #[cfg(test)]
 #[path = "template_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,1 +1,126 @@
+use proptest::prelude::*;
+use serde_json::Value as Theirs;
+use uuid::Uuid;
 
+use super::*;
+use crate::domain::timestamp::Timestamp;
+
+pub(in crate::domain) fn event(data: &str, previous: Option<&str>) -> Event {
+    Event {
+        id: "e1".parse().expect("an id"),
+        object: "deal".parse().expect("a name"),
+        action: Action::Change,
+        entity_id: "8".parse().expect("an id"),
+        occurred_at: Timestamp(1_700_000_000_000_000),
+        user_id: None,
+        data: data.to_owned(),
+        previous: previous.map(str::to_owned),
+        meta: None,
+        swapped: false,
+        permitted_user_ids: None,
+        cause: None,
+        traceparent: None,
+    }
+}
+
+pub(in crate::domain) fn with_scope<T>(event: &Event, read: impl FnOnce(Scope<'_>) -> T) -> T {
+    let trees = Trees::of(event).expect("a valid payload");
+    let account = "42".parse().expect("an id");
+    read(Scope {
+        event,
+        data: &trees.data,
+        previous: trees.previous.as_ref(),
+        account: &account,
+        automation_name: "Say \"hi\"\n",
+        execution: ExecutionUid(Uuid::from_u128(7)),
+    })
+}
+
+fn compile(spec: &BodySpec) -> Result<Body, String> {
+    let mut faults = Violations::default();
+    let object = "deal".parse().expect("a name");
+    let body = Body::compile(spec, &object, "body", &mut faults);
+    body.ok_or_else(|| faults.check().expect_err("a fault").to_string())
+}
+
+fn render(spec: &BodySpec, event: &Event) -> Result<String, BodyTooLarge> {
+    let body = compile(spec).expect("compiles");
+    with_scope(event, |scope| body.render(scope, 64 * 1024))
+}
+
+#[test]
+fn bodies_keep_types_where_they_are_asked_to() {
+    let event =
+        event(r#"{"id": 8, "n": 1e400, "t": "a\"b\\", "l": [24, {"x": null}], "z": null}"#, Some(r#"{"t": "old"}"#));
+    let raw = BodySpec::Raw(
+        r#"{"id": {{deal.id}}, "n": {{deal.n}}, "t": {{deal.t}}, "s": "<{{ deal.t }}|{{deal.z}}|{{deal.l}}>",
+            "l": {{deal.l[1]}}, "no": {{deal.no.where}}, "p": {{previous.t}}, "e": {{event.id}}, "u": {{event.user_id}}}"#
+            .into(),
+    );
+    let rendered = render(&raw, &event).expect("fits");
+    assert!(rendered.contains(r#""n": 1e400"#), "{rendered}");
+    let read = |text: &str| json::parse(text).map(drop);
+    read(&rendered).expect("valid JSON");
+    assert!(rendered.contains(r#""s": "<a\"b\\||[24, {\"x\": null}]>""#), "{rendered}");
+    assert!(rendered.contains(r#""no": null, "p": "old", "e": "e1", "u": null"#), "{rendered}");
+    let entries = [("typed", "{{deal.l}}"), ("text", "{{deal.id}}!"), ("name", "{{automation.name}}"), ("quote\"", "")];
+    let entries = entries.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    let rendered = render(&BodySpec::KeyValue(entries), &event).expect("fits");
+    assert_eq!(rendered, r#"{"typed":[24, {"x": null}],"text":"8!","name":"Say \"hi\"\n","quote\"":""}"#);
+}
+
+#[test]
+fn faults_say_where() {
+    for (text, message) in [
+        ("{\n \"a\": }", "line 2 column 7"),
+        (r#"{"a": "{{person.name}}"}"#, "\"person\" is not known here"),
+        (r#"{"a": {{event.name}}}"#, "event has id"),
+        (r#"{"a": {{deal..x}}}"#, "line 1 column 14"),
+        (r#"{"a": 1, "a": 2}"#, "given twice"),
+    ] {
+        let fault = compile(&BodySpec::Raw(text.into())).expect_err(text);
+        assert!(fault.contains(message), "{text}: {fault}");
+    }
+    let pairs = vec![("a".to_owned(), "{{deal.x".to_owned()), ("a".to_owned(), "1".to_owned())];
+    let fault = compile(&BodySpec::KeyValue(pairs)).expect_err("two faults");
+    assert!(fault.contains("entries[0].value") && fault.contains("entries[1].key"), "{fault}");
+    let large = event(&format!(r#"{{"t": "{}"}}"#, "x".repeat(70_000)), None);
+    assert_eq!(render(&BodySpec::Raw(r#"["{{deal.t}}"]"#.into()), &large), Err(BodyTooLarge));
+}
+
+/// JSON texts of every kind: nested, with control characters, surrogate pairs, numbers that no float holds.
+pub(in crate::domain) fn any_json() -> impl Strategy<Value = String> {
+    let number = prop::sample::select(vec!["1e400", "123456789012345678901234567890", "-0.0", "1.50", "7"]);
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|value| value.to_string()),
+        number.prop_map(str::to_owned),
+        any::<String>().prop_map(|text| Theirs::from(text).to_string()),
+        Just(r#""\ud83d\ude00\u0000""#.to_owned()),
+    ];
+    leaf.prop_recursive(4, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(", "))),
+            prop::collection::vec(("[abc]", inner), 0..4).prop_map(|members| {
+                let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_rendered_body_is_valid_json_for_any_event(value in any_json()) {
+        let event = event(&format!(r#"{{"a": {value}}}"#), Some(&format!(r#"{{"a": [{value}]}}"#)));
+        let raw = BodySpec::Raw(r#"{"t": "x{{deal.a}}y{{previous.a}}", "v": {{deal.a}}, "l": [{{previous.a[0]}}, {{deal.a.b}}]}"#.into());
+        let pairs = vec![("v".to_owned(), "{{deal.a}}".to_owned()), ("t".to_owned(), "-{{deal.a}}".to_owned())];
+        for spec in [raw, BodySpec::KeyValue(pairs)] {
+            let rendered = render(&spec, &event).expect("fits");
+            let node = json::parse(&rendered);
+            prop_assert!(node.is_ok(), "{}: {:?}", rendered, node);
+            let node = node.expect("valid");
+            prop_assert_eq!(node.get("v").map(|node| node.raw), Some(value.as_str()), "every byte is kept");
+        }
+    }
+}

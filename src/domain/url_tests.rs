@@ -1,1 +1,105 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::domain::template::tests::{event, with_scope};
+
+fn policy() -> UrlPolicy {
+    UrlPolicy { allow_http: false, addresses: AddressPolicy::default() }
+}
+
+fn endpoint(text: &str) -> EndpointUrl {
+    EndpointUrl::parse(text, &policy()).expect(text)
+}
+
+fn path(text: &str, ending: Ending) -> Result<PathTemplate, String> {
+    PathTemplate::compile(text, &"deal".parse().expect("a name"), ending)
+}
+
+#[test]
+fn each_violation_has_its_own_sentence() {
+    for good in
+        ["https://example.com/", "https://example.com/a/?b=1&c=", "https://example.com:8443/x&", "https://h.example/?"]
+    {
+        endpoint(good);
+    }
+    for (text, sentence) in [
+        ("https://example.com/a", "must end with"),
+        ("http://example.com/", "must be https; plain http"),
+        ("ftp://example.com/", "must be https, not ftp"),
+        ("https://a:b@example.com/", "user name or password"),
+        ("https://example.com/#/", "fragment"),
+        ("https://EXAMPLE.com/", "https://example.com/"),
+        ("https://example.com:443/", "https://example.com/"),
+        ("https://example.com/a/../b/", "https://example.com/b/"),
+        ("https://example.com/%2e%2e/", "https://example.com/"),
+        ("https://example.com/a b/", "https://example.com/a%20b/"),
+        ("https://example.com\\a/", "https://example.com/a/"),
+        ("https://127.0.0.1/", "127.0.0.1 is a private"),
+        ("https://localhost/", "127.0.0.1 is a private"),
+        ("https://[fd00::1]/", "fd00::1 is a private"),
+        ("nonsense/", "is not a URL"),
+    ] {
+        let found = EndpointUrl::parse(text, &policy()).expect_err(text).join("; ");
+        assert!(found.contains(sentence), "{text}: {found}");
+    }
+    let two = EndpointUrl::parse("http://u@example.com/a", &policy()).expect_err("three faults");
+    assert_eq!(two.len(), 3, "{two:?}");
+    assert_eq!(endpoint("https://h.example/x?key=secret&id=").masked(), "https://h.example/x?key=***&id=");
+    assert!(!format!("{:?}", endpoint("https://h.example/?key=secret&id=")).contains("secret"));
+}
+
+#[test]
+fn literal_paths_are_checked_when_saved() {
+    for good in ["", "deals/{{deal.id}}", "a?b={{deal.id}}", "a%20b/c", "{{deal.a}}.{{deal.b}}", "x/"] {
+        path(good, Ending::Path).expect(good);
+    }
+    for (text, message) in [
+        ("../x", "normal form"),
+        ("a/./b", "normal form"),
+        ("a b", "a%20b"),
+        ("/x", "must not start with /"),
+        ("x#y", "fragment"),
+        ("100%", "%25"),
+        ("a\\b", "normal form"),
+        ("{{person.id}}", "not known here"),
+    ] {
+        let found = path(text, Ending::Path).expect_err(text);
+        assert!(found.contains(message), "{text}: {found}");
+    }
+}
+
+#[test]
+fn a_dot_segment_is_unsafe_however_it_is_made() {
+    let endpoint = endpoint("https://h.example/a/");
+    for unsafe_path in ["..", ".", "x/../y", "%2e%2E/x", ".%2e", "x/."] {
+        assert_eq!(endpoint.join(unsafe_path), Err(UnsafePath), "{unsafe_path}");
+    }
+    let template = path("{{deal.v}}", Ending::Path).expect("compiles");
+    let rendered = with_scope(&event(r#"{"v": ".."}"#, None), |scope| template.render(scope)).expect("renders");
+    assert_eq!(endpoint.join(&rendered), Err(UnsafePath));
+    assert!(endpoint.join("a..b/.x").is_ok());
+}
+
+proptest! {
+    #[test]
+    fn no_value_leads_away_from_the_endpoint(value in any::<String>(), which in 0usize..4) {
+        let base = ["https://h.example/a/", "https://h.example/a?k=v&x=", "https://h.example/", "https://h.example:8443/q?"][which];
+        let endpoint = endpoint(base);
+        let template = path("p{{deal.v}}/{{deal.v}}?q={{deal.v}}", endpoint.ending());
+        let template = template.or_else(|_| path("{{deal.v}}", endpoint.ending())).expect("compiles");
+        let event = event(&serde_json::json!({ "v": value }).to_string(), None);
+        let Ok(rendered) = with_scope(&event, |scope| template.render(scope)) else { return Ok(()) };
+        if let Ok(url) = endpoint.join(&rendered) {
+            prop_assert_eq!(url.origin(), endpoint.url.origin());
+            prop_assert!(url.as_str().starts_with(base));
+            prop_assert_eq!(url.fragment(), None);
+            if endpoint.ending() == Ending::Path {
+                let segments = url.path_segments().expect("a path").count();
+                let of_endpoint = endpoint.url.path_segments().expect("a path").count();
+                prop_assert_eq!(segments, of_endpoint + 1, "a value adds no segment: {}", url);
+            } else {
+                prop_assert_eq!(url.path(), endpoint.url.path());
+            }
+        }
+    }
+}
