@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{CommandReply, EngineError, Shared, clock};
 use crate::{
@@ -42,11 +42,13 @@ enum Item {
         events: Vec<Arc<Event>>,
         replies: Vec<EventReply>,
         reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
+        _place: OwnedSemaphorePermit,
     },
     Command {
         command: Arc<Command>,
         is_new: bool,
         reply: oneshot::Sender<Result<CommandReply, EngineError>>,
+        _place: OwnedSemaphorePermit,
     },
     Outcome(Ended),
     Due(DueRows),
@@ -106,6 +108,7 @@ impl Actor for AccountActor {
 #[rtype(result = "()")]
 pub struct TakeEvents {
     pub events: Vec<Arc<Event>>,
+    pub place: OwnedSemaphorePermit,
     pub reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
 }
 
@@ -114,6 +117,7 @@ pub struct TakeEvents {
 #[rtype(result = "()")]
 pub struct TakeCommand {
     pub command: Arc<Command>,
+    pub place: OwnedSemaphorePermit,
     pub reply: oneshot::Sender<Result<CommandReply, EngineError>>,
 }
 
@@ -131,7 +135,12 @@ impl Handler<TakeEvents> for AccountActor {
     type Result = ();
 
     fn handle(&mut self, message: TakeEvents, ctx: &mut Self::Context) {
-        self.queue.push_back(Item::Events { events: message.events, replies: Vec::new(), reply: message.reply });
+        self.queue.push_back(Item::Events {
+            events: message.events,
+            replies: Vec::new(),
+            reply: message.reply,
+            _place: message.place,
+        });
         self.turn(ctx);
     }
 }
@@ -141,7 +150,12 @@ impl Handler<TakeCommand> for AccountActor {
 
     fn handle(&mut self, message: TakeCommand, ctx: &mut Self::Context) {
         let is_new = message.command.repeat.is_none();
-        self.queue.push_back(Item::Command { command: message.command, is_new, reply: message.reply });
+        self.queue.push_back(Item::Command {
+            command: message.command,
+            is_new,
+            reply: message.reply,
+            _place: message.place,
+        });
         self.turn(ctx);
     }
 }

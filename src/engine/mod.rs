@@ -16,7 +16,7 @@ use std::{
 };
 
 use actix::{Actor, Addr, ArbiterHandle, Handler, Message};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::{
     account::{AccountActor, TakeCommand, TakeEvents, TakeOutcome, Wake},
@@ -38,6 +38,8 @@ use crate::{
 
 /// How often an actor that has just stopped is started anew for one message.
 const RESTARTS_MAX: usize = 5;
+/// How many calls and frames of events wait in an account; callers wait beyond that.
+const INPUTS_WAITING_MAX: usize = 1_024;
 
 /// How the engine works.
 #[derive(Debug, Clone)]
@@ -58,9 +60,16 @@ pub(crate) struct Shared {
     config: EngineConfig,
     http: Http,
     arbiters: Vec<ArbiterHandle>,
-    accounts: Mutex<HashMap<AccountId, Addr<AccountActor>>>,
+    accounts: Mutex<HashMap<AccountId, Seat>>,
     flights: Flights,
     slots: Semaphore,
+}
+
+/// An account's actor, and the places for what waits in it.
+#[derive(Clone)]
+struct Seat {
+    actor: Addr<AccountActor>,
+    places: Arc<Semaphore>,
 }
 
 /// The handle of the engine.
@@ -122,12 +131,12 @@ impl Engine {
     pub async fn command(&self, account: &AccountId, command: Command) -> Result<CommandReply, EngineError> {
         let command = Arc::new(command);
         let mut answer = None;
-        let message = || {
+        let message = |place| {
             let (reply, receiver) = oneshot::channel();
             answer = Some(receiver);
-            TakeCommand { command: Arc::clone(&command), reply }
+            TakeCommand { command: Arc::clone(&command), reply, place }
         };
-        self.tell(account, message).await?;
+        self.give(account, message).await?;
         match answer {
             Some(answer) => answer.await.unwrap_or_else(|_| Err(gone())),
             None => Err(gone()),
@@ -141,12 +150,12 @@ impl Engine {
             return Ok(Pending(None));
         }
         let mut answer = None;
-        let message = || {
+        let message = |place| {
             let (reply, receiver) = oneshot::channel();
             answer = Some(receiver);
-            TakeEvents { events: events.clone(), reply }
+            TakeEvents { events: events.clone(), reply, place }
         };
-        self.tell(account, message).await?;
+        self.give(account, message).await?;
         Ok(Pending(answer))
     }
 
@@ -161,11 +170,32 @@ impl Engine {
     }
 
     fn is_awake(&self, account: &AccountId) -> bool {
-        self.shared.lock().get(account).is_some_and(Addr::connected)
+        self.shared.lock().get(account).is_some_and(|seat| seat.actor.connected())
     }
 
     async fn report(&self, account: &AccountId, ended: Ended) {
         let _ = self.tell(account, || TakeOutcome(ended.clone())).await;
+    }
+
+    /// Gives an account something to decide; waits for a place, which is free again when it is answered.
+    async fn give<M>(
+        &self,
+        account: &AccountId,
+        mut message: impl FnMut(OwnedSemaphorePermit) -> M,
+    ) -> Result<(), EngineError>
+    where
+        M: Message<Result = ()> + Send + 'static,
+        AccountActor: Handler<M>,
+    {
+        for _ in 0..RESTARTS_MAX {
+            let seat = self.shared.seat(account);
+            let place = seat.places.acquire_owned().await.map_err(|_| gone())?;
+            if seat.actor.send(message(place)).await.is_ok() {
+                return Ok(());
+            }
+            self.shared.leave(account, &seat.actor);
+        }
+        Err(gone())
     }
 
     /// Gives a message to an account's actor, which is started where it does not run.
@@ -175,11 +205,11 @@ impl Engine {
         AccountActor: Handler<M>,
     {
         for _ in 0..RESTARTS_MAX {
-            let actor = self.shared.actor(account);
-            if actor.send(message()).await.is_ok() {
+            let seat = self.shared.seat(account);
+            if seat.actor.send(message()).await.is_ok() {
                 return Ok(());
             }
-            self.shared.leave(account, &actor);
+            self.shared.leave(account, &seat.actor);
         }
         Err(gone())
     }
@@ -190,7 +220,7 @@ fn gone() -> EngineError {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Addr<AccountActor>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Seat>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -201,20 +231,21 @@ impl Shared {
         &self.arbiters[usize::try_from(at).unwrap_or_default()]
     }
 
-    fn actor(self: &Arc<Self>, account: &AccountId) -> Addr<AccountActor> {
+    fn seat(self: &Arc<Self>, account: &AccountId) -> Seat {
         let mut accounts = self.lock();
-        if let Some(actor) = accounts.get(account).filter(|actor| actor.connected()) {
-            return actor.clone();
+        if let Some(seat) = accounts.get(account).filter(|seat| seat.actor.connected()) {
+            return seat.clone();
         }
         let (shared, id) = (Arc::clone(self), account.clone());
         let actor = AccountActor::start_in_arbiter(self.arbiter(account), move |_| AccountActor::new(shared, id));
-        accounts.insert(account.clone(), actor.clone());
-        actor
+        let seat = Seat { actor, places: Arc::new(Semaphore::new(INPUTS_WAITING_MAX)) };
+        accounts.insert(account.clone(), seat.clone());
+        seat
     }
 
     fn leave(&self, account: &AccountId, actor: &Addr<AccountActor>) {
         let mut accounts = self.lock();
-        if accounts.get(account).is_some_and(|known| known == actor) {
+        if accounts.get(account).is_some_and(|seat| seat.actor == *actor) {
             accounts.remove(account);
         }
     }
