@@ -130,7 +130,7 @@ fn naive_clause(data: &Value, clause: &ClauseSpec) -> bool {
         (element, [one]) => found.is_array() && element == one,
         _ => false,
     });
-    let is_empty = matches!(&found, Value::Null) || found == Value::from("") || found == Value::Array(Vec::new());
+    let is_empty = matches!(&found, Value::Null) || found == "" || found == Value::Array(Vec::new());
     let number = |test: fn(i64, i64) -> bool| {
         elements.iter().any(|element| match (element.as_i64(), wanted.first().and_then(Value::as_i64)) {
             (Some(a), Some(b)) => test(a, b),

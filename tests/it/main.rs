@@ -4,6 +4,7 @@ mod crash;
 mod harness;
 mod layers;
 mod refusals;
+mod start;
 mod story;
 
 /// Runs a test on SQLite and on PostgreSQL.

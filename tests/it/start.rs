@@ -1,0 +1,85 @@
+//! How the service starts: keys, the loopback rule, and one process at a time on a database.
+
+use std::os::unix::fs::PermissionsExt;
+
+use hookline::grpc::pb;
+use tokio::process::Command;
+
+use crate::harness::{Database, Receiver, Server, automation, deal, eventually};
+
+crate::on_both_databases!(
+    a_second_process_waits_for_the_end_of_the_first,
+    an_account_at_rest_wakes_when_its_retry_is_due
+);
+
+async fn a_second_process_waits_for_the_end_of_the_first(database: Database) {
+    let first = Server::start(&database, &[]).await;
+    let service = first.client("service", "*", &[]).await;
+    service.create_account("42", pb::Plan::Power).await.expect("creates");
+    let second = Server::start(&database, &[]).await;
+    let waiting = second.client("service", "*", &[]).await;
+    let call = tokio::spawn(async move { waiting.create_account("43", pb::Plan::Power).await });
+    for plan in [pb::Plan::Advanced, pb::Plan::Power, pb::Plan::Enterprise] {
+        let request = pb::SetAccountPlanRequest {
+            name: "accounts/42".into(),
+            plan: plan.into(),
+            ..pb::SetAccountPlanRequest::default()
+        };
+        service.accounts().set_account_plan(service.ask(request)).await.expect("the first one works");
+    }
+    assert!(!call.is_finished(), "the second process answers nothing while the first one lives");
+    assert!(first.terminate().await);
+    call.await.expect("runs").expect("the second process has taken over");
+}
+
+async fn an_account_at_rest_wakes_when_its_retry_is_due(database: Database) {
+    let server = Server::start(&database, &["--account-idle-ms", "100", "--retry-delays-ms", "2000"]).await;
+    let receiver = Receiver::start().await;
+    let service = server.client("service", "*", &[]).await;
+    service.create_account("42", pb::Plan::Power).await.expect("creates");
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    admin.create_webhook("42", "hook", &receiver.url).await.expect("creates");
+    admin
+        .create_automation("42", automation("42", "hook", "deal", pb::EventAction::Change, "{}"))
+        .await
+        .expect("creates");
+    receiver.answer_with(503);
+    service.publish("42", vec![deal("e1", "8", "{}")]).await.expect("acks");
+    eventually("the first attempt", || async { (!receiver.got().is_empty()).then_some(()) }).await;
+    receiver.answer_with(200);
+    let execution = eventually("the retry arrives", || async {
+        service.history("42").await.into_iter().find(|execution| execution.end_time.is_some())
+    })
+    .await;
+    assert_eq!(execution.state(), pb::ExecutionState::Succeeded);
+    assert_eq!(receiver.got().len(), 2);
+}
+
+#[tokio::test]
+async fn without_keys_of_its_own_the_service_listens_on_the_loopback_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
+    let refused = command.args(["serve", "--listen", "0.0.0.0:0"]).current_dir(folder.path()).output().await;
+    let refused = refused.expect("runs");
+    assert!(!refused.status.success());
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(message.contains("--signing-key-file"), "{message}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn local_keys_are_readable_by_their_owner_only() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &[]).await;
+    server
+        .client("service", "*", &[])
+        .await
+        .create_account("42", pb::Plan::Power)
+        .await
+        .expect("the key is the server's");
+    for key in ["signing", "sealing"] {
+        let path = format!("{}.{key}.key", database.url);
+        let mode = std::fs::metadata(&path).expect(&path).permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{path}");
+    }
+}
