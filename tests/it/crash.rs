@@ -72,10 +72,10 @@ async fn what_is_acknowledged_survives_ten_kills(database: Database) {
             // What is in the receiver's hands now is sent, and cannot be recorded before the kill.
             receiver.hold();
         }
-        let before = received(&receiver).len();
+        let before = receiver.got().len();
         let acked = publish_some(&service, &unacknowledged, 1 + seeded.below(EVENTS_PER_LIFE)).await;
         if life % 2 == 1 {
-            eventually("the receiver holds a request", || async { (received(&receiver).len() > before).then_some(()) })
+            eventually("the receiver holds a request", || async { (receiver.got().len() > before).then_some(()) })
                 .await;
             sent_unrecorded += 1;
         }
