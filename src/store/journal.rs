@@ -11,8 +11,9 @@ use std::{
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QuerySelect, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, QuerySelect, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    Value,
     sea_query::{Expr, OnConflict},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -341,14 +342,18 @@ async fn write_group(connection: &DatabaseConnection, changes: &[Box<Prepared>])
     Ok(changes.iter().map(|change| change.as_ref()).map(receipt).collect())
 }
 
-/// `($1, $2), ($3, $4)` for rows of so many columns.
-fn tuples(rows: usize, columns: usize) -> String {
+/// `($1, $2), ($3, $4)` for rows of so many columns. SQLite takes `$1` for a name and searches its list of names at
+/// each binding, so that a wide statement would cost the square of its width; it gets `?`.
+fn tuples(backend: DbBackend, rows: usize, columns: usize) -> String {
     let mut sql = String::with_capacity(rows * columns * 5);
     for row in 0..rows {
         sql.push_str(if row == 0 { "(" } else { ", (" });
         for column in 0..columns {
             let separator = if column == 0 { "" } else { ", " };
-            let _ = write!(sql, "{separator}${}", row * columns + column + 1);
+            let _ = match backend {
+                DbBackend::Sqlite => write!(sql, "{separator}?"),
+                _ => write!(sql, "{separator}${}", row * columns + column + 1),
+            };
         }
         sql.push(')');
     }
@@ -364,7 +369,7 @@ async fn known_events(
     for chunk in keys.chunks(PARAMETERS_MAX / 2) {
         let sql = format!(
             "SELECT account_uid, event_id FROM events WHERE (account_uid, event_id) IN (VALUES {})",
-            tuples(chunk.len(), 2)
+            tuples(txn.get_database_backend(), chunk.len(), 2)
         );
         let values = chunk.iter().flat_map(|event| [Value::from(event.account_uid), event.event_id.clone().into()]);
         let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
@@ -396,7 +401,7 @@ async fn advance_accounts(txn: &DatabaseTransaction, changes: &[&Prepared]) -> R
             "UPDATE accounts SET revision = v.column3, window_no = v.column4, window_start = v.column5, \
              window_used = v.column6, next_due_at = v.column7 FROM (VALUES {}) AS v \
              WHERE accounts.uid = v.column1 AND accounts.revision = v.column2 RETURNING accounts.uid",
-            tuples(chunk.len(), COLUMNS)
+            tuples(txn.get_database_backend(), chunk.len(), COLUMNS)
         );
         let values = chunk.iter().flat_map(|(change, expected)| {
             let step = &change.change;
@@ -521,7 +526,7 @@ async fn write_steps(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result
              action_no = v.column7, attempts = v.column8, failed_actions = v.column9, ended_at = v.column10, \
              changed_revision = v.column11 FROM (VALUES {}) AS v \
              WHERE executions.account_uid = v.column1 AND executions.uid = v.column2",
-            tuples(chunk.len(), COLUMNS)
+            tuples(txn.get_database_backend(), chunk.len(), COLUMNS)
         );
         let values = chunk.iter().flat_map(|(change, step)| {
             [

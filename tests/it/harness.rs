@@ -91,6 +91,10 @@ impl Server {
         Self { child, address, key_folder, database: database.url.clone() }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("runs")
+    }
+
     /// `kill -9`.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("kills");
@@ -98,7 +102,7 @@ impl Server {
 
     /// SIGTERM; answers whether the exit status was 0.
     pub async fn terminate(mut self) -> bool {
-        let pid = self.child.id().expect("runs").to_string();
+        let pid = self.pid().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().await.expect("signals");
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("in time");
         ended.expect("ends").success()
