@@ -7,13 +7,13 @@ use actix::ArbiterHandle;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TcpIncoming;
-use tonic_health::ServingStatus;
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     config::ServeArgs,
     domain::{address::AddressPolicy, decision::Rules, retry::Schedule, url::UrlPolicy},
     engine::{Engine, EngineConfig, HttpConfig},
-    grpc::{Api, Authenticator},
+    grpc::{Api, Authenticator, Doors, SERVICE_NAMES},
     keys::Keys,
     store::{Location, Lock, Sealer, Store},
 };
@@ -78,6 +78,13 @@ impl Application {
         arbiters: Vec<ArbiterHandle>,
         shutdown: CancellationToken,
     ) -> Result<(), StartError> {
+        let doors = Doors::default();
+        let (health, health_service) = tonic_health::server::health_reporter();
+        report(&health, ServingStatus::NotServing).await;
+        let closing = CancellationToken::new();
+        let listener = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let router = doors.router(health_service);
+        let server = tokio::spawn(router.serve_with_incoming_shutdown(listener, closing.clone().cancelled_owned()));
         let lock = tokio::select! {
             lock = Lock::acquire(&self.location) => lock.map_err(|error| start_error("the database's lock", &error))?,
             () = shutdown.cancelled() => return Ok(()),
@@ -90,7 +97,6 @@ impl Application {
             addresses: AddressPolicy { allowed: self.args.allow_addresses.clone() },
         };
         let engine = Engine::start(store.clone(), engine_config(&self.args, &urls), arbiters).map_err(StartError)?;
-        let (health, health_service) = tonic_health::server::health_reporter();
         let stopping = CancellationToken::new();
         let streams = TaskTracker::new();
         let api = Api {
@@ -101,11 +107,9 @@ impl Application {
             stopping: stopping.clone(),
             tasks: streams.clone(),
         };
-        let router = api.router(health_service).map_err(|error| start_error("the services", &error))?;
+        doors.open(api).map_err(|error| start_error("the services", &error))?;
+        report(&health, ServingStatus::Serving).await;
         tracing::info!(server.address = %self.address, "serving");
-        let listener = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let closing = CancellationToken::new();
-        let server = tokio::spawn(router.serve_with_incoming_shutdown(listener, closing.clone().cancelled_owned()));
         let lost = tokio::select! {
             () = shutdown.cancelled() => false,
             () = lock.lost() => true,
@@ -114,7 +118,7 @@ impl Application {
             return Err(StartError("the database's lock was lost: another process may write now".to_owned()));
         }
         tracing::info!("shutting down");
-        health.set_service_status("", ServingStatus::NotServing).await;
+        report(&health, ServingStatus::NotServing).await;
         stopping.cancel();
         streams.close();
         let grace = Duration::from_millis(self.args.shutdown_grace_ms);
@@ -134,6 +138,13 @@ impl Application {
         }
         drop(lock);
         Ok(())
+    }
+}
+
+/// Tells who asks for the health of the port, or of one service, how it is.
+async fn report(health: &HealthReporter, status: ServingStatus) {
+    for service in ["", tonic_health::pb::health_server::SERVICE_NAME].iter().chain(&SERVICE_NAMES) {
+        health.set_service_status(service, status).await;
     }
 }
 

@@ -17,7 +17,8 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, metadata::MetadataValue, transport::Channel};
+use tonic::{Request, Status, metadata::MetadataValue, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
     app::{Application, StartError},
@@ -161,8 +162,22 @@ async fn drive(
 
 async fn connect(address: SocketAddr) -> Result<Channel, Failure> {
     let endpoint = Channel::from_shared(format!("http://{address}"))?;
-    // The port is taken already; it answers once the database is open.
-    Ok(tokio::time::timeout(WAIT_MAX, endpoint.connect()).await??)
+    let channel = tokio::time::timeout(WAIT_MAX, endpoint.connect()).await??;
+    tokio::time::timeout(WAIT_MAX, until_serving(channel.clone())).await??;
+    Ok(channel)
+}
+
+/// Waits until a server lets calls in: it takes its port first, and answers only about its health until its database
+/// is open.
+pub async fn until_serving(channel: Channel) -> Result<(), Status> {
+    let mut health = HealthClient::new(channel);
+    let mut states = health.watch(HealthCheckRequest::default()).await?.into_inner();
+    while let Some(state) = states.message().await? {
+        if state.status() == ServingStatus::Serving {
+            return Ok(());
+        }
+    }
+    Err(Status::unavailable("the server ended before it served"))
 }
 
 async fn create_account(service: &Client, account: &str) -> Result<(), Failure> {

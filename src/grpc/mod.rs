@@ -10,12 +10,22 @@ mod name;
 mod status;
 mod webhooks;
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     Status,
+    body::Body,
     codec::CompressionEncoding,
+    codegen::{
+        Service,
+        http::{Request, Response},
+    },
+    server::NamedService,
+    service::Routes,
     transport::{Server, server::Router},
 };
 use uuid::Uuid;
@@ -36,6 +46,14 @@ pub mod pb {
     pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hookline.bin"));
 }
 
+/// The services whose health can be asked for by name.
+pub const SERVICE_NAMES: [&str; 5] = [
+    pb::account_service_server::SERVICE_NAME,
+    pb::webhook_service_server::SERVICE_NAME,
+    pb::automation_service_server::SERVICE_NAME,
+    pb::event_service_server::SERVICE_NAME,
+    pb::execution_service_server::SERVICE_NAME,
+];
 /// How large a message may be: a frame of events.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -56,21 +74,42 @@ pub struct Api {
     pub tasks: TaskTracker,
 }
 
-impl Api {
-    /// Every service of the port: ours, health and reflection.
-    pub fn router<H>(self, health: H) -> Result<Router, tonic_reflection::server::Error>
+/// The services of the port: closed until the database is ours, then open. Health answers from the start.
+#[derive(Clone, Default)]
+pub struct Doors(Arc<OnceLock<axum::Router>>);
+
+impl Doors {
+    /// What the port serves.
+    pub fn router<H>(&self, health: H) -> Router
     where
-        H: tonic::codegen::Service<
-                tonic::codegen::http::Request<tonic::body::Body>,
-                Response = tonic::codegen::http::Response<tonic::body::Body>,
-                Error = std::convert::Infallible,
-            > + tonic::server::NamedService
+        H: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + NamedService
             + Clone
             + Send
             + Sync
             + 'static,
         H::Future: Send + 'static,
     {
+        let doors = self.clone();
+        let mut routes = Routes::new(health);
+        let router = routes.axum_router_mut();
+        *router =
+            std::mem::take(router).fallback(async move |request: Request<axum::body::Body>| match doors.0.get() {
+                Some(services) => services.clone().call(request).await,
+                None => Ok(status::starting().into_http()),
+            });
+        Server::builder().add_routes(routes)
+    }
+
+    /// Lets calls in.
+    pub fn open(&self, api: Api) -> Result<(), tonic_reflection::server::Error> {
+        let _ = self.0.set(api.routes()?.prepare().into_axum_router());
+        Ok(())
+    }
+}
+
+impl Api {
+    fn routes(self) -> Result<Routes, tonic_reflection::server::Error> {
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
@@ -85,9 +124,7 @@ impl Api {
                     .send_compressed(CompressionEncoding::Gzip)
             };
         }
-        Ok(Server::builder()
-            .add_service(health)
-            .add_service(reflection().build_v1()?)
+        Ok(Routes::new(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .add_service(service!(account_service_server, AccountServiceServer))
             .add_service(service!(webhook_service_server, WebhookServiceServer))

@@ -77,6 +77,15 @@ pub fn engine(error: &EngineError) -> Status {
     }
 }
 
+/// The status of every call until the database is open.
+pub fn starting() -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_retry_info(Some(RETRY_DELAY));
+    details.set_error_info("STARTING", ERROR_DOMAIN, HashMap::<String, String>::new());
+    let message = "the server is starting: its database is being opened, or another process still holds it; try again";
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
 /// The status of a read that failed; logged here, once.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 pub fn store(error: StoreError) -> Status {

@@ -73,7 +73,16 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts a server and waits until it serves.
     pub async fn start(database: &Database, more: &[&str]) -> Self {
+        let server = Self::spawn(database, more).await;
+        let serving = hookline::demo::until_serving(server.channel().await);
+        tokio::time::timeout(PATIENCE, serving).await.expect("in time").expect("serves");
+        server
+    }
+
+    /// Starts a server; it has its port, but may not serve yet.
+    pub async fn spawn(database: &Database, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--allow-http", "--allow-addresses", "127.0.0.0/8"])
@@ -122,9 +131,12 @@ impl Server {
     }
 
     pub async fn client_with(&self, token: &str) -> Client {
+        Client { channel: self.channel().await, token: format!("Bearer {token}").parse().expect("a value") }
+    }
+
+    pub async fn channel(&self) -> Channel {
         let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address");
-        let channel = tokio::time::timeout(PATIENCE, endpoint.connect()).await.expect("in time").expect("connects");
-        Client { channel, token: format!("Bearer {token}").parse().expect("a value") }
+        tokio::time::timeout(PATIENCE, endpoint.connect()).await.expect("in time").expect("connects")
     }
 }
 

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use hookline::grpc::pb;
 use tokio::process::Command;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::harness::{Database, Receiver, Server, automation, deal, eventually};
 
@@ -16,20 +17,24 @@ async fn a_second_process_waits_for_the_end_of_the_first(database: Database) {
     let first = Server::start(&database, &[]).await;
     let service = first.client("service", "*", &[]).await;
     service.create_account("42", pb::Plan::Power).await.expect("creates");
-    let second = Server::start(&database, &[]).await;
+    let second = Server::spawn(&database, &[]).await;
+    assert_eq!(health(&second, "").await, ServingStatus::NotServing, "it has its port and says that it waits");
+    assert_eq!(health(&second, "hookline.v1.EventService").await, ServingStatus::NotServing);
     let waiting = second.client("service", "*", &[]).await;
-    let call = tokio::spawn(async move { waiting.create_account("43", pb::Plan::Power).await });
-    for plan in [pb::Plan::Advanced, pb::Plan::Power, pb::Plan::Enterprise] {
-        let request = pb::SetAccountPlanRequest {
-            name: "accounts/42".into(),
-            plan: plan.into(),
-            ..pb::SetAccountPlanRequest::default()
-        };
-        service.accounts().set_account_plan(service.ask(request)).await.expect("the first one works");
-    }
-    assert!(!call.is_finished(), "the second process answers nothing while the first one lives");
+    let refused = waiting.create_account("43", pb::Plan::Power).await.expect_err("the first process lives");
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+    service.create_account("44", pb::Plan::Power).await.expect("the first one works");
     assert!(first.terminate().await);
-    call.await.expect("runs").expect("the second process has taken over");
+    hookline::demo::until_serving(second.channel().await).await.expect("the second process takes over");
+    assert_eq!(health(&second, "hookline.v1.EventService").await, ServingStatus::Serving);
+    waiting.create_account("43", pb::Plan::Power).await.expect("creates");
+    assert_eq!(database.count("accounts").await, 3);
+}
+
+async fn health(server: &Server, service: &str) -> ServingStatus {
+    let request = HealthCheckRequest { service: service.into() };
+    let mut health = HealthClient::new(server.channel().await);
+    health.check(request).await.expect("answers").into_inner().status()
 }
 
 async fn an_account_at_rest_wakes_when_its_retry_is_due(database: Database) {
