@@ -1,10 +1,10 @@
 //! Puts the parts together: waits for the database's lock, opens the store, starts the engine, serves the port, and
 //! ends in order.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::ArbiterHandle;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TcpIncoming;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -13,7 +13,7 @@ use crate::{
     config::ServeArgs,
     domain::{address::AddressPolicy, decision::Rules, retry::Schedule, url::UrlPolicy},
     engine::{Engine, EngineConfig, HttpConfig},
-    grpc::{Api, Authenticator, Doors, SERVICE_NAMES},
+    grpc::{Api, Authenticator, Doors, SERVICE_NAMES, UNACKED_BYTES_OF_ALL_MAX},
     keys::Keys,
     store::{Location, Lock, Sealer, Store},
 };
@@ -102,6 +102,7 @@ impl Application {
         let api = Api {
             engine: engine.clone(),
             store,
+            room: Arc::new(Semaphore::new(UNACKED_BYTES_OF_ALL_MAX)),
             auth: Authenticator::new(&self.keys.signing),
             urls,
             stopping: stopping.clone(),

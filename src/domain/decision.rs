@@ -24,6 +24,10 @@ use super::{
     webhook::Webhook,
 };
 
+/// Tests of what catches a fault need one: the decision on an event of this id breaks down.
+#[cfg(test)]
+pub const BREAKS_DOWN: &str = "breaks-down";
+
 /// What can happen to an account.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -244,6 +248,8 @@ impl<'a, 'w> Draft<'a, 'w> {
         if self.known.contains(&event.id) || self.seen.contains(&event.id) {
             return EventReply::Duplicate;
         }
+        #[cfg(test)]
+        assert_ne!(event.id.as_str(), BREAKS_DOWN, "a test asks for a fault");
         let mut candidates = account.triggered_by(event).peekable();
         if !account.facts.plan.has_automation_webhooks() || candidates.peek().is_none() {
             return EventReply::Accepted;

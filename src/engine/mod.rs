@@ -268,3 +268,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

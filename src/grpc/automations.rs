@@ -1,9 +1,14 @@
 //! `AutomationService`.
 
 use prost::Message;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
-use super::{Api, convert, name, pb, status, webhooks::masked};
+use super::{
+    Api,
+    access::{AutomationWriter, Entered, Member, serve},
+    convert, name, pb, status,
+    webhooks::masked,
+};
 use crate::domain::{
     command::{Answer, AutomationPatch, Command, NewAutomation, Task},
     id::ObjectName,
@@ -40,16 +45,22 @@ fn object(text: &str, faults: &mut Violations) -> Option<ObjectName> {
     faults.take("automation.trigger_object", text.parse())
 }
 
-#[tonic::async_trait]
-impl pb::automation_service_server::AutomationService for Api {
+serve! {
+    automation_service_server::AutomationService {
+        create_automation(CreateAutomationRequest) -> CreateAutomationResponse;
+        get_automation(GetAutomationRequest) -> GetAutomationResponse;
+        list_automations(ListAutomationsRequest) -> ListAutomationsResponse;
+        update_automation(UpdateAutomationRequest) -> UpdateAutomationResponse;
+        delete_automation(DeleteAutomationRequest) -> DeleteAutomationResponse;
+    }
+}
+
+impl Api {
     async fn create_automation(
         &self,
-        request: Request<pb::CreateAutomationRequest>,
-    ) -> Result<Response<pb::CreateAutomationResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let request = request.into_inner();
-        let account = name::account("parent", &request.parent)?;
-        caller.require_automation_writer(&account).map_err(|refusal| status::refused(&refusal))?;
+        entered: Entered<AutomationWriter>,
+        request: pb::CreateAutomationRequest,
+    ) -> Result<pb::CreateAutomationResponse, Status> {
         let encode = |answer: &Answer| created(answer).encode_to_vec();
         let repeat = name::repeat(&request.request_id, "CreateAutomation", &request, encode)?;
         let id = name::chosen_id("automation_id", &request.automation_id)?;
@@ -58,7 +69,7 @@ impl pb::automation_service_server::AutomationService for Api {
         let object = object(&given.trigger_object, &mut faults);
         let action = convert::event_action("automation.trigger_action", given.trigger_action, &mut faults);
         let conditions = given.conditions.map(|group| convert::group(group, "automation.conditions", 1, &mut faults));
-        let actions = convert::actions(&account, given.actions, &mut faults);
+        let actions = convert::actions(&entered.account, given.actions, &mut faults);
         let enabled = enabled(given.state, &mut faults);
         faults.check().map_err(|refusal| status::refused(&refusal))?;
         let (Some(object), Some(action), Some(actions), Some(enabled)) = (object, action, actions, enabled) else {
@@ -67,57 +78,54 @@ impl pb::automation_service_server::AutomationService for Api {
         let display_name = given.display_name;
         let automation =
             NewAutomation { display_name, object, action, conditions: conditions.flatten(), actions, enabled };
-        let command = Command { caller, task: Task::CreateAutomation { id, automation }, repeat };
-        self.answer(&account, command, created).await
+        let command = Command { caller: entered.caller, task: Task::CreateAutomation { id, automation }, repeat };
+        self.answer(&entered.account, command, created).await
     }
 
     async fn get_automation(
         &self,
-        request: Request<pb::GetAutomationRequest>,
-    ) -> Result<Response<pb::GetAutomationResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let full_name = request.into_inner().name;
-        let (account, id) = name::resource("name", &full_name, "automations")?;
-        let view = self.account_of(&caller, &account).await?;
+        entered: Entered<Member>,
+        request: pb::GetAutomationRequest,
+    ) -> Result<pb::GetAutomationResponse, Status> {
+        let full_name = request.name;
+        let (_, id) = name::resource("name", &full_name, "automations")?;
+        let view = self.account_of(&entered.account).await?;
         let found = self.store.find_automation(view.uid, &id).await.map_err(status::store)?;
         let found = found.ok_or_else(|| status::refused(&Refusal::not_found("automation", full_name)))?;
         let deleted = self.store.deleted_webhooks(view.uid).await.map_err(status::store)?;
-        let automation = convert::automation(&account, &found, view.facts.plan, &deleted);
-        Ok(Response::new(pb::GetAutomationResponse { automation: Some(automation) }))
+        let automation = convert::automation(&entered.account, &found, view.facts.plan, &deleted);
+        Ok(pb::GetAutomationResponse { automation: Some(automation) })
     }
 
     async fn list_automations(
         &self,
-        request: Request<pb::ListAutomationsRequest>,
-    ) -> Result<Response<pb::ListAutomationsResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let request = request.into_inner();
-        let account = name::account("parent", &request.parent)?;
-        let view = self.account_of(&caller, &account).await?;
-        let query = format!("automations:{account}");
+        entered: Entered<Member>,
+        request: pb::ListAutomationsRequest,
+    ) -> Result<pb::ListAutomationsResponse, Status> {
+        let view = self.account_of(&entered.account).await?;
+        let query = format!("automations:{}", entered.account);
         let after = super::uuid_place(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_automations(view.uid, after, size).await.map_err(status::store)?;
         let deleted = self.store.deleted_webhooks(view.uid).await.map_err(status::store)?;
         let plan = view.facts.plan;
-        let shown = page.items.iter().map(|automation| convert::automation(&account, automation, plan, &deleted));
-        Ok(Response::new(pb::ListAutomationsResponse {
+        let shown =
+            page.items.iter().map(|automation| convert::automation(&entered.account, automation, plan, &deleted));
+        Ok(pb::ListAutomationsResponse {
             automations: shown.collect(),
             next_page_token: super::next_token(page.next, &query),
-        }))
+        })
     }
 
     async fn update_automation(
         &self,
-        request: Request<pb::UpdateAutomationRequest>,
-    ) -> Result<Response<pb::UpdateAutomationResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let request = request.into_inner();
+        entered: Entered<AutomationWriter>,
+        request: pb::UpdateAutomationRequest,
+    ) -> Result<pb::UpdateAutomationResponse, Status> {
         let encode = |answer: &Answer| updated(answer).encode_to_vec();
         let repeat = name::repeat(&request.request_id, "UpdateAutomation", &request, encode)?;
         let given = request.automation.unwrap_or_default();
-        let (account, id) = name::resource("automation.name", &given.name, "automations")?;
-        caller.require_automation_writer(&account).map_err(|refusal| status::refused(&refusal))?;
+        let (_, id) = name::resource("automation.name", &given.name, "automations")?;
         let fields = [
             ("display_name", !given.display_name.is_empty()),
             ("trigger_object", !given.trigger_object.is_empty()),
@@ -141,24 +149,25 @@ impl pb::automation_service_server::AutomationService for Api {
                     let read = group.map(|group| convert::group(group, "automation.conditions", 1, &mut faults));
                     patch.conditions = Some(read.flatten());
                 }
-                "actions" => patch.actions = convert::actions(&account, given.actions.clone(), &mut faults),
+                "actions" => patch.actions = convert::actions(&entered.account, given.actions.clone(), &mut faults),
                 _ => patch.enabled = enabled(given.state, &mut faults),
             }
         }
         faults.check().map_err(|refusal| status::refused(&refusal))?;
-        let command = Command { caller, task: Task::UpdateAutomation { id, etag: given.etag, patch }, repeat };
-        self.answer(&account, command, updated).await
+        let command =
+            Command { caller: entered.caller, task: Task::UpdateAutomation { id, etag: given.etag, patch }, repeat };
+        self.answer(&entered.account, command, updated).await
     }
 
     async fn delete_automation(
         &self,
-        request: Request<pb::DeleteAutomationRequest>,
-    ) -> Result<Response<pb::DeleteAutomationResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let request = request.into_inner();
-        let (account, id) = name::resource("name", &request.name, "automations")?;
+        entered: Entered<AutomationWriter>,
+        request: pb::DeleteAutomationRequest,
+    ) -> Result<pb::DeleteAutomationResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "automations")?;
         let repeat = name::repeat(&request.request_id, "DeleteAutomation", &request, |_| Vec::new())?;
-        let command = Command { caller, task: Task::DeleteAutomation { id, etag: request.etag }, repeat };
-        self.answer(&account, command, |_| pb::DeleteAutomationResponse {}).await
+        let command =
+            Command { caller: entered.caller, task: Task::DeleteAutomation { id, etag: request.etag }, repeat };
+        self.answer(&entered.account, command, |_| pb::DeleteAutomationResponse {}).await
     }
 }

@@ -2,15 +2,23 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesOrdered};
-use tokio::sync::mpsc;
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, OptionFuture},
+    stream::FuturesOrdered,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Api, convert, name, pb, status};
+use super::{
+    Api,
+    access::{Backend, Entered, Service, serve},
+    convert, name, pb, status,
+};
 use crate::{
     domain::{
-        caller::Caller,
         decision::{EventReply, is_traceparent},
         event::{Cause, Event, PERMITTED_USERS_MAX, Rejection, RejectionReason, parse_envelope, payload_object},
         id::AccountId,
@@ -25,47 +33,70 @@ const FRAME_EVENTS_MAX: usize = 1_000;
 const UNACKED_EVENTS_MAX: usize = 16_384;
 /// How many bytes of a stream are held unacknowledged.
 const UNACKED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How many bytes of all streams are held unacknowledged; beyond that streams are read no further until there is room.
+pub const UNACKED_BYTES_OF_ALL_MAX: usize = 256 * 1024 * 1024;
 /// How many answers wait for a client that does not read.
 const UNREAD_ANSWERS_MAX: usize = 64;
 
 type Answers = mpsc::Sender<Result<pb::PublishResponse, Status>>;
 
-#[tonic::async_trait]
-impl pb::event_service_server::EventService for Api {
-    type PublishStream = Pin<Box<dyn Stream<Item = Result<pb::PublishResponse, Status>> + Send>>;
+type Acknowledgements = Pin<Box<dyn Stream<Item = Result<pb::PublishResponse, Status>> + Send>>;
+
+serve! {
+    event_service_server::EventService {
+        publish_batch(PublishBatchRequest) -> PublishBatchResponse;
+    }
+    type PublishStream = Acknowledgements;
 
     async fn publish(
         &self,
         request: Request<Streaming<pb::PublishRequest>>,
-    ) -> Result<Response<Self::PublishStream>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
+    ) -> Result<Response<Acknowledgements>, Status> {
+        let (backend, frames) = self.enter(request)?;
+        Ok(Response::new(Api::publish(self, backend, frames)))
+    }
+}
+
+impl Api {
+    fn publish(&self, backend: Backend, frames: Streaming<pb::PublishRequest>) -> Acknowledgements {
         let (answers, receiver) = mpsc::channel(UNREAD_ANSWERS_MAX);
-        let session = Session { engine: self.engine.clone(), caller, stopping: self.stopping.clone(), answers };
-        self.tasks.spawn(session.run(request.into_inner()));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        let session = Session {
+            engine: self.engine.clone(),
+            backend,
+            stopping: self.stopping.clone(),
+            room: Arc::clone(&self.room),
+            answers,
+        };
+        self.tasks.spawn(session.run(frames));
+        Box::pin(ReceiverStream::new(receiver))
     }
 
     async fn publish_batch(
         &self,
-        request: Request<pb::PublishBatchRequest>,
-    ) -> Result<Response<pb::PublishBatchResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let request = request.into_inner();
-        let account = checked_account(&caller, &request.parent, request.events.len())?;
-        let frame = Frame::take_in(&self.engine, &account, 0, request.events).await;
+        entered: Entered<Service>,
+        request: pb::PublishBatchRequest,
+    ) -> Result<pb::PublishBatchResponse, Status> {
+        check_size(request.events.len())?;
+        let _room = room_for(&self.room, &request).await?;
+        let frame = Frame::take_in(&self.engine, &entered.account, 0, request.events).await;
         let frame = frame.map_err(|error| status::engine(&error))?;
         let results = frame.done().await.map_err(|error| status::engine(&error))?;
-        Ok(Response::new(pb::PublishBatchResponse { results }))
+        Ok(pb::PublishBatchResponse { results })
     }
 }
 
-fn checked_account(caller: &Caller, parent: &str, events: usize) -> Result<AccountId, Status> {
-    let account = name::account("parent", parent)?;
-    caller.require_service(&account).map_err(|refusal| status::refused(&refusal))?;
+fn check_size(events: usize) -> Result<(), Status> {
     if events == 0 || events > FRAME_EVENTS_MAX {
         return Err(status::invalid("events", format!("must have 1 to {FRAME_EVENTS_MAX} events")));
     }
-    Ok(account)
+    Ok(())
+}
+
+/// Waits until there is room for a frame among the bytes of all that are held; it is free again when it is dropped.
+async fn room_for(room: &Arc<Semaphore>, frame: &impl prost::Message) -> Result<OwnedSemaphorePermit, Status> {
+    let bytes = u32::try_from(frame.encoded_len()).unwrap_or(u32::MAX);
+    let room = Arc::clone(room).acquire_many_owned(bytes).await;
+    room.map_err(|_| status::stopping())
 }
 
 /// A frame whose events are taken in and wait to become durable.
@@ -195,13 +226,24 @@ fn native(given: &pb::Event) -> Result<Event, Rejection> {
 /// One stream of events.
 struct Session {
     engine: Engine,
-    caller: Caller,
-    stopping: tokio_util::sync::CancellationToken,
+    backend: Backend,
+    stopping: CancellationToken,
+    room: Arc<Semaphore>,
     answers: Answers,
 }
 
-/// A frame that is taken in: its number, events, bytes and results.
-type Taken = (u64, usize, usize, Result<Vec<pb::EventResult>, EngineError>);
+/// What a frame holds until it is acknowledged.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    events: usize,
+    bytes: usize,
+}
+
+/// A frame that is done: its number, what it held, and its results.
+type Done = (u64, Load, Result<Vec<pb::EventResult>, EngineError>);
+type Pendings = FuturesOrdered<BoxFuture<'static, Done>>;
+/// A frame that waits for room among the bytes of all streams.
+type Entering = OptionFuture<BoxFuture<'static, Result<(OwnedSemaphorePermit, AccountId, pb::PublishRequest), Status>>>;
 
 impl Session {
     async fn run(self, mut frames: Streaming<pb::PublishRequest>) {
@@ -210,60 +252,46 @@ impl Session {
         }
     }
 
+    /// Reads frames as long as there is room, and acknowledges them in order. An error ends the reading; what was
+    /// taken in before is still acknowledged.
     async fn serve(&self, frames: &mut Streaming<pb::PublishRequest>) -> Result<(), Status> {
         let mut expected = 1_u64;
-        let (mut events, mut bytes) = (0_usize, 0_usize);
-        let mut pending: FuturesOrdered<BoxFuture<'static, Taken>> = FuturesOrdered::new();
-        let mut is_open = true;
-        let mut ending = Ok(());
-        while is_open || !pending.is_empty() {
-            let has_room = events < UNACKED_EVENTS_MAX && bytes < UNACKED_BYTES_MAX;
+        let mut held = Load::default();
+        let mut pending = Pendings::new();
+        let mut entering = Entering::default();
+        let mut is_entering = false;
+        let mut ending = None;
+        while ending.is_none() || !pending.is_empty() {
+            let is_open = ending.is_none();
+            let has_room = held.events < UNACKED_EVENTS_MAX && held.bytes < UNACKED_BYTES_MAX;
             tokio::select! {
-                Some(taken) = pending.next() => {
-                    let (acked, freed_events, freed_bytes) = self.acknowledge(taken, &mut pending).await?;
-                    tracing::trace!(sequence = acked, "acknowledged");
-                    events -= freed_events;
-                    bytes -= freed_bytes;
+                Some(done) = pending.next() => {
+                    let freed = self.acknowledge(done, &mut pending).await?;
+                    held = Load { events: held.events - freed.events, bytes: held.bytes - freed.bytes };
                 }
-                () = self.stopping.cancelled(), if is_open => {
-                    is_open = false;
-                    self.say(pb::PublishResponse { shutting_down: true, acked_sequence: 0, results: Vec::new() }).await?;
-                    ending = Err(Status::unavailable("the server is shutting down: connect again and send again what was not acknowledged"));
+                () = self.stopping.cancelled(), if is_open => ending = Some(self.announce_shutdown().await),
+                Some(entered) = &mut entering, if is_open && is_entering => {
+                    is_entering = false;
+                    match self.take_in(entered, &mut pending).await {
+                        Ok(load) => held = Load { events: held.events + load.events, bytes: held.bytes + load.bytes },
+                        Err(status) => ending = Some(Err(status)),
+                    }
                 }
-                frame = frames.message(), if is_open && has_room => match frame {
+                frame = frames.message(), if is_open && has_room && !is_entering => match frame {
                     Ok(Some(frame)) => match self.check(&frame, expected) {
                         Ok(account) => {
-                            let size = prost::Message::encoded_len(&frame);
-                            let count = frame.events.len();
                             expected += 1;
-                            events += count;
-                            bytes += size;
-                            let sequence = frame.sequence;
-                            match Frame::take_in(&self.engine, &account, sequence, frame.events).await {
-                                Ok(frame) => {
-                                    let done = async move { (sequence, count, size, frame.done().await) };
-                                    pending.push_back(done.boxed());
-                                }
-                                Err(error) => {
-                                    is_open = false;
-                                    ending = Err(status::engine(&error));
-                                }
-                            }
+                            is_entering = true;
+                            entering = Some(enter(Arc::clone(&self.room), account, frame).boxed()).into();
                         }
-                        Err(status) => {
-                            is_open = false;
-                            ending = Err(status);
-                        }
+                        Err(status) => ending = Some(Err(status)),
                     },
-                    Ok(None) => is_open = false,
-                    Err(status) => {
-                        is_open = false;
-                        ending = Err(status);
-                    }
+                    Ok(None) => ending = Some(Ok(())),
+                    Err(status) => ending = Some(Err(status)),
                 },
             }
         }
-        ending
+        ending.unwrap_or(Ok(()))
     }
 
     fn check(&self, frame: &pb::PublishRequest, expected: u64) -> Result<AccountId, Status> {
@@ -271,19 +299,38 @@ impl Session {
             let message = format!("must be {expected}, one more than the frame before; it is {}", frame.sequence);
             return Err(status::invalid("sequence", message));
         }
-        checked_account(&self.caller, &frame.parent, frame.events.len())
+        let account = name::account("parent", &frame.parent)?;
+        self.backend.check(&account)?;
+        check_size(frame.events.len())?;
+        Ok(account)
     }
 
-    /// Acknowledges a frame and every further one that is done already, in one answer.
-    async fn acknowledge(
+    /// Hands a frame to the engine. Its part of the room is free again once it is done.
+    async fn take_in(
         &self,
-        first: Taken,
-        pending: &mut FuturesOrdered<BoxFuture<'static, Taken>>,
-    ) -> Result<(u64, usize, usize), Status> {
-        let (mut acked, mut events, mut bytes, results) = first;
+        entered: Result<(OwnedSemaphorePermit, AccountId, pb::PublishRequest), Status>,
+        pending: &mut Pendings,
+    ) -> Result<Load, Status> {
+        let (room, account, frame) = entered?;
+        let load = Load { events: frame.events.len(), bytes: room.num_permits() };
+        let sequence = frame.sequence;
+        let frame = Frame::take_in(&self.engine, &account, sequence, frame.events).await;
+        let frame = frame.map_err(|error| status::engine(&error))?;
+        let done = async move {
+            let results = frame.done().await;
+            drop(room);
+            (sequence, load, results)
+        };
+        pending.push_back(done.boxed());
+        Ok(load)
+    }
+
+    /// Acknowledges a frame and every further one that is done already, in one answer. Answers what is held no more.
+    async fn acknowledge(&self, first: Done, pending: &mut Pendings) -> Result<Load, Status> {
+        let (mut acked, mut freed, results) = first;
         let mut results = results.map_err(|error| status::engine(&error))?;
         let mut failure = None;
-        while let Some(Some((sequence, more_events, more_bytes, more))) = pending.next().now_or_never() {
+        while let Some(Some((sequence, load, more))) = pending.next().now_or_never() {
             match more {
                 Ok(more) => results.extend(more),
                 Err(error) => {
@@ -292,17 +339,30 @@ impl Session {
                 }
             }
             acked = sequence;
-            events += more_events;
-            bytes += more_bytes;
+            freed = Load { events: freed.events + load.events, bytes: freed.bytes + load.bytes };
         }
         self.say(pb::PublishResponse { acked_sequence: acked, results, shutting_down: false }).await?;
         match failure {
             Some(error) => Err(status::engine(&error)),
-            None => Ok((acked, events, bytes)),
+            None => Ok(freed),
         }
+    }
+
+    /// Tells the client that nothing more is read. Answers how the stream ends.
+    async fn announce_shutdown(&self) -> Result<(), Status> {
+        self.say(pb::PublishResponse { shutting_down: true, acked_sequence: 0, results: Vec::new() }).await?;
+        Err(status::stopping())
     }
 
     async fn say(&self, answer: pb::PublishResponse) -> Result<(), Status> {
         self.answers.send(Ok(answer)).await.map_err(|_| Status::cancelled("the client went away"))
     }
+}
+
+async fn enter(
+    room: Arc<Semaphore>,
+    account: AccountId,
+    frame: pb::PublishRequest,
+) -> Result<(OwnedSemaphorePermit, AccountId, pb::PublishRequest), Status> {
+    Ok((room_for(&room, &frame).await?, account, frame))
 }

@@ -1,51 +1,60 @@
 //! `ExecutionService`.
 
 use prost::Message;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
-use super::{Api, convert, name, pb, status};
+use super::{
+    Api,
+    access::{Entered, Member, serve},
+    convert, name, pb, status,
+};
 use crate::{
     domain::{id::AccountId, refusal::Refusal, timestamp::Timestamp},
     store::ExecutionFilter,
 };
 
-#[tonic::async_trait]
-impl pb::execution_service_server::ExecutionService for Api {
+serve! {
+    execution_service_server::ExecutionService {
+        get_execution(GetExecutionRequest) -> GetExecutionResponse;
+        list_executions(ListExecutionsRequest) -> ListExecutionsResponse;
+    }
+}
+
+impl Api {
     async fn get_execution(
         &self,
-        request: Request<pb::GetExecutionRequest>,
-    ) -> Result<Response<pb::GetExecutionResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let full_name = request.into_inner().name;
-        let (account, uid) = name::execution("name", &full_name)?;
-        let view = self.account_of(&caller, &account).await?;
-        let found = self.store.find_execution(view.uid, uid, caller.history_of(), caller.sees_secrets()).await;
+        entered: Entered<Member>,
+        request: pb::GetExecutionRequest,
+    ) -> Result<pb::GetExecutionResponse, Status> {
+        let full_name = request.name;
+        let (_, uid) = name::execution("name", &full_name)?;
+        let view = self.account_of(&entered.account).await?;
+        let found =
+            self.store.find_execution(view.uid, uid, entered.caller.history_of(), entered.caller.sees_secrets()).await;
         let found = found.map_err(status::store)?;
         let found = found.ok_or_else(|| status::refused(&Refusal::not_found("execution", full_name)))?;
-        let execution = convert::execution(&account, &found, true);
-        Ok(Response::new(pb::GetExecutionResponse { execution: Some(execution) }))
+        let execution = convert::execution(&entered.account, &found, true);
+        Ok(pb::GetExecutionResponse { execution: Some(execution) })
     }
 
     async fn list_executions(
         &self,
-        request: Request<pb::ListExecutionsRequest>,
-    ) -> Result<Response<pb::ListExecutionsResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let request = request.into_inner();
-        let account = name::account("parent", &request.parent)?;
-        let view = self.account_of(&caller, &account).await?;
+        entered: Entered<Member>,
+        request: pb::ListExecutionsRequest,
+    ) -> Result<pb::ListExecutionsResponse, Status> {
+        let view = self.account_of(&entered.account).await?;
         let same_query =
             pb::ListExecutionsRequest { page_token: String::new(), page_size: 0, ..request.clone() }.encode_to_vec();
         let query = format!("executions:{same_query:?}");
         let before = super::uuid_place(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
-        let mut filter = filter(&account, &request)?;
-        filter.reader = caller.history_of().cloned();
+        let mut filter = filter(&entered.account, &request)?;
+        filter.reader = entered.caller.history_of().cloned();
         let page = self.store.list_executions(view.uid, &filter, before, size).await.map_err(status::store)?;
-        Ok(Response::new(pb::ListExecutionsResponse {
-            executions: page.items.iter().map(|view| convert::execution(&account, view, false)).collect(),
+        Ok(pb::ListExecutionsResponse {
+            executions: page.items.iter().map(|view| convert::execution(&entered.account, view, false)).collect(),
             next_page_token: super::next_token(page.next, &query),
-        }))
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The only place that knows protobuf: the services, who calls, and what errors look like on the wire.
 
+mod access;
 mod accounts;
 mod auth;
 mod automations;
@@ -15,6 +16,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     Status,
@@ -30,9 +32,12 @@ use tonic::{
 };
 use uuid::Uuid;
 
-pub use self::auth::{AUDIENCE, Authenticator, Claims};
+pub use self::{
+    auth::{AUDIENCE, Authenticator, Claims},
+    events::UNACKED_BYTES_OF_ALL_MAX,
+};
 use crate::{
-    domain::{caller::Caller, id::AccountId, refusal::Refusal, url::UrlPolicy},
+    domain::{id::AccountId, refusal::Refusal, url::UrlPolicy},
     engine::Engine,
     store::{AccountView, Store},
 };
@@ -64,6 +69,8 @@ pub struct Api {
     pub engine: Engine,
     /// Reads.
     pub store: Store,
+    /// Room for the bytes of all streams that are held unacknowledged.
+    pub room: Arc<Semaphore>,
     /// Verifies tokens.
     pub auth: Authenticator,
     /// What endpoint URLs may be.
@@ -133,9 +140,8 @@ impl Api {
             .add_service(service!(execution_service_server, ExecutionServiceServer)))
     }
 
-    /// The account of a call, for a caller who belongs to it.
-    async fn account_of(&self, caller: &Caller, id: &AccountId) -> Result<AccountView, Status> {
-        caller.require_member(id).map_err(|refusal| status::refused(&refusal))?;
+    /// The account that a caller has entered.
+    async fn account_of(&self, id: &AccountId) -> Result<AccountView, Status> {
         let found = self.store.find_account(id).await.map_err(status::store)?;
         found.ok_or_else(|| status::refused(&Refusal::not_found("account", format!("accounts/{id}"))))
     }

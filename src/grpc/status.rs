@@ -86,6 +86,15 @@ pub fn starting() -> Status {
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
+/// The status of what a shutdown cuts short.
+pub fn stopping() -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_retry_info(Some(RETRY_DELAY));
+    details.set_error_info("SHUTTING_DOWN", ERROR_DOMAIN, HashMap::<String, String>::new());
+    let message = "the server is shutting down: connect again and send again what was not acknowledged";
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
 /// The status of a read that failed; logged here, once.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 pub fn store(error: StoreError) -> Status {

@@ -2,9 +2,13 @@
 
 use prost::Message;
 use secrecy::ExposeSecret;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
-use super::{Api, convert, name, pb, status};
+use super::{
+    Api,
+    access::{Entered, GlobalAdmin, Member, serve},
+    convert, name, pb, status,
+};
 use crate::domain::{
     command::{Answer, Command, Task, WebhookPatch},
     refusal::{Refusal, Violations},
@@ -52,16 +56,22 @@ pub(super) fn masked<'a>(
     Ok(mask.paths.iter().map(find).collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-#[tonic::async_trait]
-impl pb::webhook_service_server::WebhookService for Api {
+serve! {
+    webhook_service_server::WebhookService {
+        create_webhook(CreateWebhookRequest) -> CreateWebhookResponse;
+        get_webhook(GetWebhookRequest) -> GetWebhookResponse;
+        list_webhooks(ListWebhooksRequest) -> ListWebhooksResponse;
+        update_webhook(UpdateWebhookRequest) -> UpdateWebhookResponse;
+        delete_webhook(DeleteWebhookRequest) -> DeleteWebhookResponse;
+    }
+}
+
+impl Api {
     async fn create_webhook(
         &self,
-        request: Request<pb::CreateWebhookRequest>,
-    ) -> Result<Response<pb::CreateWebhookResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let request = request.into_inner();
-        let account = name::account("parent", &request.parent)?;
-        caller.require_global_admin(&account).map_err(|refusal| status::refused(&refusal))?;
+        entered: Entered<GlobalAdmin>,
+        request: pb::CreateWebhookRequest,
+    ) -> Result<pb::CreateWebhookResponse, Status> {
         let encode = |answer: &Answer| created(answer, false).encode_to_vec();
         let repeat = name::repeat(&request.request_id, "CreateWebhook", &request, encode)?;
         let id = name::chosen_id("webhook_id", &request.webhook_id)?;
@@ -69,54 +79,51 @@ impl pb::webhook_service_server::WebhookService for Api {
         let webhook = convert::new_webhook(request.webhook.unwrap_or_default(), &self.urls, &mut faults);
         faults.check().map_err(|refusal| status::refused(&refusal))?;
         let Some(webhook) = webhook else { return Err(status::invalid("webhook", "is required")) };
-        let command = Command { caller, task: Task::CreateWebhook { id, webhook }, repeat };
-        self.answer(&account, command, |answer| created(answer, true)).await
+        let command = Command { caller: entered.caller, task: Task::CreateWebhook { id, webhook }, repeat };
+        self.answer(&entered.account, command, |answer| created(answer, true)).await
     }
 
     async fn get_webhook(
         &self,
-        request: Request<pb::GetWebhookRequest>,
-    ) -> Result<Response<pb::GetWebhookResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let full_name = request.into_inner().name;
-        let (account, id) = name::resource("name", &full_name, "webhooks")?;
-        let view = self.account_of(&caller, &account).await?;
+        entered: Entered<Member>,
+        request: pb::GetWebhookRequest,
+    ) -> Result<pb::GetWebhookResponse, Status> {
+        let full_name = request.name;
+        let (_, id) = name::resource("name", &full_name, "webhooks")?;
+        let view = self.account_of(&entered.account).await?;
         let found = self.store.find_webhook(view.uid, &id).await.map_err(status::store)?;
         let found = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", full_name)))?;
-        let webhook = convert::webhook(&account, &found, caller.sees_secrets());
-        Ok(Response::new(pb::GetWebhookResponse { webhook: Some(webhook) }))
+        let webhook = convert::webhook(&entered.account, &found, entered.caller.sees_secrets());
+        Ok(pb::GetWebhookResponse { webhook: Some(webhook) })
     }
 
     async fn list_webhooks(
         &self,
-        request: Request<pb::ListWebhooksRequest>,
-    ) -> Result<Response<pb::ListWebhooksResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let request = request.into_inner();
-        let account = name::account("parent", &request.parent)?;
-        let view = self.account_of(&caller, &account).await?;
-        let query = format!("webhooks:{account}");
+        entered: Entered<Member>,
+        request: pb::ListWebhooksRequest,
+    ) -> Result<pb::ListWebhooksResponse, Status> {
+        let view = self.account_of(&entered.account).await?;
+        let query = format!("webhooks:{}", entered.account);
         let after = super::uuid_place(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_webhooks(view.uid, after, size).await.map_err(status::store)?;
-        let shown = page.items.iter().map(|webhook| convert::webhook(&account, webhook, caller.sees_secrets()));
-        Ok(Response::new(pb::ListWebhooksResponse {
+        let shown =
+            page.items.iter().map(|webhook| convert::webhook(&entered.account, webhook, entered.caller.sees_secrets()));
+        Ok(pb::ListWebhooksResponse {
             webhooks: shown.collect(),
             next_page_token: super::next_token(page.next, &query),
-        }))
+        })
     }
 
     async fn update_webhook(
         &self,
-        request: Request<pb::UpdateWebhookRequest>,
-    ) -> Result<Response<pb::UpdateWebhookResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let request = request.into_inner();
+        entered: Entered<GlobalAdmin>,
+        request: pb::UpdateWebhookRequest,
+    ) -> Result<pb::UpdateWebhookResponse, Status> {
         let encode = |answer: &Answer| updated(answer, false).encode_to_vec();
         let repeat = name::repeat(&request.request_id, "UpdateWebhook", &request, encode)?;
         let webhook = request.webhook.unwrap_or_default();
-        let (account, id) = name::resource("webhook.name", &webhook.name, "webhooks")?;
-        caller.require_global_admin(&account).map_err(|refusal| status::refused(&refusal))?;
+        let (_, id) = name::resource("webhook.name", &webhook.name, "webhooks")?;
         let fields = [
             ("display_name", !webhook.display_name.is_empty()),
             ("endpoint_url", !webhook.endpoint_url.is_empty()),
@@ -135,19 +142,19 @@ impl pb::webhook_service_server::WebhookService for Api {
             }
         }
         faults.check().map_err(|refusal| status::refused(&refusal))?;
-        let command = Command { caller, task: Task::UpdateWebhook { id, etag: webhook.etag, patch }, repeat };
-        self.answer(&account, command, |answer| updated(answer, true)).await
+        let command =
+            Command { caller: entered.caller, task: Task::UpdateWebhook { id, etag: webhook.etag, patch }, repeat };
+        self.answer(&entered.account, command, |answer| updated(answer, true)).await
     }
 
     async fn delete_webhook(
         &self,
-        request: Request<pb::DeleteWebhookRequest>,
-    ) -> Result<Response<pb::DeleteWebhookResponse>, Status> {
-        let caller = self.auth.caller(request.metadata())?;
-        let request = request.into_inner();
-        let (account, id) = name::resource("name", &request.name, "webhooks")?;
+        entered: Entered<GlobalAdmin>,
+        request: pb::DeleteWebhookRequest,
+    ) -> Result<pb::DeleteWebhookResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "webhooks")?;
         let repeat = name::repeat(&request.request_id, "DeleteWebhook", &request, |_| Vec::new())?;
-        let command = Command { caller, task: Task::DeleteWebhook { id, etag: request.etag }, repeat };
-        self.answer(&account, command, |_| pb::DeleteWebhookResponse {}).await
+        let command = Command { caller: entered.caller, task: Task::DeleteWebhook { id, etag: request.etag }, repeat };
+        self.answer(&entered.account, command, |_| pb::DeleteWebhookResponse {}).await
     }
 }

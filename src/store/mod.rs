@@ -7,8 +7,10 @@ mod journal;
 mod load;
 #[path = "../../migrations/mod.rs"]
 mod migrations;
+mod prepared;
 mod rows;
 mod seal;
+mod statements;
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ crate::on_both_databases!(
     what_waits_is_sent_after_a_restart,
     a_deleted_account_is_erased_and_its_id_is_free_again,
     a_repeated_call_has_one_effect,
+    a_deleted_webhook_fails_what_waits_and_what_comes,
 );
 
 async fn set_up(server: &Server, receiver: &Receiver) -> (Client, Client) {
@@ -253,4 +254,31 @@ async fn a_repeated_call_has_one_effect(database: Database) {
         assert!(stored.windows(4).any(|window| window == b"hook"), "the file is the database");
         assert!(!stored.windows(6).any(|window| window == b"s3cret"), "credentials are sealed at rest");
     }
+}
+
+async fn a_deleted_webhook_fails_what_waits_and_what_comes(database: Database) {
+    let server = Server::start(&database, &["--retry-delays-ms", "600000"]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = set_up(&server, &receiver).await;
+    let one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+    let made = admin.create_automation("42", one).await.expect("creates");
+    receiver.answer_with(503);
+    service.publish("42", vec![deal("e1", "8", "{}")]).await.expect("acks");
+    eventually("the first attempt is recorded", || async {
+        service.history("42").await.iter().any(|one| one.state() == pb::ExecutionState::Retrying).then_some(())
+    })
+    .await;
+    let request =
+        pb::DeleteWebhookRequest { name: "accounts/42/webhooks/hook".into(), ..pb::DeleteWebhookRequest::default() };
+    admin.webhooks().delete_webhook(admin.ask(request)).await.expect("deletes");
+    service.publish("42", vec![deal("e2", "8", "{}")]).await.expect("acks");
+    for execution in ended(&service, 2).await {
+        assert_eq!(execution.state(), pb::ExecutionState::Failed);
+        assert_eq!(execution.reason, "WEBHOOK_DELETED");
+    }
+    assert_eq!(receiver.got().len(), 1, "nothing is sent any more");
+    let request = pb::GetAutomationRequest { name: made.name };
+    let shown = admin.automations().get_automation(admin.ask(request)).await.expect("gets").into_inner();
+    let warnings = shown.automation.expect("an automation").warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("hook")), "the automation shows it: {warnings:?}");
 }

@@ -1,0 +1,145 @@
+//! The engine over a real store on SQLite: faults, doubts, and accounts at rest.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+
+use super::*;
+use crate::{
+    domain::{
+        address::AddressPolicy,
+        caller::{AccountScope, Caller},
+        command::Task,
+        decision::BREAKS_DOWN,
+        event::{Action, RejectionReason},
+        plan::Plan,
+        retry::Schedule,
+        timestamp::Timestamp,
+    },
+    store::{Location, Sealer},
+};
+
+const IDLE_AFTER: Duration = Duration::from_millis(100);
+
+struct Universe {
+    _folder: tempfile::TempDir,
+    engine: Engine,
+    /// Another connection to the store's file.
+    other: DatabaseConnection,
+    account: AccountId,
+}
+
+/// Runs a test in a universe of its own, with one account.
+fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    actix::System::new().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("test.db");
+        let store = Store::open(&Location::Sqlite(path.clone()), Sealer::new([1; 32])).await.expect("opens");
+        let other = sea_orm::Database::connect(format!("sqlite://{}", path.display())).await.expect("connects");
+        let config = EngineConfig {
+            rules: Rules { body_bytes_max: 65_536, window_length_ms: 600_000, schedule: Schedule::default() },
+            http: HttpConfig {
+                deadline: Duration::from_secs(1),
+                connect_timeout: Duration::from_secs(1),
+                addresses: AddressPolicy::default(),
+            },
+            requests_in_flight_max: 8,
+            idle_after: IDLE_AFTER,
+        };
+        let engine = Engine::start(store, config, vec![actix::Arbiter::current()]).expect("starts");
+        let account: AccountId = "42".parse().expect("an id");
+        let command = Command {
+            caller: Caller::Service { accounts: AccountScope::All },
+            task: Task::CreateAccount { plan: Plan::Power },
+            repeat: None,
+        };
+        engine.command(&account, command).await.expect("creates");
+        test(Universe { _folder: folder, engine, other, account }).await;
+    });
+}
+
+impl Universe {
+    async fn publish(&self, ids: &[&str]) -> Result<Vec<EventReply>, EngineError> {
+        let events = ids.iter().map(|id| Arc::new(event(id))).collect();
+        self.engine.publish(&self.account, events).await?.done().await
+    }
+
+    async fn set_plan(&self) -> Result<CommandReply, EngineError> {
+        let caller = Caller::Service { accounts: AccountScope::All };
+        let task = Task::SetPlan { plan: Plan::Enterprise, etag: String::new() };
+        self.engine.command(&self.account, Command { caller, task, repeat: None }).await
+    }
+
+    async fn sql(&self, sql: &str) {
+        self.other.execute_unprepared(sql).await.expect(sql);
+    }
+}
+
+fn event(id: &str) -> Event {
+    Event {
+        id: id.parse().expect("an id"),
+        object: "deal".parse().expect("a name"),
+        action: Action::Change,
+        entity_id: "8".parse().expect("an id"),
+        occurred_at: Timestamp(1),
+        user_id: None,
+        data: "{}".into(),
+        previous: None,
+        meta: None,
+        swapped: false,
+        permitted_user_ids: None,
+        cause: None,
+        traceparent: None,
+    }
+}
+
+#[test]
+fn a_fault_turns_one_event_away_and_no_other() {
+    in_a_universe(async |universe| {
+        let replies = universe.publish(&["a", BREAKS_DOWN, "b"]).await.expect("answers");
+        assert_eq!(replies[0], EventReply::Accepted);
+        assert!(matches!(&replies[1], EventReply::Rejected(why) if why.reason == RejectionReason::Internal));
+        assert_eq!(replies[2], EventReply::Accepted);
+        universe.set_plan().await.expect("the account lives on");
+    });
+}
+
+#[test]
+fn an_account_that_was_changed_elsewhere_is_read_anew() {
+    in_a_universe(async |universe| {
+        universe.sql("UPDATE accounts SET revision = revision + 5").await;
+        let CommandReply::Fresh(Answer::Account(_, facts)) = universe.set_plan().await.expect("decides anew") else {
+            panic!("an account")
+        };
+        assert!(facts.revision > 6, "decided on what is in the database: {}", facts.revision);
+    });
+}
+
+#[test]
+fn after_a_doubt_callers_are_told_and_the_account_is_read_anew() {
+    in_a_universe(async |universe| {
+        universe.sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)").await;
+        universe.sql("CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)").await;
+        universe
+            .sql("CREATE TRIGGER doubt AFTER UPDATE OF plan ON accounts BEGIN INSERT INTO child VALUES (1); END")
+            .await;
+        assert!(matches!(universe.set_plan().await, Err(EngineError::Unavailable(_))));
+        universe.sql("DROP TRIGGER doubt").await;
+        universe.set_plan().await.expect("the account is read anew and goes on");
+    });
+}
+
+#[test]
+fn an_idle_account_leaves_the_memory_and_comes_back() {
+    in_a_universe(async |universe| {
+        assert!(universe.engine.is_awake(&universe.account));
+        let mut ticks = tokio::time::interval(IDLE_AFTER / 4);
+        let gone = async {
+            while universe.engine.is_awake(&universe.account) {
+                ticks.tick().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), gone).await.expect("leaves");
+        assert!(universe.engine.shared.lock().is_empty(), "nothing of it is kept");
+        assert_eq!(universe.publish(&["a"]).await.expect("answers"), [EventReply::Accepted]);
+    });
+}

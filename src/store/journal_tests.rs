@@ -1,0 +1,124 @@
+//! Every receipt of the journal, on a real SQLite file whose triggers refuse what the test wants refused.
+
+use std::sync::Arc;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    domain::{
+        account::AccountFacts,
+        event::{Action, Event},
+        limits::Window,
+        plan::Plan,
+    },
+    store::{Location, Store},
+};
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    store: Store,
+    other: DatabaseConnection,
+}
+
+/// A store, and another connection to its file.
+async fn bench() -> Bench {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("test.db");
+    let store = Store::open(&Location::Sqlite(path.clone()), Sealer::new([1; 32])).await.expect("opens");
+    let other = sea_orm::Database::connect(format!("sqlite://{}", path.display())).await.expect("connects");
+    Bench { _folder: folder, store, other }
+}
+
+impl Bench {
+    async fn sql(&self, sql: &str) {
+        self.other.execute_unprepared(sql).await.expect(sql);
+    }
+
+    async fn commit(&self, change: &Change) -> Receipt {
+        self.store.commit(change, Timestamp(1)).await
+    }
+
+    /// The ids of the stored events.
+    async fn stored(&self) -> Vec<String> {
+        let found = events::Entity::find().all(&self.other).await.expect("reads");
+        let mut ids: Vec<_> = found.into_iter().map(|event| event.event_id).collect();
+        ids.sort();
+        ids
+    }
+}
+
+fn event(id: &str) -> Arc<Event> {
+    Arc::new(Event {
+        id: id.parse().expect("an id"),
+        object: "deal".parse().expect("a name"),
+        action: Action::Change,
+        entity_id: "8".parse().expect("an id"),
+        occurred_at: Timestamp(1),
+        user_id: None,
+        data: "{}".into(),
+        previous: None,
+        meta: None,
+        swapped: false,
+        permitted_user_ids: None,
+        cause: None,
+        traceparent: None,
+    })
+}
+
+fn change(account: u128, expected: Option<i64>, events: &[&str]) -> Change {
+    let id = format!("{account}").parse().expect("an id");
+    let mut change = Change::new(AccountUid(Uuid::from_u128(account)), id, expected, Window::default(), None);
+    if expected.is_none() {
+        let (created_at, updated_at) = (Timestamp(1), Timestamp(1));
+        change.facts = Some(AccountFacts { plan: Plan::Power, revision: 1, created_at, updated_at, deleted: false });
+    }
+    change.events = events.iter().map(|id| event(id)).collect();
+    change
+}
+
+#[tokio::test]
+async fn each_change_has_its_receipt() {
+    let bench = bench().await;
+    assert!(matches!(bench.commit(&change(1, None, &["a"])).await, Receipt::Committed));
+    assert!(matches!(bench.commit(&change(1, None, &["b"])).await, Receipt::Stale), "the account exists");
+    assert!(matches!(bench.commit(&change(1, Some(7), &["b"])).await, Receipt::Stale), "another revision");
+    let duplicate = bench.commit(&change(1, Some(1), &["a", "b"])).await;
+    assert!(matches!(duplicate, Receipt::Duplicate(known) if known.iter().map(EventId::as_str).eq(["a"])));
+    assert_eq!(bench.stored().await, ["a"], "none of these wrote anything");
+    assert!(matches!(bench.commit(&change(1, Some(1), &["b"])).await, Receipt::Committed));
+    assert!(matches!(bench.commit(&change(1, Some(1), &["c"])).await, Receipt::Stale), "the revision has advanced");
+    bench.store.journal.fence(AccountUid(Uuid::from_u128(1))).await.expect("fences");
+    assert!(matches!(bench.commit(&change(1, Some(2), &["c"])).await, Receipt::Stale), "nothing lands past a fence");
+    assert_eq!(bench.stored().await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn one_bad_change_never_fails_its_group() {
+    let bench = bench().await;
+    bench
+        .sql("CREATE TRIGGER poison BEFORE INSERT ON events WHEN NEW.event_id = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END")
+        .await;
+    // On this one thread the journal sees all three before it writes: they are one group.
+    let (first, bad, last) = (change(1, None, &["a"]), change(2, None, &["poison"]), change(3, None, &["b"]));
+    let receipts = tokio::join!(bench.commit(&first), bench.commit(&bad), bench.commit(&last));
+    assert!(
+        matches!(receipts, (Receipt::Committed, Receipt::Failed(_), Receipt::Committed)),
+        "each for itself: {receipts:?}"
+    );
+    assert_eq!(bench.stored().await, ["a", "b"]);
+    assert_eq!(accounts::Entity::find().all(&bench.other).await.expect("reads").len(), 2);
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_at_its_end_leaves_a_doubt_and_no_open_transaction() {
+    let bench = bench().await;
+    bench.sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)").await;
+    bench.sql("CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)").await;
+    bench.sql("CREATE TRIGGER doubt AFTER INSERT ON events BEGIN INSERT INTO child VALUES (1); END").await;
+    assert!(matches!(bench.commit(&change(1, None, &["a"])).await, Receipt::Unknown(_)));
+    bench.sql("DROP TRIGGER doubt").await;
+    assert!(matches!(bench.commit(&change(1, None, &["a"])).await, Receipt::Committed));
+    assert_eq!(bench.stored().await, ["a"]);
+}

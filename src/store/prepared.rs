@@ -1,0 +1,123 @@
+//! A change's rows, made before it waits for the journal: encoded and sealed by the account's own thread.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{
+    StoreError,
+    entities::{accounts, activations, answers, attempts, automations, events, executions, webhooks},
+    rows::{self, StepRow},
+    seal::Sealer,
+};
+use crate::domain::{automation::Automation, change::Change, id::AccountUid, timestamp::Timestamp};
+
+/// The rows of a change, ready to be written.
+pub struct Prepared {
+    pub account: AccountUid,
+    pub expected: Option<i64>,
+    pub change: AccountStep,
+    pub created: Option<accounts::Model>,
+    pub facts: Option<Facts>,
+    pub webhooks: Vec<webhooks::Model>,
+    pub automations: Vec<automations::Model>,
+    pub activations: Vec<activations::Model>,
+    pub deleted_automation: Option<(Uuid, i64)>,
+    pub events: Vec<events::Model>,
+    pub executions: Vec<executions::Model>,
+    pub steps: Vec<StepRow>,
+    pub attempts: Vec<attempts::Model>,
+    pub answer: Option<answers::Model>,
+}
+
+pub struct AccountStep {
+    pub revision: i64,
+    pub window_no: i64,
+    pub window_start: i64,
+    pub window_used: i64,
+    pub next_due_at: Option<i64>,
+}
+
+pub struct Facts {
+    pub plan: String,
+    pub revision: i64,
+    pub updated_at: i64,
+    pub deleted_at: Option<i64>,
+}
+
+impl Prepared {
+    pub fn new(change: &Change, sealer: &Sealer, now: Timestamp) -> Result<Self, StoreError> {
+        let account = change.account;
+        let created = match (&change.facts, change.expected) {
+            (Some(facts), None) => Some(rows::account_row(change, facts)?),
+            _ => None,
+        };
+        let facts = match &change.facts {
+            Some(facts) if change.expected.is_some() => Some(Facts {
+                plan: rows::plan_word(facts.plan)?,
+                revision: facts.revision,
+                updated_at: facts.updated_at.0,
+                deleted_at: facts.deleted.then_some(facts.updated_at.0),
+            }),
+            _ => None,
+        };
+        let collect = |automation: &Arc<Automation>| activation_rows(account, automation);
+        Ok(Self {
+            account,
+            expected: change.expected,
+            change: AccountStep {
+                revision: change.revision,
+                window_no: change.window.no,
+                window_start: change.window.start.0,
+                window_used: change.window.used,
+                next_due_at: change.next_due_at.map(|due| due.0),
+            },
+            created,
+            facts,
+            webhooks: change
+                .webhooks
+                .iter()
+                .map(|one| rows::webhook_row(sealer, account, one))
+                .collect::<Result<_, _>>()?,
+            automations: change
+                .automations
+                .iter()
+                .map(|one| rows::automation_row(account, one))
+                .collect::<Result<_, _>>()?,
+            activations: change.automations.iter().flat_map(collect).collect(),
+            deleted_automation: change.deleted_automation.map(|(uid, time)| (uid.0, time.0)),
+            events: change.events.iter().map(|one| rows::event_row(account, one, now)).collect::<Result<_, _>>()?,
+            executions: (change.executions.iter())
+                .map(|one| rows::execution_row(account, change.revision, one))
+                .collect::<Result<_, _>>()?,
+            steps: change.steps.iter().map(|step| rows::step_row(&step.execution)).collect(),
+            attempts: change
+                .attempts
+                .iter()
+                .map(|one| rows::attempt_row(sealer, account, one))
+                .collect::<Result<_, _>>()?,
+            answer: change.answer.as_ref().map(|answer| answers::Model {
+                account_uid: account.0,
+                request_id: answer.request_id.to_string(),
+                fingerprint: answer.fingerprint.clone(),
+                answer: answer.answer.clone(),
+                created_at: answer.created_at.0,
+            }),
+        })
+    }
+
+    /// About how many rows it has.
+    pub fn rows(&self) -> usize {
+        self.events.len() + self.executions.len() + self.steps.len() + self.attempts.len() + 1
+    }
+}
+
+fn activation_rows(account: AccountUid, automation: &Automation) -> Vec<activations::Model> {
+    let everyone = automation.activation.everyone.then(String::new);
+    let users = automation.activation.users.iter().map(ToString::to_string);
+    everyone
+        .into_iter()
+        .chain(users)
+        .map(|user_id| activations::Model { account_uid: account.0, automation_uid: automation.uid.0, user_id })
+        .collect()
+}
