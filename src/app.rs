@@ -20,8 +20,6 @@ use crate::{
 
 /// How long a window of executions is.
 const WINDOW_LENGTH_MS: u64 = 600_000;
-/// How often a shutdown looks whether the requests under way have ended.
-const DRAIN_CHECK: Duration = Duration::from_millis(20);
 
 /// What can keep the service from starting, in words for the person who starts it.
 #[derive(Debug, thiserror::Error)]
@@ -127,9 +125,7 @@ impl Application {
             streams.wait().await;
             closing.cancel();
             let _ = server.await;
-            while engine.requests_in_flight() > 0 {
-                tokio::time::sleep(DRAIN_CHECK).await;
-            }
+            engine.all_landed().await;
         };
         if tokio::time::timeout(grace, drained).await.is_err() {
             tracing::warn!(

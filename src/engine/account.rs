@@ -1,8 +1,10 @@
 //! The account actor: a thin shell around the domain's decisions. It queues what comes in, lets the domain decide,
 //! commits, applies, and only then answers and sends. One commit is in flight at a time.
 
+mod queue;
+
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -11,6 +13,7 @@ use std::{
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use self::queue::{Item, Queue};
 use super::{CommandReply, EngineError, Shared, clock};
 use crate::{
     domain::{
@@ -18,10 +21,9 @@ use crate::{
         command::Command,
         decision::{Decision, DueRows, Ended, EventReply, Input, Reply, Surroundings, decide},
         event::{Event, Rejection, RejectionReason},
-        execution::{State, Unfinished},
+        execution::State,
         id::{AccountId, EventId, RequestId, WebhookUid},
         limits::webhook_slots,
-        refusal::Refusal,
         timestamp::Timestamp,
     },
     store::{Read, Receipt, StoreError},
@@ -29,32 +31,10 @@ use crate::{
 
 /// How many messages wait for an account; senders wait beyond that.
 const MAILBOX_MESSAGES_MAX: usize = 1_024;
-/// How many inputs one decision looks at.
-const BATCH_INPUTS_MAX: usize = 1_000;
 /// How many rows of a deleted webhook are ended in one decision.
 const DELETED_ROWS_MAX: usize = 500;
 /// How long an account waits after its database failed.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
-
-/// What waits to be decided.
-enum Item {
-    Events {
-        events: Vec<Arc<Event>>,
-        replies: Vec<EventReply>,
-        reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
-        _place: OwnedSemaphorePermit,
-    },
-    Command {
-        command: Arc<Command>,
-        is_new: bool,
-        reply: oneshot::Sender<Result<CommandReply, EngineError>>,
-        _place: OwnedSemaphorePermit,
-    },
-    Outcome(Ended),
-    Due(DueRows),
-    Resume(Vec<Unfinished>),
-    Tidy,
-}
 
 /// Owns one account.
 pub struct AccountActor {
@@ -63,9 +43,8 @@ pub struct AccountActor {
     is_loaded: bool,
     in_doubt: bool,
     is_busy: bool,
-    queue: VecDeque<Item>,
+    queue: Queue,
     known: HashSet<EventId>,
-    one_at_a_time: usize,
     timer: Option<SpawnHandle>,
     last_active: tokio::time::Instant,
 }
@@ -79,9 +58,8 @@ impl AccountActor {
             is_loaded: false,
             in_doubt: false,
             is_busy: false,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             known: HashSet::new(),
-            one_at_a_time: 0,
             timer: None,
             last_active: tokio::time::Instant::now(),
         }
@@ -135,7 +113,7 @@ impl Handler<TakeEvents> for AccountActor {
     type Result = ();
 
     fn handle(&mut self, message: TakeEvents, ctx: &mut Self::Context) {
-        self.queue.push_back(Item::Events {
+        self.queue.push(Item::Events {
             events: message.events,
             replies: Vec::new(),
             reply: message.reply,
@@ -150,7 +128,7 @@ impl Handler<TakeCommand> for AccountActor {
 
     fn handle(&mut self, message: TakeCommand, ctx: &mut Self::Context) {
         let is_new = message.command.repeat.is_none();
-        self.queue.push_back(Item::Command {
+        self.queue.push(Item::Command {
             command: message.command,
             is_new,
             reply: message.reply,
@@ -164,7 +142,7 @@ impl Handler<TakeOutcome> for AccountActor {
     type Result = ();
 
     fn handle(&mut self, TakeOutcome(ended): TakeOutcome, ctx: &mut Self::Context) {
-        self.queue.push_back(Item::Outcome(ended));
+        self.queue.push(Item::Outcome(ended));
         self.turn(ctx);
     }
 }
@@ -244,7 +222,7 @@ impl AccountActor {
                 actor.free(ctx);
             }
             Err(error) => {
-                actor.fail_callers(&error);
+                actor.queue.fail_callers(&chain(&error));
                 actor.pause(&error, ctx);
             }
         }));
@@ -257,34 +235,21 @@ impl AccountActor {
         self.slot.account = None;
         let Some(read) = read else { return };
         self.slot.account = Some(Account::new(read.loaded));
-        self.queue.retain(|item| !matches!(item, Item::Outcome(_) | Item::Due(_) | Item::Resume(_) | Item::Tidy));
+        self.queue.forget_own();
         if !read.orphans.is_empty() {
-            self.queue.push_front(Item::Resume(read.orphans));
+            self.queue.push_first(Item::Resume(read.orphans));
         }
         for ended in self.shared.flights.unrecorded(&self.slot.id) {
-            self.queue.push_front(Item::Outcome(ended));
+            self.queue.push_first(Item::Outcome(ended));
         }
     }
 
     /// What must be read first: the answer to a call that may be a repetition, and rows that are due.
     fn wanted(&self, now: Timestamp) -> Wanted {
-        let mut wanted = Wanted::default();
-        let Some(account) = self.slot.account.as_ref().filter(|account| !account.facts.deleted) else {
-            return wanted;
-        };
-        for item in &self.queue {
-            match item {
-                Item::Command { command, is_new: false, .. } => {
-                    wanted.answer = command.repeat.as_ref().map(|repeat| repeat.request_id.clone());
-                    break;
-                }
-                Item::Command { .. } => break,
-                Item::Due(_) | Item::Resume(_) => return wanted,
-                _ => {}
-            }
-        }
-        wanted.due = wanted_rows(account, now);
-        wanted
+        let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
+        let Some(account) = living else { return Wanted::default() };
+        let due = if self.queue.has_rows() { Vec::new() } else { wanted_rows(account, now) };
+        Wanted { answer: self.queue.repetition(), due }
     }
 
     fn read(&mut self, wanted: Wanted, ctx: &mut Context<Self>) {
@@ -305,10 +270,10 @@ impl AccountActor {
         ctx.spawn(read.into_actor(self).map(move |found, actor, ctx| match found {
             Ok(found) => {
                 if asked_answer {
-                    actor.answer_repetition(found.answer);
+                    actor.queue.answer_repetition(found.answer);
                 }
                 for rows in found.due {
-                    actor.queue.push_front(Item::Due(rows));
+                    actor.queue.push_first(Item::Due(rows));
                 }
                 if actor.queue.is_empty() {
                     actor.free(ctx);
@@ -317,62 +282,15 @@ impl AccountActor {
                 }
             }
             Err(error) => {
-                actor.fail_callers(&error);
+                actor.queue.fail_callers(&chain(&error));
                 actor.pause(&error, ctx);
             }
         }));
     }
 
-    /// The first call that may be a repetition: answer it as before, or let it be decided.
-    fn answer_repetition(&mut self, answer: Option<(Vec<u8>, Vec<u8>)>) {
-        let first = self.queue.iter().position(|item| matches!(item, Item::Command { is_new: false, .. }));
-        let Some(at) = first else { return };
-        let Some((fingerprint, answer)) = answer else {
-            if let Some(Item::Command { is_new, .. }) = self.queue.get_mut(at) {
-                *is_new = true;
-            }
-            return;
-        };
-        if let Some(Item::Command { command, reply, .. }) = self.queue.remove(at) {
-            let is_same = command.repeat.as_ref().is_some_and(|repeat| repeat.fingerprint == fingerprint);
-            let message = "was used for another call within 24 hours: use a new one";
-            let _ = reply.send(if is_same {
-                Ok(CommandReply::Repeated(answer))
-            } else {
-                Err(EngineError::Refused(Refusal::invalid("request_id", message)))
-            });
-        }
-    }
-
-    /// The inputs of the next decision: from the front of the queue up to and with the first command.
-    fn batch(&self) -> Vec<Input> {
-        let most = if self.one_at_a_time > 0 { 1 } else { BATCH_INPUTS_MAX };
-        let mut inputs = Vec::new();
-        for item in &self.queue {
-            match item {
-                Item::Events { events, replies, .. } => {
-                    inputs.extend(events[replies.len()..].iter().map(|event| Input::Event(Arc::clone(event))));
-                }
-                Item::Command { command, .. } => {
-                    inputs.push(Input::Command(Arc::clone(command)));
-                    break;
-                }
-                Item::Outcome(ended) => inputs.push(Input::Outcome(ended.clone())),
-                Item::Due(rows) => inputs.push(Input::Due(rows.clone())),
-                Item::Resume(rows) => inputs.push(Input::Resume(rows.clone())),
-                Item::Tidy => inputs.push(Input::Tidy),
-            }
-            if inputs.len() >= most {
-                break;
-            }
-        }
-        inputs.truncate(most);
-        inputs
-    }
-
     fn decide_and_commit(&mut self, ctx: &mut Context<Self>) {
         self.busy();
-        let inputs = self.batch();
+        let inputs = self.queue.batch();
         let now = clock::now();
         let decided = catch_unwind(AssertUnwindSafe(|| {
             let mut around = Surroundings {
@@ -384,7 +302,7 @@ impl AccountActor {
             };
             decide(&self.slot, &inputs, &self.known, &mut around)
         }));
-        self.one_at_a_time = self.one_at_a_time.saturating_sub(1);
+        self.queue.decided();
         let decision = match decided {
             Ok(decision) => decision,
             Err(_) => {
@@ -409,8 +327,7 @@ impl AccountActor {
     /// A decision broke down. Alone, its input is turned away; in a batch, each is tried alone.
     fn isolate_fault(&mut self, inputs: &[Input]) {
         tracing::error!(account.id = %self.slot.id, inputs = inputs.len(), "a decision broke down");
-        if inputs.len() > 1 {
-            self.one_at_a_time = inputs.len();
+        if !self.queue.isolate(inputs.len()) {
             return;
         }
         let message = "an internal error; it was logged";
@@ -419,10 +336,7 @@ impl AccountActor {
                 Reply::Event(EventReply::Rejected(Rejection::new("event", RejectionReason::Internal, message)))
             }
             Some(Input::Command(_)) => {
-                if let Some(Item::Command { reply, .. }) = self.queue.pop_front() {
-                    let _ = reply.send(Err(EngineError::Internal(message.to_owned())));
-                }
-                return;
+                return self.queue.fail_first_command(message);
             }
             _ => Reply::None,
         };
@@ -446,13 +360,13 @@ impl AccountActor {
                 self.free(ctx);
             }
             Receipt::Failed(error) => {
-                self.fail_callers(&error);
+                self.queue.fail_callers(&chain(&error));
                 self.pause(&error, ctx);
             }
             Receipt::Unknown(error) => {
                 self.is_loaded = false;
                 self.in_doubt = true;
-                self.fail_callers(&error);
+                self.queue.fail_callers(&chain(&error));
                 self.pause(&error, ctx);
             }
         }
@@ -473,55 +387,12 @@ impl AccountActor {
         }
     }
 
-    /// Hands the answers to those who wait, oldest first.
+    /// Hands the answers to those who wait, and lets go of the executions that are no longer running.
     fn hand_out(&mut self, replies: Vec<Reply>) {
-        for answer in replies {
-            match (self.queue.front_mut(), answer) {
-                (Some(Item::Events { replies, events, .. }), Reply::Event(answer)) => {
-                    replies.push(answer);
-                    if replies.len() < events.len() {
-                        continue;
-                    }
-                    if let Some(Item::Events { replies, reply, .. }) = self.queue.pop_front() {
-                        let _ = reply.send(Ok(replies));
-                    }
-                }
-                (Some(Item::Command { .. }), Reply::Command(answer)) => {
-                    if let Some(Item::Command { reply, .. }) = self.queue.pop_front() {
-                        let _ = reply.send(answer.map(CommandReply::Fresh).map_err(EngineError::Refused));
-                    }
-                }
-                (Some(Item::Outcome(ended)), Reply::None) => {
-                    let execution = ended.execution;
-                    let is_running = self
-                        .slot
-                        .account
-                        .as_ref()
-                        .is_some_and(|account| !account.facts.deleted && account.running.contains_key(&execution));
-                    if !is_running {
-                        self.shared.flights.forget(execution);
-                    }
-                    self.queue.pop_front();
-                }
-                _ => {
-                    self.queue.pop_front();
-                }
-            }
-        }
-    }
-
-    /// In trouble callers are told at once; what the account owes the world stays queued.
-    fn fail_callers(&mut self, error: &StoreError) {
-        let message = chain(error);
-        for item in std::mem::take(&mut self.queue) {
-            match item {
-                Item::Events { reply, .. } => {
-                    let _ = reply.send(Err(EngineError::Unavailable(message.clone())));
-                }
-                Item::Command { reply, .. } => {
-                    let _ = reply.send(Err(EngineError::Unavailable(message.clone())));
-                }
-                other => self.queue.push_back(other),
+        for execution in self.queue.hand_out(replies) {
+            let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
+            if !living.is_some_and(|account| account.running.contains_key(&execution)) {
+                self.shared.flights.forget(execution);
             }
         }
     }
@@ -566,7 +437,7 @@ impl AccountActor {
             return;
         }
         if account.true_due_at(now) != account.next_due_at {
-            self.queue.push_back(Item::Tidy);
+            self.queue.push(Item::Tidy);
             return self.turn(ctx);
         }
         let soon = now.plus_ms(u64::try_from(2 * self.shared.config.idle_after.as_millis()).unwrap_or(u64::MAX));

@@ -7,6 +7,7 @@ use std::{
 };
 
 use actix::Addr;
+use tokio::sync::Notify;
 
 use super::dispatch::DispatchActor;
 use crate::domain::{
@@ -22,11 +23,14 @@ struct Flight {
 
 /// The registry of requests under way.
 #[derive(Default)]
-pub struct Flights(Mutex<HashMap<ExecutionUid, Flight>>);
+pub struct Flights {
+    flights: Mutex<HashMap<ExecutionUid, Flight>>,
+    landed: Notify,
+}
 
 impl Flights {
     fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionUid, Flight>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The actor that sends for an execution, if one does. What it reported before is recorded by now.
@@ -51,7 +55,25 @@ impl Flights {
 
     /// The execution needs nobody any more: dropping the address stops its actor.
     pub fn forget(&self, execution: ExecutionUid) {
-        self.lock().remove(&execution);
+        let mut flights = self.lock();
+        flights.remove(&execution);
+        if flights.is_empty() {
+            self.landed.notify_waiters();
+        }
+    }
+
+    /// Waits until nothing is under way.
+    pub async fn all_landed(&self) {
+        loop {
+            let landed = self.landed.notified();
+            tokio::pin!(landed);
+            // From here on a notification is not missed.
+            landed.as_mut().enable();
+            if self.count() == 0 {
+                return;
+            }
+            landed.await;
+        }
     }
 
     /// The executions of an account that are under way.

@@ -164,6 +164,11 @@ impl Engine {
         self.shared.flights.count()
     }
 
+    /// Waits until no request is under way and every outcome is recorded.
+    pub async fn all_landed(&self) {
+        self.shared.flights.all_landed().await;
+    }
+
     /// Looks at an account whose time has come.
     async fn wake(&self, account: &AccountId) {
         let _ = self.tell(account, || Wake).await;

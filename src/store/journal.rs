@@ -68,7 +68,14 @@ impl Journal {
     pub fn start(lanes: Vec<DatabaseConnection>, sealer: Arc<Sealer>) -> Self {
         let start = |connection: DatabaseConnection| {
             let (sender, receiver) = mpsc::channel(QUEUE_CHANGES_MAX);
-            tokio::spawn(run_lane(connection, receiver));
+            let lane = tokio::spawn(run_lane(connection, receiver));
+            tokio::spawn(async move {
+                if lane.await.is_err() {
+                    // Without it nothing can be acknowledged; a new process finds everything in the database.
+                    tracing::error!("the journal broke down; ending the process so that a new one takes over");
+                    std::process::abort();
+                }
+            });
             sender
         };
         Self { lanes: lanes.into_iter().map(start).collect(), sealer }

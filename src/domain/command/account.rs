@@ -1,0 +1,67 @@
+//! Calls that change an account itself.
+
+use super::{Answer, Command, account_name, check_etag};
+use crate::domain::{
+    account::AccountFacts,
+    decision::Draft,
+    plan::Plan,
+    refusal::{Precondition, Refusal},
+};
+
+pub fn create_account(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan) -> Result<Answer, Refusal> {
+    let id = &draft.slot.id;
+    command.caller.require_service(id)?;
+    match &draft.slot.account {
+        Some(account) if account.facts.deleted => {
+            return Err(Refusal::precondition(
+                Precondition::AccountBeingErased,
+                account_name(id),
+                format!("account {id} was deleted and is still being erased: try again in a minute"),
+            ));
+        }
+        Some(_) => {
+            return Err(Refusal::AlreadyExists {
+                kind: "account",
+                name: account_name(id),
+                message: format!("there is an account {id} already"),
+            });
+        }
+        None => {}
+    }
+    let facts = AccountFacts {
+        plan,
+        revision: draft.change.revision,
+        created_at: draft.now(),
+        updated_at: draft.now(),
+        deleted: false,
+    };
+    draft.change.facts = Some(facts.clone());
+    Ok(Answer::Account(id.clone(), facts))
+}
+
+pub fn set_plan(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan, etag: &str) -> Result<Answer, Refusal> {
+    let id = draft.slot.id.clone();
+    command.caller.require_service(&id)?;
+    let account = draft.account()?;
+    check_etag(etag, account.facts.revision, account_name(&id))?;
+    let facts =
+        AccountFacts { plan, revision: draft.change.revision, updated_at: draft.now(), ..account.facts.clone() };
+    draft.change.facts = Some(facts.clone());
+    Ok(Answer::Account(id, facts))
+}
+
+pub fn delete_account(draft: &mut Draft<'_, '_>, command: &Command, etag: &str) -> Result<Answer, Refusal> {
+    let id = draft.slot.id.clone();
+    command.caller.require_service(&id)?;
+    let account = draft.account()?;
+    check_etag(etag, account.facts.revision, account_name(&id))?;
+    draft.change.facts = Some(AccountFacts {
+        deleted: true,
+        revision: draft.change.revision,
+        updated_at: draft.now(),
+        ..account.facts.clone()
+    });
+    let now = draft.now();
+    draft.change.due_by(now);
+    Ok(Answer::Done)
+}

@@ -1,0 +1,178 @@
+//! Calls that change automations.
+
+use std::sync::Arc;
+
+use super::{
+    Answer, AutomationPatch, Command, NewAction, NewAutomation, automation_name, check_etag, id_taken, require_plan,
+    too_many, webhook_name,
+};
+use crate::domain::{
+    account::{AUTOMATIONS_MAX, Account},
+    automation::{ActionSpec, Activation, Automation, AutomationSpec},
+    decision::Draft,
+    id::{AccountId, AutomationUid, ResourceId, UserId},
+    refusal::{Precondition, Refusal, Violations},
+    url::Ending,
+    webhook::{WebhookKind, check_display_name},
+};
+
+pub fn create_automation(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    id: Option<&ResourceId>,
+    new: &NewAutomation,
+) -> Result<Answer, Refusal> {
+    let account_id = draft.slot.id.clone();
+    let owner: UserId = command.caller.require_automation_writer(&account_id)?.clone();
+    let account = draft.account()?;
+    require_plan(account, "automation", "automations")?;
+    let spec = AutomationSpec {
+        object: new.object.clone(),
+        action: new.action,
+        conditions: new.conditions.clone(),
+        actions: resolve_actions(account, &account_id, &new.actions)?,
+    };
+    let mut faults = Violations::default();
+    check_display_name(&new.display_name, "automation.display_name", &mut faults);
+    let compiled = spec.compile("automation", &mut faults);
+    faults.check()?;
+    let Some(compiled) = compiled else {
+        return Err(Refusal::invalid("automation", "could not be made ready"));
+    };
+    let uid = AutomationUid((draft.around.uuid)());
+    let id = id.cloned().unwrap_or_else(|| ResourceId::fresh("au", uid.0));
+    if account.automation(&id).is_some() {
+        return Err(id_taken("automation", automation_name(&account_id, &id)));
+    }
+    if account.automations.len() >= AUTOMATIONS_MAX {
+        return Err(too_many("automations", AUTOMATIONS_MAX));
+    }
+    let automation = Arc::new(Automation {
+        uid,
+        id,
+        display_name: new.display_name.clone(),
+        spec,
+        compiled,
+        enabled: new.enabled,
+        activation: Activation::everyone(),
+        owner,
+        revision: draft.change.revision,
+        created_at: draft.now(),
+        updated_at: draft.now(),
+    });
+    draft.change.automations.push(Arc::clone(&automation));
+    Ok(Answer::Automation(account_id, automation, account.facts.plan))
+}
+
+pub fn update_automation(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    id: &ResourceId,
+    etag: &str,
+    patch: &AutomationPatch,
+) -> Result<Answer, Refusal> {
+    let account_id = draft.slot.id.clone();
+    command.caller.require_automation_writer(&account_id)?;
+    let account = draft.account()?;
+    let before = find_automation(account, &account_id, id)?;
+    check_etag(etag, before.revision, automation_name(&account_id, id))?;
+    let mut automation = Automation::clone(before);
+    let mut faults = Violations::default();
+    if let Some(name) = &patch.display_name {
+        check_display_name(name, "automation.display_name", &mut faults);
+        automation.display_name.clone_from(name);
+    }
+    let spec = &mut automation.spec;
+    if let Some(object) = &patch.object {
+        spec.object = object.clone();
+    }
+    if let Some(action) = patch.action {
+        spec.action = action;
+    }
+    if let Some(conditions) = &patch.conditions {
+        spec.conditions.clone_from(conditions);
+    }
+    if let Some(actions) = &patch.actions {
+        spec.actions = resolve_actions(account, &account_id, actions)?;
+    }
+    let compiled = automation.spec.compile("automation", &mut faults);
+    faults.check()?;
+    if let Some(compiled) = compiled {
+        automation.compiled = compiled;
+    }
+    if let Some(enabled) = patch.enabled {
+        automation.enabled = enabled;
+    }
+    automation.revision = draft.change.revision;
+    automation.updated_at = draft.now();
+    let automation = Arc::new(automation);
+    draft.change.automations.push(Arc::clone(&automation));
+    Ok(Answer::Automation(account_id, automation, account.facts.plan))
+}
+
+pub fn delete_automation(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    id: &ResourceId,
+    etag: &str,
+) -> Result<Answer, Refusal> {
+    let account_id = draft.slot.id.clone();
+    command.caller.require_automation_writer(&account_id)?;
+    let account = draft.account()?;
+    let before = find_automation(account, &account_id, id)?;
+    check_etag(etag, before.revision, automation_name(&account_id, id))?;
+    draft.change.deleted_automation = Some((before.uid, draft.now()));
+    Ok(Answer::Done)
+}
+
+fn find_automation<'a>(
+    account: &'a Account,
+    account_id: &AccountId,
+    id: &ResourceId,
+) -> Result<&'a Arc<Automation>, Refusal> {
+    account.automation(id).ok_or_else(|| Refusal::not_found("automation", automation_name(account_id, id)))
+}
+
+/// Finds the webhooks that actions name.
+fn resolve_actions(
+    account: &Account,
+    account_id: &AccountId,
+    actions: &[NewAction],
+) -> Result<Vec<ActionSpec>, Refusal> {
+    let automation_webhooks =
+        account.living_webhooks().filter(|webhook| webhook.kind == WebhookKind::Automation).count();
+    let resolve = |(index, action): (usize, &NewAction)| {
+        let subject = format!("automation.actions[{index}].webhook");
+        let webhook = match account.webhook(&action.webhook) {
+            Some(webhook) if webhook.kind == WebhookKind::Automation => webhook,
+            Some(webhook) => {
+                let message = format!(
+                    "{} is a REGULAR webhook; an action needs one of kind AUTOMATION, which a global admin creates",
+                    webhook.id
+                );
+                return Err(Refusal::precondition(Precondition::WrongWebhookKind, subject, message));
+            }
+            None if automation_webhooks == 0 => {
+                let message = "the account has no automation webhook yet: a global admin must create one first";
+                return Err(Refusal::precondition(Precondition::AutomationWebhookRequired, subject, message));
+            }
+            None => {
+                let message = format!(
+                    "there is no {}: name an automation webhook that exists",
+                    webhook_name(account_id, &action.webhook)
+                );
+                return Err(Refusal::precondition(Precondition::WebhookNotFound, subject, message));
+            }
+        };
+        Ok(ActionSpec {
+            webhook: webhook.id.clone(),
+            webhook_uid: webhook.uid,
+            query_ending: webhook.endpoint.ending() == Ending::Query,
+            method: action.method,
+            path: action.path.clone(),
+            body: action.body.clone(),
+            continue_on_failure: action.continue_on_failure,
+        })
+    };
+    actions.iter().enumerate().map(resolve).collect()
+}

@@ -1,0 +1,151 @@
+//! Calls that change webhooks.
+
+use std::sync::Arc;
+
+use super::{Answer, Command, NewWebhook, WebhookPatch, check_etag, id_taken, require_plan, too_many, webhook_name};
+use crate::domain::{
+    account::{Account, WEBHOOKS_MAX},
+    decision::Draft,
+    id::{AccountId, ResourceId, WebhookUid},
+    refusal::{Precondition, Refusal, Violations},
+    url::Ending,
+    webhook::{Webhook, WebhookKind, check_display_name, signing_secret},
+};
+
+pub fn create_webhook(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    id: Option<&ResourceId>,
+    new: &NewWebhook,
+) -> Result<Answer, Refusal> {
+    let account_id = draft.slot.id.clone();
+    command.caller.require_global_admin(&account_id)?;
+    let account = draft.account()?;
+    if new.kind == WebhookKind::Regular {
+        return Err(Refusal::invalid(
+            "webhook.kind",
+            "WEBHOOK_KIND_REGULAR is not offered yet: create one of WEBHOOK_KIND_AUTOMATION",
+        ));
+    }
+    require_plan(account, "webhook.kind", "automation webhooks")?;
+    let mut faults = Violations::default();
+    check_display_name(&new.display_name, "webhook.display_name", &mut faults);
+    new.credentials.check("webhook.credentials", &mut faults);
+    faults.check()?;
+    let uid = WebhookUid((draft.around.uuid)());
+    let id = id.cloned().unwrap_or_else(|| ResourceId::fresh("wh", uid.0));
+    if account.webhook(&id).is_some() {
+        return Err(id_taken("webhook", webhook_name(&account_id, &id)));
+    }
+    require_free_name(account, &account_id, &new.display_name, None)?;
+    if account.living_webhooks().count() >= WEBHOOKS_MAX {
+        return Err(too_many("webhooks", WEBHOOKS_MAX));
+    }
+    let secret = signing_secret((draft.around.secret)());
+    let webhook = Arc::new(Webhook {
+        uid,
+        id,
+        display_name: new.display_name.clone(),
+        kind: new.kind,
+        endpoint: new.endpoint.clone(),
+        credentials: new.credentials.clone(),
+        secrets: vec![secret.clone()],
+        enabled: true,
+        owner: None,
+        revision: draft.change.revision,
+        created_at: draft.now(),
+        updated_at: draft.now(),
+        deleted_at: None,
+    });
+    draft.change.webhooks.push(Arc::clone(&webhook));
+    Ok(Answer::Webhook(account_id, webhook, Some(secret)))
+}
+
+pub fn update_webhook(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    id: &ResourceId,
+    etag: &str,
+    patch: &WebhookPatch,
+) -> Result<Answer, Refusal> {
+    let account_id = draft.slot.id.clone();
+    command.caller.require_global_admin(&account_id)?;
+    let account = draft.account()?;
+    let before = find_webhook(account, &account_id, id)?;
+    check_etag(etag, before.revision, webhook_name(&account_id, id))?;
+    let mut webhook = Webhook::clone(before);
+    let mut faults = Violations::default();
+    if let Some(name) = &patch.display_name {
+        check_display_name(name, "webhook.display_name", &mut faults);
+        webhook.display_name.clone_from(name);
+    }
+    if let Some(credentials) = &patch.credentials {
+        credentials.check("webhook.credentials", &mut faults);
+        webhook.credentials = credentials.clone();
+    }
+    faults.check()?;
+    require_free_name(account, &account_id, &webhook.display_name, Some(webhook.uid))?;
+    if let Some(endpoint) = &patch.endpoint {
+        if endpoint.ending() != before.endpoint.ending() {
+            let was = if before.endpoint.ending() == Ending::Path { "a path" } else { "a query" };
+            return Err(Refusal::precondition(
+                Precondition::EndpointEndingFixed,
+                "webhook.endpoint_url",
+                format!(
+                    "this endpoint URL ends in {was}, and must go on to, because paths are encoded for it: create another webhook instead"
+                ),
+            ));
+        }
+        webhook.endpoint = endpoint.clone();
+    }
+    webhook.revision = draft.change.revision;
+    webhook.updated_at = draft.now();
+    let webhook = Arc::new(webhook);
+    draft.change.webhooks.push(Arc::clone(&webhook));
+    Ok(Answer::Webhook(account_id, webhook, None))
+}
+
+pub fn delete_webhook(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    id: &ResourceId,
+    etag: &str,
+) -> Result<Answer, Refusal> {
+    let account_id = draft.slot.id.clone();
+    command.caller.require_global_admin(&account_id)?;
+    let account = draft.account()?;
+    let before = find_webhook(account, &account_id, id)?;
+    check_etag(etag, before.revision, webhook_name(&account_id, id))?;
+    let now = draft.now();
+    let webhook = Webhook { deleted_at: Some(now), revision: draft.change.revision, ..Webhook::clone(before) };
+    if account.waiting.contains_key(&webhook.uid) {
+        draft.change.due_by(now);
+    }
+    draft.change.webhooks.push(Arc::new(webhook));
+    Ok(Answer::Done)
+}
+
+fn find_webhook<'a>(
+    account: &'a Account,
+    account_id: &AccountId,
+    id: &ResourceId,
+) -> Result<&'a Arc<Webhook>, Refusal> {
+    account.webhook(id).ok_or_else(|| Refusal::not_found("webhook", webhook_name(account_id, id)))
+}
+
+fn require_free_name(
+    account: &Account,
+    account_id: &AccountId,
+    name: &str,
+    but: Option<WebhookUid>,
+) -> Result<(), Refusal> {
+    let taken = account.living_webhooks().find(|webhook| webhook.display_name == name && Some(webhook.uid) != but);
+    match taken {
+        None => Ok(()),
+        Some(taken) => Err(Refusal::AlreadyExists {
+            kind: "webhook",
+            name: webhook_name(account_id, &taken.id),
+            message: format!("webhook.display_name: {} is called {name:?} already: choose another name", taken.id),
+        }),
+    }
+}

@@ -1,0 +1,93 @@
+//! What a clause compares a field with, and how values of the event compare with it.
+
+use std::cmp::Ordering;
+
+use super::shown;
+use crate::domain::{
+    decimal::Decimal,
+    json::{Json, Node},
+    timestamp::{Timestamp, parse_date},
+};
+
+#[derive(Debug, Clone)]
+pub enum Operand {
+    Null,
+    Boolean(bool),
+    Number(Decimal, String),
+    Date(i32, String),
+    Instant(Timestamp, String),
+    Text(String),
+}
+
+impl Operand {
+    pub fn of_text(text: &str) -> Self {
+        if let Some(date) = parse_date(text) {
+            Operand::Date(date, text.to_owned())
+        } else if let Some(instant) = Timestamp::parse(text) {
+            Operand::Instant(instant, text.to_owned())
+        } else {
+            Operand::Text(text.to_owned())
+        }
+    }
+
+    /// The text of a text, a date or a time.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Operand::Text(text) | Operand::Date(_, text) | Operand::Instant(_, text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether a value is this one. Absent is null; a number is not its text.
+    pub fn equals(&self, node: Option<&Node<'_>>) -> bool {
+        match (self, node.map(|node| &node.value)) {
+            (Operand::Null, None | Some(Json::Null)) => true,
+            (Operand::Boolean(a), Some(Json::Bool(b))) => a == b,
+            (Operand::Number(a, source), Some(Json::Number(b))) => source == b || Decimal::parse(b).as_ref() == Some(a),
+            (Operand::Instant(a, source), Some(Json::String(b))) => {
+                source == b || Timestamp::parse(b).as_ref() == Some(a)
+            }
+            (Operand::Text(a) | Operand::Date(_, a), Some(Json::String(b))) => a == b,
+            _ => false,
+        }
+    }
+
+    /// How a value compares with this one, where both are of one type that has an order.
+    pub fn order_of(&self, node: Option<&Node<'_>>) -> Option<Ordering> {
+        match (self, node.map(|node| &node.value)?) {
+            (Operand::Number(a, _), Json::Number(b)) => Decimal::parse(b).map(|b| b.cmp(a)),
+            (Operand::Date(a, _), Json::String(b)) => parse_date(b).map(|b| b.cmp(a)),
+            (Operand::Instant(a, _), Json::String(b)) => Timestamp::parse(b).map(|b| b.cmp(a)),
+            _ => None,
+        }
+    }
+
+    pub fn order(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Operand::Number(a, _), Operand::Number(b, _)) => Some(a.cmp(b)),
+            (Operand::Date(a, _), Operand::Date(b, _)) => Some(a.cmp(b)),
+            (Operand::Instant(a, _), Operand::Instant(b, _)) => Some(a.cmp(b)),
+            _ => None,
+        }
+    }
+
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Operand::Null => "null",
+            Operand::Boolean(_) => "a boolean",
+            Operand::Number(..) => "a number",
+            Operand::Date(..) => "a date",
+            Operand::Instant(..) => "a time",
+            Operand::Text(_) => "a text",
+        }
+    }
+
+    pub fn shown(&self) -> String {
+        match self {
+            Operand::Null => "null".into(),
+            Operand::Boolean(value) => value.to_string(),
+            Operand::Number(_, source) => source.clone(),
+            Operand::Text(text) | Operand::Date(_, text) | Operand::Instant(_, text) => shown(&format!("{text:?}")),
+        }
+    }
+}

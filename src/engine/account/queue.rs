@@ -1,0 +1,198 @@
+//! What waits in an account: calls, events, outcomes and rows, oldest first, each with those who wait for its answer.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::super::{CommandReply, EngineError};
+use crate::domain::{
+    command::Command,
+    decision::{DueRows, Ended, EventReply, Input, Reply},
+    event::Event,
+    execution::Unfinished,
+    id::{ExecutionUid, RequestId},
+    refusal::Refusal,
+};
+
+/// How many inputs one decision looks at.
+const BATCH_INPUTS_MAX: usize = 1_000;
+
+/// What waits to be decided.
+pub enum Item {
+    Events {
+        events: Vec<Arc<Event>>,
+        replies: Vec<EventReply>,
+        reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
+        _place: OwnedSemaphorePermit,
+    },
+    Command {
+        command: Arc<Command>,
+        is_new: bool,
+        reply: oneshot::Sender<Result<CommandReply, EngineError>>,
+        _place: OwnedSemaphorePermit,
+    },
+    Outcome(Ended),
+    Due(DueRows),
+    Resume(Vec<Unfinished>),
+    Tidy,
+}
+
+/// What waits, oldest first.
+#[derive(Default)]
+pub struct Queue {
+    items: VecDeque<Item>,
+    /// How many of the next inputs are decided alone, after a decision broke down.
+    one_at_a_time: usize,
+}
+
+impl Queue {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Puts an item at the end.
+    pub fn push(&mut self, item: Item) {
+        self.items.push_back(item);
+    }
+
+    /// Puts an item before all others.
+    pub fn push_first(&mut self, item: Item) {
+        self.items.push_front(item);
+    }
+
+    /// Forgets what a fresh reading of the account brings again.
+    pub fn forget_own(&mut self) {
+        self.items.retain(|item| matches!(item, Item::Events { .. } | Item::Command { .. }));
+    }
+
+    /// Whether rows were read that are not decided yet.
+    pub fn has_rows(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Due(_) | Item::Resume(_)))
+    }
+
+    /// The key of the call whose stored answer must be looked for before the next decision: that of the first call
+    /// in the queue, if it may be a repetition.
+    pub fn repetition(&self) -> Option<RequestId> {
+        let first = self.items.iter().find_map(|item| match item {
+            Item::Command { command, is_new, .. } => Some((command, *is_new)),
+            _ => None,
+        });
+        let (command, is_new) = first?;
+        command.repeat.as_ref().filter(|_| !is_new).map(|repeat| repeat.request_id.clone())
+    }
+
+    /// The first call that may be a repetition: answer it as before, or let it be decided.
+    pub fn answer_repetition(&mut self, answer: Option<(Vec<u8>, Vec<u8>)>) {
+        let first = self.items.iter().position(|item| matches!(item, Item::Command { is_new: false, .. }));
+        let Some(at) = first else { return };
+        let Some((fingerprint, answer)) = answer else {
+            if let Some(Item::Command { is_new, .. }) = self.items.get_mut(at) {
+                *is_new = true;
+            }
+            return;
+        };
+        if let Some(Item::Command { command, reply, .. }) = self.items.remove(at) {
+            let is_same = command.repeat.as_ref().is_some_and(|repeat| repeat.fingerprint == fingerprint);
+            let message = "was used for another call within 24 hours: use a new one";
+            let _ = reply.send(if is_same {
+                Ok(CommandReply::Repeated(answer))
+            } else {
+                Err(EngineError::Refused(Refusal::invalid("request_id", message)))
+            });
+        }
+    }
+
+    /// The inputs of the next decision: from the front of the queue up to and with the first command.
+    pub fn batch(&self) -> Vec<Input> {
+        let most = if self.one_at_a_time > 0 { 1 } else { BATCH_INPUTS_MAX };
+        let mut inputs = Vec::new();
+        for item in &self.items {
+            match item {
+                Item::Events { events, replies, .. } => {
+                    inputs.extend(events[replies.len()..].iter().map(|event| Input::Event(Arc::clone(event))));
+                }
+                Item::Command { command, .. } => {
+                    inputs.push(Input::Command(Arc::clone(command)));
+                    break;
+                }
+                Item::Outcome(ended) => inputs.push(Input::Outcome(ended.clone())),
+                Item::Due(rows) => inputs.push(Input::Due(rows.clone())),
+                Item::Resume(rows) => inputs.push(Input::Resume(rows.clone())),
+                Item::Tidy => inputs.push(Input::Tidy),
+            }
+            if inputs.len() >= most {
+                break;
+            }
+        }
+        inputs.truncate(most);
+        inputs
+    }
+
+    /// A decision on these inputs broke down. Answers whether one of them alone is at fault; otherwise each is tried
+    /// alone.
+    pub fn isolate(&mut self, inputs: usize) -> bool {
+        if inputs > 1 {
+            self.one_at_a_time = inputs;
+        }
+        inputs <= 1
+    }
+
+    /// One decision less to be made alone.
+    pub fn decided(&mut self) {
+        self.one_at_a_time = self.one_at_a_time.saturating_sub(1);
+    }
+
+    /// Turns the first call away; its decision broke down.
+    pub fn fail_first_command(&mut self, message: &str) {
+        if let Some(Item::Command { reply, .. }) = self.items.pop_front() {
+            let _ = reply.send(Err(EngineError::Internal(message.to_owned())));
+        }
+    }
+
+    /// Hands the answers to those who wait, oldest first. Answers the executions whose outcomes were among the inputs.
+    pub fn hand_out(&mut self, replies: Vec<Reply>) -> Vec<ExecutionUid> {
+        let mut ended_executions = Vec::new();
+        for answer in replies {
+            match (self.items.front_mut(), answer) {
+                (Some(Item::Events { replies, events, .. }), Reply::Event(answer)) => {
+                    replies.push(answer);
+                    if replies.len() < events.len() {
+                        continue;
+                    }
+                    if let Some(Item::Events { replies, reply, .. }) = self.items.pop_front() {
+                        let _ = reply.send(Ok(replies));
+                    }
+                }
+                (Some(Item::Command { .. }), Reply::Command(answer)) => {
+                    if let Some(Item::Command { reply, .. }) = self.items.pop_front() {
+                        let _ = reply.send(answer.map(CommandReply::Fresh).map_err(EngineError::Refused));
+                    }
+                }
+                (Some(Item::Outcome(ended)), Reply::None) => {
+                    ended_executions.push(ended.execution);
+                    self.items.pop_front();
+                }
+                _ => {
+                    self.items.pop_front();
+                }
+            }
+        }
+        ended_executions
+    }
+
+    /// In trouble callers are told at once; what the account owes the world stays queued.
+    pub fn fail_callers(&mut self, message: &str) {
+        for item in std::mem::take(&mut self.items) {
+            match item {
+                Item::Events { reply, .. } => {
+                    let _ = reply.send(Err(EngineError::Unavailable(message.to_owned())));
+                }
+                Item::Command { reply, .. } => {
+                    let _ = reply.send(Err(EngineError::Unavailable(message.to_owned())));
+                }
+                other => self.items.push_back(other),
+            }
+        }
+    }
+}
