@@ -16,6 +16,7 @@ use crate::{
     grpc::{Api, Authenticator, Doors, SERVICE_NAMES, UNACKED_BYTES_OF_ALL_MAX},
     keys::Keys,
     store::{Location, Lock, Sealer, Store},
+    telemetry::Spans,
 };
 
 /// How long a window of executions is.
@@ -74,6 +75,7 @@ impl Application {
     pub async fn run_until_stopped(
         self,
         arbiters: Vec<ArbiterHandle>,
+        spans: Spans,
         shutdown: CancellationToken,
     ) -> Result<(), StartError> {
         let doors = Doors::default();
@@ -94,13 +96,15 @@ impl Application {
             allow_http: self.args.allow_http,
             addresses: AddressPolicy { allowed: self.args.allow_addresses.clone() },
         };
-        let engine = Engine::start(store.clone(), engine_config(&self.args, &urls), arbiters).map_err(StartError)?;
+        let engine = Engine::start(store.clone(), engine_config(&self.args, &urls), arbiters, spans.clone())
+            .map_err(StartError)?;
         let stopping = CancellationToken::new();
         let streams = TaskTracker::new();
         let api = Api {
             engine: engine.clone(),
             store,
             room: Arc::new(Semaphore::new(UNACKED_BYTES_OF_ALL_MAX)),
+            spans,
             auth: Authenticator::new(&self.keys.signing),
             urls,
             stopping: stopping.clone(),

@@ -27,6 +27,7 @@ use crate::{
     grpc::{AUDIENCE, Authenticator, Claims, MESSAGE_BYTES_MAX, pb},
     keys::Keys,
     store::Location,
+    telemetry::Spans,
 };
 
 /// The sample events, as platforms send them, and the account that each belongs to.
@@ -74,7 +75,7 @@ async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>) -> Result<()
         stop.cancel();
         result
     };
-    let (served, driven) = tokio::join!(server.run_until_stopped(arbiters, shutdown), client);
+    let (served, driven) = tokio::join!(server.run_until_stopped(arbiters, Spans::default(), shutdown), client);
     served?;
     driven
 }

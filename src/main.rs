@@ -11,7 +11,7 @@ use hookline::{
     grpc::{AUDIENCE, Authenticator, Claims},
     keys::Keys,
     store::{Location, Store},
-    telemetry,
+    telemetry::{Spans, Telemetry},
 };
 use tokio::{
     runtime::Runtime,
@@ -30,17 +30,10 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match cli.command {
         Command::Serve(args) => {
-            telemetry::init("info");
-            with_arbiters(|arbiters| serve(args, arbiters))
+            with_arbiters(|arbiters| told("info", async |telemetry| serve(args, arbiters, telemetry.spans()).await))
         }
-        Command::Demo => {
-            telemetry::init("error");
-            with_arbiters(demo::run)
-        }
-        Command::Migrate(args) => {
-            telemetry::init("info");
-            with_arbiters(|_| migrate(args))
-        }
+        Command::Demo => with_arbiters(|arbiters| told("error", async |_| demo::run(arbiters).await)),
+        Command::Migrate(args) => with_arbiters(|_| told("info", async |_| migrate(args).await)),
         Command::Token(args) => token(&args),
     };
     match done {
@@ -74,12 +67,20 @@ where
     done
 }
 
-async fn serve(args: ServeArgs, arbiters: Vec<actix::ArbiterHandle>) -> Result<(), StartError> {
+/// Runs with log lines and traces, which are stopped last.
+async fn told(level: &str, run: impl AsyncFnOnce(&Telemetry) -> Result<(), StartError>) -> Result<(), StartError> {
+    let telemetry = Telemetry::start(level).map_err(StartError)?;
+    let done = run(&telemetry).await;
+    telemetry.stop().await;
+    done
+}
+
+async fn serve(args: ServeArgs, arbiters: Vec<actix::ArbiterHandle>, spans: Spans) -> Result<(), StartError> {
     let application = Application::build(args).await?;
     println!("listening on {}", application.address());
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
-    application.run_until_stopped(arbiters, shutdown).await
+    application.run_until_stopped(arbiters, spans, shutdown).await
 }
 
 async fn cancel_on_signal(shutdown: CancellationToken) {

@@ -263,9 +263,8 @@ impl<'a, 'w> Draft<'a, 'w> {
         if matches.is_empty() {
             return EventReply::Accepted;
         }
-        let trace = traceparent(event.traceparent.as_deref(), self.around);
         for automation in matches {
-            self.run(account, automation, event, &trees, &trace);
+            self.run(account, automation, event, &trees);
         }
         self.bytes += event.weight_bytes();
         self.seen.insert(event.id.clone());
@@ -273,7 +272,8 @@ impl<'a, 'w> Draft<'a, 'w> {
         EventReply::Accepted
     }
 
-    fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>, trace: &str) {
+    fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>) {
+        let (traceparent, parent_span) = traceparent(event, self.around);
         let uid = ExecutionUid((self.around.uuid)());
         let scope = Scope {
             event,
@@ -288,7 +288,8 @@ impl<'a, 'w> Draft<'a, 'w> {
             source_name: automation.display_name.clone(),
             source_id: automation.id.clone(),
             causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
-            traceparent: trace.to_owned(),
+            traceparent,
+            parent_span,
             requests: build(automation, scope, webhook_of, self.around.rules.body_bytes_max),
             explanation: automation.compiled.conditions.explain(trees.state(event.action)),
         });
@@ -437,14 +438,15 @@ impl<'a, 'w> Draft<'a, 'w> {
     }
 }
 
-/// The `traceparent` of an execution's requests: the event's trace where it has one, a new one otherwise.
-fn traceparent(given: Option<&str>, around: &mut Surroundings<'_>) -> String {
+/// The context of a new execution's span, under that of its event or in a trace of its own, and its parent's id.
+fn traceparent(event: &Event, around: &mut Surroundings<'_>) -> (String, Option<String>) {
     let span = (around.random)() | 1;
-    let (trace, flags) = match given.and_then(|given| Some((given.get(3..35)?, given.get(53..55)?))) {
-        Some((trace, flags)) => (trace.to_owned(), flags.to_owned()),
-        None => ((around.uuid)().simple().to_string(), "01".to_owned()),
-    };
-    format!("00-{trace}-{span:016x}-{flags}")
+    let given = event.traceparent.as_deref();
+    match given.and_then(|given| Some((given.get(3..35)?, given.get(36..52)?, given.get(53..55)?))) {
+        Some((trace, parent, flags)) => (format!("00-{trace}-{span:016x}-{flags}"), Some(parent.to_owned())),
+        // Nobody records this trace: the flags say so.
+        None => (format!("00-{}-{span:016x}-00", (around.uuid)().simple()), None),
+    }
 }
 
 /// Whether a text is a W3C `traceparent` of version 0.

@@ -18,6 +18,7 @@ fn request(continue_on_failure: bool, failure: Option<Reason>) -> Request {
 
 fn record(requests: Vec<Request>) -> Record {
     Record {
+        parent_span: None,
         source_name: "a".into(),
         source_id: "au-1".parse().expect("an id"),
         causation_depth: 0,

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::timestamp::Timestamp;
+
 /// How long an event's or an entity's id may be.
 pub const EXTERNAL_ID_BYTES_MAX: usize = 255;
 /// How long a user's id may be.
@@ -177,6 +179,12 @@ impl ExecutionUid {
     /// The id of the request that the action of this number (from 1) makes.
     pub fn request_id(self, action_no: usize) -> String {
         format!("rq-{}-{action_no}", base32(self.0))
+    }
+
+    /// When it was made, to the millisecond.
+    pub fn made_at(self) -> Timestamp {
+        let made = self.0.get_timestamp().map(|time| time.to_unix()).unwrap_or_default();
+        Timestamp(i64::try_from(made.0).unwrap_or_default() * 1_000_000 + i64::from(made.1 / 1_000))
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Record {
     pub causation_depth: u32,
     /// The W3C `traceparent` that the requests carry.
     pub traceparent: String,
+    /// The span that the execution's own one belongs to: the event's.
+    pub parent_span: Option<String>,
     /// The requests, in order.
     pub requests: Vec<Request>,
     /// How the conditions were decided.
@@ -118,6 +120,8 @@ struct StoredRecord<'a> {
     #[serde(default, skip_serializing_if = "is_zero")]
     depth: u32,
     traceparent: Cow<'a, str>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    parent_span: Option<Cow<'a, str>>,
     #[serde(borrow)]
     requests: Vec<StoredRequest<'a>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -166,6 +170,7 @@ impl Record {
             id: self.source_id.clone(),
             depth: self.causation_depth,
             traceparent: Cow::Borrowed(&self.traceparent),
+            parent_span: self.parent_span.as_deref().map(Cow::Borrowed),
             requests: requests.collect::<Result<_, serde_json::Error>>()?,
             explanation: self.explanation.clone(),
         })
@@ -190,6 +195,7 @@ impl Record {
             source_id: stored.id,
             causation_depth: stored.depth,
             traceparent: stored.traceparent.into_owned(),
+            parent_span: stored.parent_span.map(Cow::into_owned),
             explanation: stored.explanation,
         })
     }
@@ -213,6 +219,7 @@ mod tests {
             source_id: "au-1".parse().expect("an id"),
             causation_depth: 0,
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
+            parent_span: Some("00f067aa0ba902b7".into()),
             requests: vec![Request {
                 webhook: WebhookUid(Uuid::from_u128(1)),
                 webhook_id: "wh-1".parse().expect("an id"),
@@ -225,7 +232,7 @@ mod tests {
             }],
             explanation: Vec::new(),
         };
-        let golden = r#"{"v":1,"name":"Won \"deals\"","id":"au-1","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","requests":[{"webhook":"00000000-0000-0000-0000-000000000001","id":"wh-1","method":"POST","endpoint":"https://h.example/?key=***","path":"a=1","body":{"n": 1e400, "m": 123456789012345678901234567890},"failure":"UNSAFE_PATH"}]}"#;
+        let golden = r#"{"v":1,"name":"Won \"deals\"","id":"au-1","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","parent_span":"00f067aa0ba902b7","requests":[{"webhook":"00000000-0000-0000-0000-000000000001","id":"wh-1","method":"POST","endpoint":"https://h.example/?key=***","path":"a=1","body":{"n": 1e400, "m": 123456789012345678901234567890},"failure":"UNSAFE_PATH"}]}"#;
         let stored = record.to_stored().expect("serializes");
         assert_eq!(String::from_utf8_lossy(&stored), golden);
         assert_eq!(Record::from_stored(golden.as_bytes()).expect("reads"), record);

@@ -101,6 +101,11 @@ impl EndpointUrl {
         if self.text.contains('?') { Ending::Query } else { Ending::Path }
     }
 
+    /// The host and the port.
+    pub fn server(&self) -> (String, u16) {
+        (self.url.host_str().unwrap_or_default().to_owned(), self.url.port_or_known_default().unwrap_or_default())
+    }
+
     /// The address, where the host is one.
     pub fn literal_address(&self) -> Option<IpAddr> {
         literal_address(&self.url)
@@ -136,6 +141,16 @@ impl std::fmt::Debug for EndpointUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.masked())
     }
+}
+
+/// A URL for traces: every value of its query is hidden, as the semantic conventions ask.
+pub fn redacted(url: &str) -> String {
+    let Some((before, query)) = url.split_once('?') else { return url.to_owned() };
+    let hide = |pair: &str| match pair.split_once('=') {
+        Some((key, value)) if !value.is_empty() => format!("{key}=REDACTED"),
+        _ => pair.to_owned(),
+    };
+    format!("{before}?{}", query.split('&').map(hide).collect::<Vec<_>>().join("&"))
 }
 
 fn check_parts(text: &str, url: &Url, policy: &UrlPolicy, faults: &mut Vec<String>) {

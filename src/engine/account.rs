@@ -14,7 +14,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler,
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use self::queue::{Item, Queue};
-use super::{CommandReply, EngineError, Shared, clock};
+use super::{CommandReply, EngineError, Shared, clock, traces};
 use crate::{
     domain::{
         account::{Account, AccountSlot},
@@ -310,13 +310,17 @@ impl AccountActor {
                 return self.free(ctx);
             }
         };
+        traces::evaluated(&self.shared.spans, &self.slot.id, &inputs, &decision, now);
         if decision.change.is_empty {
             self.settle(decision);
             return self.free(ctx);
         }
         let store = self.shared.store.clone();
+        let spans = self.shared.spans.clone();
         let commit = async move {
+            let begun = clock::now();
             let receipt = store.commit(&decision.change, now).await;
+            traces::committed(&spans, &decision, begun, receipt.error_type());
             (decision, receipt)
         };
         ctx.spawn(
@@ -375,6 +379,7 @@ impl AccountActor {
     /// The change is durable, or there is none: take it in, answer, send.
     fn settle(&mut self, decision: Decision) {
         self.slot.apply(&decision.change);
+        traces::executed(&self.shared.spans, &self.slot.id, &decision);
         for step in &decision.change.steps {
             if step.execution.progress.state != State::Running {
                 self.shared.flights.forget(step.execution.uid);

@@ -43,7 +43,7 @@ impl Handler<Send> for DispatchActor {
         // Sockets belong to the shared pool of workers, not to this actor's thread.
         let task = tokio::spawn(async move {
             let _slot = shared.slots.acquire().await;
-            shared.http.send(&dispatch).await
+            shared.http.send(&dispatch, &shared.spans).await
         });
         let report = task.into_actor(self).map(move |ended, actor, ctx| {
             let attempt = ended.unwrap_or_else(|error| {

@@ -13,13 +13,17 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     clock,
     resolver::{GuardedResolver, ResolveError},
+    traces,
 };
-use crate::domain::{
-    address::AddressPolicy,
-    decision::Dispatch,
-    execution::{Attempt, Outcome, RESPONSE_EXCERPT_BYTES_MAX, Reason},
-    request::{Method, Request},
-    webhook::signatures,
+use crate::{
+    domain::{
+        address::AddressPolicy,
+        decision::Dispatch,
+        execution::{Attempt, Outcome, RESPONSE_EXCERPT_BYTES_MAX, Reason},
+        request::{Method, Request},
+        webhook::signatures,
+    },
+    telemetry::Spans,
 };
 
 /// Headers of an answer that help to understand it.
@@ -65,7 +69,7 @@ impl Http {
     }
 
     /// Tries to send one request.
-    pub async fn send(&self, dispatch: &Dispatch) -> Attempt {
+    pub async fn send(&self, dispatch: &Dispatch, spans: &Spans) -> Attempt {
         let started_at = clock::now();
         let begun = Instant::now();
         let endpoint = &dispatch.webhook.endpoint;
@@ -75,11 +79,15 @@ impl Http {
         let masked = endpoint.join_masked(&request.path);
         let real = format!("{}{}", endpoint.as_str(), request.path);
         let secret_url = (real != masked).then_some(real);
-        let outcome = self.exchange(dispatch, request, begun).await;
+        let mut span = traces::start_attempt(spans, dispatch, request, &masked);
+        let traceparent = span.traceparent();
+        let traceparent = traceparent.as_deref().unwrap_or(&dispatch.record.traceparent);
+        let outcome = self.exchange(dispatch, request, traceparent, begun).await;
+        traces::end_attempt(&mut span, &outcome);
         Attempt { started_at, duration_us: micros(begun), url: masked, secret_url, outcome }
     }
 
-    async fn exchange(&self, dispatch: &Dispatch, request: &Request, begun: Instant) -> Outcome {
+    async fn exchange(&self, dispatch: &Dispatch, request: &Request, traceparent: &str, begun: Instant) -> Outcome {
         let endpoint = &dispatch.webhook.endpoint;
         let Ok(url) = endpoint.join(&request.path) else {
             return error(Reason::UnsafePath, "the path would lead away from the endpoint as it is now");
@@ -97,7 +105,11 @@ impl Http {
             Method::Put => reqwest::Method::PUT,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let builder = self.client.request(method, url).headers(headers(dispatch, request)).body(request.body.clone());
+        let builder = self
+            .client
+            .request(method, url)
+            .headers(headers(dispatch, request, traceparent))
+            .body(request.body.clone());
         let deadline = begun + self.config.deadline;
         match timeout_at(deadline, builder.send()).await {
             Err(_) => error(Reason::Timeout, format!("no answer within {} ms", self.config.deadline.as_millis())),
@@ -125,7 +137,7 @@ fn error(kind: Reason, message: impl Into<String>) -> Outcome {
     Outcome::Error { kind, message: message.into() }
 }
 
-fn headers(dispatch: &Dispatch, request: &Request) -> HeaderMap {
+fn headers(dispatch: &Dispatch, request: &Request, traceparent: &str) -> HeaderMap {
     let request_id = dispatch.execution.request_id(dispatch.action_no + 1);
     let seconds = clock::now().seconds();
     let signature = signatures(&dispatch.webhook.secrets, &request_id, seconds, request.body.as_bytes());
@@ -139,7 +151,7 @@ fn headers(dispatch: &Dispatch, request: &Request) -> HeaderMap {
     set("webhook-id", &request_id);
     set("webhook-timestamp", &seconds.to_string());
     set("webhook-signature", &signature);
-    set("traceparent", &dispatch.record.traceparent);
+    set("traceparent", traceparent);
     set("hookline-execution-id", &dispatch.execution.to_string());
     set("hookline-causation-depth", &(dispatch.record.causation_depth + 1).to_string());
     for (name, value) in dispatch.webhook.credentials.headers() {

@@ -7,6 +7,7 @@ mod flights;
 mod http;
 mod resolver;
 mod scheduler;
+mod traces;
 
 use std::{
     collections::HashMap,
@@ -34,6 +35,7 @@ use crate::{
         refusal::Refusal,
     },
     store::Store,
+    telemetry::Spans,
 };
 
 /// How often an actor that has just stopped is started anew for one message.
@@ -63,6 +65,7 @@ pub(crate) struct Shared {
     accounts: Mutex<HashMap<AccountId, Seat>>,
     flights: Flights,
     slots: Semaphore,
+    spans: Spans,
 }
 
 /// An account's actor, and the places for what waits in it.
@@ -116,12 +119,25 @@ impl Pending {
 
 impl Engine {
     /// Starts the engine over arbiters that share the process's runtime.
-    pub fn start(store: Store, config: EngineConfig, arbiters: Vec<ArbiterHandle>) -> Result<Self, String> {
+    pub fn start(
+        store: Store,
+        config: EngineConfig,
+        arbiters: Vec<ArbiterHandle>,
+        spans: Spans,
+    ) -> Result<Self, String> {
         let http =
             Http::new(config.http.clone()).map_err(|error| format!("the HTTP client could not be made: {error}"))?;
         let slots = Semaphore::new(config.requests_in_flight_max);
-        let shared =
-            Shared { store, config, http, arbiters, accounts: Mutex::default(), flights: Flights::default(), slots };
+        let shared = Shared {
+            store,
+            config,
+            http,
+            arbiters,
+            accounts: Mutex::default(),
+            flights: Flights::default(),
+            slots,
+            spans,
+        };
         let engine = Self { shared: Arc::new(shared) };
         tokio::spawn(scheduler::run(engine.clone()));
         Ok(engine)

@@ -45,7 +45,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
             requests_in_flight_max: 8,
             idle_after: IDLE_AFTER,
         };
-        let engine = Engine::start(store, config, vec![actix::Arbiter::current()]).expect("starts");
+        let engine = Engine::start(store, config, vec![actix::Arbiter::current()], Spans::default()).expect("starts");
         let account: AccountId = "42".parse().expect("an id");
         let command = Command {
             caller: Caller::Service { accounts: AccountScope::All },

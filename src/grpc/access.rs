@@ -8,10 +8,14 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::{Api, name, pb, status};
-use crate::domain::{
-    caller::{AccountScope, Caller},
-    id::AccountId,
-    refusal::Refusal,
+use crate::{
+    domain::{
+        caller::{AccountScope, Caller},
+        decision::is_traceparent,
+        id::AccountId,
+        refusal::Refusal,
+    },
+    telemetry::call_context,
 };
 
 /// What a caller must be to enter an account.
@@ -59,12 +63,16 @@ pub struct Entered<A> {
     pub caller: Caller,
     /// The account.
     pub account: AccountId,
+    /// The trace context of the call, as a `traceparent`.
+    pub trace: Option<String>,
     access: PhantomData<A>,
 }
 
 /// A backend, whatever accounts its token names.
 pub struct Backend {
     caller: Caller,
+    /// The trace context of the call, as a `traceparent`.
+    pub trace: Option<String>,
 }
 
 impl Backend {
@@ -85,21 +93,21 @@ impl Backend {
 /// What a handler takes to know that its caller was let in.
 pub trait Enter<R>: Sized {
     /// Lets a caller in, or says why not.
-    fn enter(caller: Caller, request: &R) -> Result<Self, Status>;
+    fn enter(caller: Caller, trace: Option<String>, request: &R) -> Result<Self, Status>;
 }
 
 impl<A: Access, R: Addressed> Enter<R> for Entered<A> {
-    fn enter(caller: Caller, request: &R) -> Result<Self, Status> {
+    fn enter(caller: Caller, trace: Option<String>, request: &R) -> Result<Self, Status> {
         let account = request.account()?;
         A::check(&caller, &account).map_err(|refusal| status::refused(&refusal))?;
-        Ok(Self { caller, account, access: PhantomData })
+        Ok(Self { caller, account, trace, access: PhantomData })
     }
 }
 
 impl<R> Enter<R> for Backend {
-    fn enter(caller: Caller, _: &R) -> Result<Self, Status> {
+    fn enter(caller: Caller, trace: Option<String>, _: &R) -> Result<Self, Status> {
         match caller {
-            Caller::Service { .. } => Ok(Self { caller }),
+            Caller::Service { .. } => Ok(Self { caller, trace }),
             _ => Err(status::refused(&Refusal::denied("only a token of role service may do this"))),
         }
     }
@@ -109,8 +117,10 @@ impl Api {
     /// Takes a call in: its caller, as far as the method lets them, and its message.
     pub(super) fn enter<E: Enter<R>, R>(&self, request: Request<R>) -> Result<(E, R), Status> {
         let caller = self.auth.caller(request.metadata())?;
+        let given = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
+        let trace = call_context().or_else(|| given.filter(|text| is_traceparent(text)).map(ToOwned::to_owned));
         let message = request.into_inner();
-        Ok((E::enter(caller, &message)?, message))
+        Ok((E::enter(caller, trace, &message)?, message))
     }
 }
 

@@ -7,10 +7,12 @@ use futures::{
     future::{BoxFuture, OptionFuture},
     stream::FuturesOrdered,
 };
+use opentelemetry::{KeyValue, trace::SpanKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 
 use super::{
     Api,
@@ -25,6 +27,7 @@ use crate::{
         refusal::Violations,
     },
     engine::{Engine, EngineError, Pending},
+    telemetry::{OpenSpan, Spans},
 };
 
 /// How many events one frame has at most.
@@ -65,9 +68,11 @@ impl Api {
             backend,
             stopping: self.stopping.clone(),
             room: Arc::clone(&self.room),
+            spans: self.spans.clone(),
             answers,
         };
-        self.tasks.spawn(session.run(frames));
+        // The call's span lasts as long as the stream.
+        self.tasks.spawn(session.run(frames).instrument(tracing::Span::current()));
         Box::pin(ReceiverStream::new(receiver))
     }
 
@@ -78,7 +83,8 @@ impl Api {
     ) -> Result<pb::PublishBatchResponse, Status> {
         check_size(request.events.len())?;
         let _room = room_for(&self.room, &request).await?;
-        let frame = Frame::take_in(&self.engine, &entered.account, 0, request.events).await;
+        let traced = Traced { spans: &self.spans, call: entered.trace.as_deref() };
+        let frame = Frame::take_in(&self.engine, traced, &entered.account, 0, request.events).await;
         let frame = frame.map_err(|error| status::engine(&error))?;
         let results = frame.done().await.map_err(|error| status::engine(&error))?;
         Ok(pb::PublishBatchResponse { results })
@@ -106,13 +112,49 @@ struct Frame {
     results: Vec<pb::EventResult>,
     /// The places of the others.
     places: Vec<u32>,
+    /// The spans of the others, which end when the frame is done; none where no traces are exported.
+    spans: Vec<OpenSpan>,
     pending: Pending,
+}
+
+/// What an event's span belongs to.
+#[derive(Clone, Copy)]
+struct Traced<'a> {
+    spans: &'a Spans,
+    /// The context of the call.
+    call: Option<&'a str>,
+}
+
+impl Traced<'_> {
+    /// Begins an event's span: under the context that the event came with, linked to the call, or else under the
+    /// call. The event goes on with its own span's context.
+    fn begin(self, account: &AccountId, event: &mut Event) -> OpenSpan {
+        let own = event.traceparent.take();
+        let (parent, link) = match &own {
+            Some(own) => (Some(own.as_str()), self.call),
+            None => (self.call, None),
+        };
+        let span = if self.spans.are_exported() {
+            let attributes = vec![
+                KeyValue::new("hookline.account.id", account.to_string()),
+                KeyValue::new("hookline.event.id", event.id.to_string()),
+                KeyValue::new("hookline.event.object", event.object.to_string()),
+                KeyValue::new("hookline.event.action", event.action.as_str()),
+            ];
+            self.spans.start("event", SpanKind::Consumer, parent, link, attributes)
+        } else {
+            OpenSpan::default()
+        };
+        event.traceparent = span.traceparent().or_else(|| parent.map(ToOwned::to_owned));
+        span
+    }
 }
 
 impl Frame {
     /// Converts a frame's events and hands them to the engine; frames of an account keep their order.
     async fn take_in(
         engine: &Engine,
+        traced: Traced<'_>,
         account: &AccountId,
         sequence: u64,
         inputs: Vec<pb::EventInput>,
@@ -120,31 +162,35 @@ impl Frame {
         let mut results = Vec::new();
         let mut events = Vec::with_capacity(inputs.len());
         let mut places = Vec::with_capacity(inputs.len());
+        let mut spans = Vec::new();
         for (index, input) in (0_u32..).zip(inputs) {
             match event(account, input) {
-                Ok(event) => {
+                Ok(mut event) => {
+                    spans.push(traced.begin(account, &mut event));
                     events.push(Arc::new(event));
                     places.push(index);
                 }
                 Err(rejection) => results.push(rejected(sequence, index, &rejection)),
             }
         }
-        Ok(Self { sequence, results, places, pending: engine.publish(account, events).await? })
+        Ok(Self { sequence, results, places, spans, pending: engine.publish(account, events).await? })
     }
 
     /// Waits until everything is durable. Answers what was not plainly accepted.
     async fn done(self) -> Result<Vec<pb::EventResult>, EngineError> {
-        let Self { sequence, mut results, places, pending } = self;
-        for (index, reply) in places.into_iter().zip(pending.done().await?) {
+        let Self { sequence, mut results, places, spans, pending } = self;
+        for ((index, mut span), reply) in places.into_iter().zip(spans).zip(pending.done().await?) {
             match reply {
                 EventReply::Accepted => {}
-                EventReply::Duplicate => results.push(pb::EventResult {
-                    sequence,
-                    index,
-                    status: pb::EventStatus::Duplicate.into(),
-                    ..pb::EventResult::default()
-                }),
-                EventReply::Rejected(rejection) => results.push(rejected(sequence, index, &rejection)),
+                EventReply::Duplicate => {
+                    span.note(KeyValue::new("hookline.event.duplicate", true));
+                    let status = pb::EventStatus::Duplicate.into();
+                    results.push(pb::EventResult { sequence, index, status, ..pb::EventResult::default() });
+                }
+                EventReply::Rejected(rejection) => {
+                    span.fail(rejection.reason.as_str());
+                    results.push(rejected(sequence, index, &rejection));
+                }
             }
         }
         results.sort_by_key(|result| result.index);
@@ -229,6 +275,7 @@ struct Session {
     backend: Backend,
     stopping: CancellationToken,
     room: Arc<Semaphore>,
+    spans: Spans,
     answers: Answers,
 }
 
@@ -314,7 +361,8 @@ impl Session {
         let (room, account, frame) = entered?;
         let load = Load { events: frame.events.len(), bytes: room.num_permits() };
         let sequence = frame.sequence;
-        let frame = Frame::take_in(&self.engine, &account, sequence, frame.events).await;
+        let traced = Traced { spans: &self.spans, call: self.backend.trace.as_deref() };
+        let frame = Frame::take_in(&self.engine, traced, &account, sequence, frame.events).await;
         let frame = frame.map_err(|error| status::engine(&error))?;
         let done = async move {
             let results = frame.done().await;

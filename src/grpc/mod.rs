@@ -19,7 +19,7 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
-    Status,
+    Code, Status,
     body::Body,
     codec::CompressionEncoding,
     codegen::{
@@ -30,6 +30,7 @@ use tonic::{
     service::Routes,
     transport::{Server, server::Router},
 };
+use tracing::Instrument;
 use uuid::Uuid;
 
 pub use self::{
@@ -40,6 +41,7 @@ use crate::{
     domain::{id::AccountId, refusal::Refusal, url::UrlPolicy},
     engine::Engine,
     store::{AccountView, Store},
+    telemetry::{CALL_TARGET, Spans, enter_trace},
 };
 
 /// The wire format, made from `proto/`.
@@ -71,6 +73,8 @@ pub struct Api {
     pub store: Store,
     /// Room for the bytes of all streams that are held unacknowledged.
     pub room: Arc<Semaphore>,
+    /// Makes the spans of events.
+    pub spans: Spans,
     /// Verifies tokens.
     pub auth: Authenticator,
     /// What endpoint URLs may be.
@@ -110,9 +114,33 @@ impl Doors {
 
     /// Lets calls in.
     pub fn open(&self, api: Api) -> Result<(), tonic_reflection::server::Error> {
-        let _ = self.0.set(api.routes()?.prepare().into_axum_router());
+        let services = api.routes()?.prepare().into_axum_router();
+        let _ = self.0.set(services.layer(axum::middleware::from_fn(traced)));
         Ok(())
     }
+}
+
+/// Puts every call into a span of its own, under the context that the call came with.
+async fn traced(request: Request<axum::body::Body>, next: axum::middleware::Next) -> Response<axum::body::Body> {
+    let method = request.uri().path().trim_start_matches('/').to_owned();
+    let span = tracing::info_span!(
+        target: CALL_TARGET,
+        "call",
+        otel.name = method,
+        otel.kind = "server",
+        rpc.system.name = "grpc",
+        rpc.method = method,
+        rpc.response.status_code = tracing::field::Empty,
+    );
+    let given = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    if let Some(given) = given {
+        enter_trace(&span, given);
+    }
+    let response = next.run(request).instrument(span.clone()).await;
+    // A refusal's status is in the headers; what is in the trailers ended well, or says so in its events' results.
+    let code = response.headers().get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok());
+    span.record("rpc.response.status_code", format!("{:?}", Code::from(code.unwrap_or(0))).as_str());
+    response
 }
 
 impl Api {

@@ -49,6 +49,19 @@ pub enum Receipt {
     Unknown(StoreError),
 }
 
+impl Receipt {
+    /// What kept the change from being written; none where it is.
+    pub fn error_type(&self) -> Option<&'static str> {
+        match self {
+            Receipt::Committed => None,
+            Receipt::Duplicate(_) => Some("DUPLICATE"),
+            Receipt::Stale => Some("STALE"),
+            Receipt::Failed(_) => Some("FAILED"),
+            Receipt::Unknown(_) => Some("UNKNOWN"),
+        }
+    }
+}
+
 enum Work {
     Commit(Box<Prepared>, oneshot::Sender<Receipt>),
     Fence(AccountUid, oneshot::Sender<Result<(), StoreError>>),

@@ -67,6 +67,7 @@ impl Database {
 /// A server process.
 pub struct Server {
     child: Child,
+    log: PathBuf,
     pub address: SocketAddr,
     key_folder: PathBuf,
     database: String,
@@ -75,21 +76,29 @@ pub struct Server {
 impl Server {
     /// Starts a server and waits until it serves.
     pub async fn start(database: &Database, more: &[&str]) -> Self {
-        let server = Self::spawn(database, more).await;
+        Self::start_with(database, more, &[]).await
+    }
+
+    /// Starts a server with more variables, too.
+    pub async fn start_with(database: &Database, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let server = Self::spawn(database, more, variables).await;
         let serving = hookline::demo::until_serving(server.channel().await);
         tokio::time::timeout(PATIENCE, serving).await.expect("in time").expect("serves");
         server
     }
 
     /// Starts a server; it has its port, but may not serve yet.
-    pub async fn spawn(database: &Database, more: &[&str]) -> Self {
+    pub async fn spawn(database: &Database, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let log = database.folder.path().join(format!("{}.log", uuid::Uuid::now_v7()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--allow-http", "--allow-addresses", "127.0.0.0/8"])
             .args(["--database", &database.url])
             .args(more)
+            .envs(variables.iter().copied())
             .current_dir(database.folder.path())
             .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&log).expect("a log"))
             .kill_on_drop(true);
         let mut child = command.spawn().expect("starts");
         let mut lines = BufReader::new(child.stdout.take().expect("standard output")).lines();
@@ -97,7 +106,12 @@ impl Server {
         let line = line.expect("a line");
         let address = line.strip_prefix("listening on ").expect("an address").parse().expect("an address");
         let key_folder = database.folder.path().to_owned();
-        Self { child, address, key_folder, database: database.url.clone() }
+        Self { child, log, address, key_folder, database: database.url.clone() }
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     pub fn pid(&self) -> u32 {
@@ -110,11 +124,16 @@ impl Server {
     }
 
     /// SIGTERM; answers whether the exit status was 0.
-    pub async fn terminate(mut self) -> bool {
+    pub async fn terminate(self) -> bool {
+        self.terminate_with_log().await.0
+    }
+
+    /// SIGTERM; answers whether the exit status was 0, and the whole log.
+    pub async fn terminate_with_log(mut self) -> (bool, String) {
         let pid = self.pid().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().await.expect("signals");
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("in time");
-        ended.expect("ends").success()
+        (ended.expect("ends").success(), self.log())
     }
 
     /// A client with a token that `hookline token` makes.
@@ -137,6 +156,14 @@ impl Server {
     pub async fn channel(&self) -> Channel {
         let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address");
         tokio::time::timeout(PATIENCE, endpoint.connect()).await.expect("in time").expect("connects")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod layers;
 mod refusals;
 mod start;
 mod story;
+mod traces;
 
 /// Runs a test on SQLite and on PostgreSQL.
 macro_rules! on_both_databases {

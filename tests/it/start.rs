@@ -17,7 +17,7 @@ async fn a_second_process_waits_for_the_end_of_the_first(database: Database) {
     let first = Server::start(&database, &[]).await;
     let service = first.client("service", "*", &[]).await;
     service.create_account("42", pb::Plan::Power).await.expect("creates");
-    let second = Server::spawn(&database, &[]).await;
+    let second = Server::spawn(&database, &[], &[]).await;
     assert_eq!(health(&second, "").await, ServingStatus::NotServing, "it has its port and says that it waits");
     assert_eq!(health(&second, "hookline.v1.EventService").await, ServingStatus::NotServing);
     let waiting = second.client("service", "*", &[]).await;
