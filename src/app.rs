@@ -4,18 +4,18 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::ArbiterHandle;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    config::ServeArgs,
+    config::{KeyArgs, ServeArgs},
     domain::{address::AddressPolicy, decision::Rules, retry::Schedule, url::UrlPolicy},
     engine::{Engine, EngineConfig, HttpConfig},
-    grpc::{Api, Authenticator, Doors, SERVICE_NAMES, UNACKED_BYTES_OF_ALL_MAX},
+    grpc::{Api, Authenticator, Doors, SERVICE_NAMES, TlsFiles, TokenRules, UNACKED_BYTES_OF_ALL_MAX, incoming},
     keys::Keys,
-    store::{Location, Lock, Sealer, Store},
+    store::{Location, Lock, SEALING_KEY_BYTES, Sealer, Store},
     telemetry::Spans,
 };
 
@@ -37,33 +37,49 @@ fn start_error(what: &str, error: &dyn std::error::Error) -> StartError {
     StartError(text)
 }
 
+/// What tells the service to stop.
+#[derive(Clone, Default)]
+pub struct Signals {
+    /// Stop in order.
+    pub shutdown: CancellationToken,
+    /// Do not wait for what is under way.
+    pub hurry: CancellationToken,
+}
+
 /// The service, ready to run.
 pub struct Application {
     listener: TcpListener,
     address: SocketAddr,
     args: ServeArgs,
     location: Location,
-    keys: Keys,
+    sealing: [u8; SEALING_KEY_BYTES],
+    auth: Authenticator,
 }
 
 impl Application {
     /// Checks the configuration, reads the keys and takes the port.
     pub async fn build(args: ServeArgs) -> Result<Self, StartError> {
-        let has_keys = args.keys.signing_key_file.is_some() && args.keys.sealing_key_file.is_some();
-        if !args.listen.ip().is_loopback() && !has_keys {
+        let verifies = args.keys.signing_key_file.is_some() || !args.keys.token_key_files.is_empty();
+        let has_own_keys = verifies && args.keys.sealing_key_file.is_some();
+        if !args.listen.ip().is_loopback() && !has_own_keys {
             return Err(StartError(format!(
-                "listening on {} needs keys of your own: give --signing-key-file and --sealing-key-file \
-                 (each made with `head -c 32 /dev/urandom | base64`), or listen on the loopback",
+                "listening on {} needs keys of your own: give --sealing-key-file and one of --signing-key-file and \
+                 --token-key-files (a key is made with `head -c 32 /dev/urandom | base64`), or listen on the loopback",
                 args.listen
             )));
         }
+        if !args.listen.ip().is_loopback() && args.tls_cert_file.is_none() {
+            tracing::warn!("the port speaks no TLS: tokens travel in the clear unless a mesh or a proxy encrypts");
+        }
         let location = Location::parse(&args.database.database).map_err(StartError)?;
         let keys = Keys::load(&args.keys, &location).map_err(StartError)?;
+        let auth = Authenticator::new(keys.signing.clone(), args.keys.token_key_files.clone(), token_rules(&args.keys))
+            .map_err(StartError)?;
         let listener = TcpListener::bind(args.listen)
             .await
             .map_err(|error| start_error(&format!("the port {} could not be taken", args.listen), &error))?;
         let address = listener.local_addr().map_err(|error| start_error("the port has no address", &error))?;
-        Ok(Self { listener, address, args, location, keys })
+        Ok(Self { listener, address, args, location, sealing: keys.sealing, auth })
     }
 
     /// The address of the gRPC port.
@@ -71,25 +87,24 @@ impl Application {
         self.address
     }
 
-    /// Runs until `shutdown` is cancelled or the database's lock is lost.
+    /// Runs until it is told to stop or the database's lock is lost.
     pub async fn run_until_stopped(
         self,
         arbiters: Vec<ArbiterHandle>,
         spans: Spans,
-        shutdown: CancellationToken,
+        signals: Signals,
     ) -> Result<(), StartError> {
         let doors = Doors::default();
         let (health, health_service) = tonic_health::server::health_reporter();
         report(&health, ServingStatus::NotServing).await;
         let closing = CancellationToken::new();
-        let listener = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let router = doors.router(health_service);
-        let server = tokio::spawn(router.serve_with_incoming_shutdown(listener, closing.clone().cancelled_owned()));
+        let server = serve(router, self.listener, tls_files(&self.args), closing.clone()).map_err(StartError)?;
         let lock = tokio::select! {
             lock = Lock::acquire(&self.location) => lock.map_err(|error| start_error("the database's lock", &error))?,
-            () = shutdown.cancelled() => return Ok(()),
+            () = signals.shutdown.cancelled() => return Ok(()),
         };
-        let store = Store::open(&self.location, Sealer::new(self.keys.sealing))
+        let store = Store::open(&self.location, Sealer::new(self.sealing))
             .await
             .map_err(|error| start_error("the database", &error))?;
         let urls = UrlPolicy {
@@ -105,7 +120,7 @@ impl Application {
             store,
             room: Arc::new(Semaphore::new(UNACKED_BYTES_OF_ALL_MAX)),
             spans,
-            auth: Authenticator::new(&self.keys.signing),
+            auth: self.auth,
             urls,
             stopping: stopping.clone(),
             tasks: streams.clone(),
@@ -114,14 +129,15 @@ impl Application {
         report(&health, ServingStatus::Serving).await;
         tracing::info!(server.address = %self.address, "serving");
         let lost = tokio::select! {
-            () = shutdown.cancelled() => false,
+            () = signals.shutdown.cancelled() => false,
             () = lock.lost() => true,
         };
         if lost {
             return Err(StartError("the database's lock was lost: another process may write now".to_owned()));
         }
-        tracing::info!("shutting down");
+        tracing::info!("shutting down; a second signal ends the waiting");
         report(&health, ServingStatus::NotServing).await;
+        engine.stop_starting();
         stopping.cancel();
         streams.close();
         let grace = Duration::from_millis(self.args.shutdown_grace_ms);
@@ -131,15 +147,47 @@ impl Application {
             let _ = server.await;
             engine.all_landed().await;
         };
-        if tokio::time::timeout(grace, drained).await.is_err() {
+        let is_drained = tokio::select! {
+            () = drained => true,
+            () = tokio::time::sleep(grace) => false,
+            () = signals.hurry.cancelled() => false,
+        };
+        if !is_drained {
             tracing::warn!(
                 requests = engine.requests_in_flight(),
-                "the grace period is over; what is under way is sent again after the next start"
+                "not waiting any longer; what is under way is sent again after the next start"
             );
         }
         drop(lock);
         Ok(())
     }
+}
+
+/// What tokens must be like.
+pub fn token_rules(args: &KeyArgs) -> TokenRules {
+    TokenRules { audience: args.token_audience.clone(), issuer: args.token_issuer.clone() }
+}
+
+fn tls_files(args: &ServeArgs) -> Option<TlsFiles> {
+    let (certificate, key) = (args.tls_cert_file.clone()?, args.tls_key_file.clone()?);
+    Some(TlsFiles { certificate, key, client_ca: args.tls_client_ca_file.clone() })
+}
+
+/// Serves the port, over TLS where there are certificates, until it is closed.
+fn serve(
+    router: Router,
+    listener: TcpListener,
+    tls: Option<TlsFiles>,
+    closing: CancellationToken,
+) -> Result<JoinHandle<Result<(), tonic::transport::Error>>, String> {
+    let closed = closing.cancelled_owned();
+    Ok(match tls {
+        Some(files) => tokio::spawn(router.serve_with_incoming_shutdown(incoming(listener, files)?, closed)),
+        None => {
+            let listener = TcpIncoming::from(listener).with_nodelay(Some(true));
+            tokio::spawn(router.serve_with_incoming_shutdown(listener, closed))
+        }
+    })
 }
 
 /// Tells who asks for the health of the port, or of one service, how it is.

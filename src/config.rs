@@ -38,10 +38,21 @@ pub struct DatabaseArgs {
 /// The keys of the installation.
 #[derive(Debug, Clone, Args)]
 pub struct KeyArgs {
-    /// The key that verifies tokens (HS256): a file with 32 bytes or more in base64. Without it a local key is made
-    /// beside the database.
+    /// The key that makes and verifies tokens (HS256): a file with 32 bytes or more in base64. Without it, and without
+    /// --token-key-files, a local key is made beside the database.
     #[arg(long, env = "HOOKLINE_SIGNING_KEY_FILE")]
     pub signing_key_file: Option<PathBuf>,
+    /// The keys that verify the tokens of an issuer of your own: files with a JWKS, or a public key in PEM (Ed25519,
+    /// EC P-256, RSA), or a shared secret in base64. Each key is for one algorithm: EdDSA, ES256, RS256 or HS256. The
+    /// files are read again when they change.
+    #[arg(long, env = "HOOKLINE_TOKEN_KEY_FILES", value_delimiter = ',')]
+    pub token_key_files: Vec<PathBuf>,
+    /// The audience (aud) that every token must name.
+    #[arg(long, env = "HOOKLINE_TOKEN_AUDIENCE", default_value = "hookline")]
+    pub token_audience: String,
+    /// The issuer (iss) that every token must name; any, where none is given.
+    #[arg(long, env = "HOOKLINE_TOKEN_ISSUER")]
+    pub token_issuer: Option<String>,
     /// The key that seals credentials and secrets: a file with 32 bytes in base64. Without it a local key is made
     /// beside the database. Keep a copy: without it the sealed values are lost.
     #[arg(long, env = "HOOKLINE_SEALING_KEY_FILE")]
@@ -57,9 +68,18 @@ pub struct ServeArgs {
     /// The keys of the installation.
     #[command(flatten)]
     pub keys: KeyArgs,
-    /// The address of the gRPC port. Another than the loopback needs both key files.
+    /// The address of the gRPC port. Another than the loopback needs keys of your own.
     #[arg(long, env = "HOOKLINE_LISTEN", default_value = "127.0.0.1:50051")]
     pub listen: SocketAddr,
+    /// The port's certificate chain in PEM; with it the port speaks TLS only. Read again when it changes.
+    #[arg(long, env = "HOOKLINE_TLS_CERT_FILE", requires = "tls_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// The private key of the port's certificate, in PEM.
+    #[arg(long, env = "HOOKLINE_TLS_KEY_FILE", requires = "tls_cert_file")]
+    pub tls_key_file: Option<PathBuf>,
+    /// Who signs the certificates that clients must have (mutual TLS), in PEM. Tokens are needed nevertheless.
+    #[arg(long, env = "HOOKLINE_TLS_CLIENT_CA_FILE", requires = "tls_cert_file")]
+    pub tls_client_ca_file: Option<PathBuf>,
     /// Allow endpoint URLs with plain http.
     #[arg(long, env = "HOOKLINE_ALLOW_HTTP")]
     pub allow_http: bool,
@@ -85,7 +105,7 @@ pub struct ServeArgs {
     #[arg(long, env = "HOOKLINE_ACCOUNT_IDLE_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
     pub account_idle_ms: u64,
     /// How long requests under way may take to end at shutdown, in milliseconds. What has not ended is sent again
-    /// after the next start.
+    /// after the next start. A second SIGTERM ends the waiting.
     #[arg(long, env = "HOOKLINE_SHUTDOWN_GRACE_MS", default_value_t = 15_000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
     pub shutdown_grace_ms: u64,
 }

@@ -16,15 +16,14 @@ use axum::{
 };
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status, metadata::MetadataValue, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
-    app::{Application, StartError},
+    app::{Application, Signals, StartError, token_rules},
     config::{Cli, Command},
     engine,
-    grpc::{AUDIENCE, Authenticator, Claims, MESSAGE_BYTES_MAX, pb},
+    grpc::{Claims, MESSAGE_BYTES_MAX, TokenRules, mint, pb},
     keys::Keys,
     store::Location,
     telemetry::Spans,
@@ -64,18 +63,20 @@ async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>) -> Result<()
     let cli = <Cli as clap::Parser>::try_parse_from(words.into_iter().chain(["--database", &database]))?;
     let Command::Serve(args) = cli.command else { return Err("no server".into()) };
     let keys = Keys::load(&args.keys, &Location::Sqlite(PathBuf::from(&database)))?;
+    let secret = keys.signing.ok_or("no signing key")?;
+    let rules = token_rules(&args.keys);
     let server = Application::build(args).await?;
     let address = server.address();
-    let shutdown = CancellationToken::new();
+    let signals = Signals::default();
     let (received, receiver) = receive().await?;
     println!("server    {address}, SQLite at {database}\nreceiver  {receiver}\n");
-    let stop = shutdown.clone();
+    let stop = signals.shutdown.clone();
     let client = async {
-        let result = drive(address, receiver, &Authenticator::new(&keys.signing), &received).await;
+        let result = drive(address, receiver, (&secret, &rules), &received).await;
         stop.cancel();
         result
     };
-    let (served, driven) = tokio::join!(server.run_until_stopped(arbiters, Spans::default(), shutdown), client);
+    let (served, driven) = tokio::join!(server.run_until_stopped(arbiters, Spans::default(), signals), client);
     served?;
     driven
 }
@@ -119,22 +120,18 @@ impl Client {
 async fn drive(
     address: SocketAddr,
     receiver: SocketAddr,
-    authenticator: &Authenticator,
+    (secret, rules): (&[u8], &TokenRules),
     received: &Received,
 ) -> Result<(), Failure> {
     let channel = connect(address).await?;
     let caller = |role: &str, account: &str| -> Result<Client, Failure> {
-        let now = engine::now().seconds();
         let claims = Claims {
             role: role.to_owned(),
             accounts: vec![account.to_owned()],
             user_id: (role != "service").then(|| "1".to_owned()),
             permissions: Vec::new(),
-            aud: AUDIENCE.to_owned(),
-            iat: now,
-            exp: now + 600,
         };
-        let token = format!("Bearer {}", authenticator.mint(&claims)?).parse()?;
+        let token = format!("Bearer {}", mint(secret, &claims, rules, engine::now().seconds(), 600)?).parse()?;
         Ok(Client { channel: channel.clone(), token })
     };
     let service = caller("service", "*")?;

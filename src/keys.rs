@@ -11,13 +11,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 use crate::{
     config::KeyArgs,
+    grpc::SECRET_BYTES_MIN,
     store::{Location, SEALING_KEY_BYTES},
 };
 
 /// The keys.
 pub struct Keys {
-    /// Verifies and makes tokens.
-    pub signing: Vec<u8>,
+    /// Makes and verifies tokens; none where only an issuer elsewhere makes them.
+    pub signing: Option<Vec<u8>>,
     /// Seals secrets.
     pub sealing: [u8; SEALING_KEY_BYTES],
 }
@@ -25,9 +26,12 @@ pub struct Keys {
 impl Keys {
     /// Reads the configured keys; makes local ones, readable by their owner only, where none are configured.
     pub fn load(args: &KeyArgs, location: &Location) -> Result<Self, String> {
-        let signing = key(args.signing_key_file.as_deref(), location, "signing")?;
-        if signing.len() < 32 {
-            return Err("the signing key must have at least 32 bytes".to_owned());
+        let signing = match &args.signing_key_file {
+            None if !args.token_key_files.is_empty() => None,
+            configured => Some(key(configured.as_deref(), location, "signing")?),
+        };
+        if signing.as_ref().is_some_and(|key| key.len() < SECRET_BYTES_MIN) {
+            return Err(format!("the signing key must have at least {SECRET_BYTES_MIN} bytes"));
         }
         let sealing = key(args.sealing_key_file.as_deref(), location, "sealing")?;
         let sealing = sealing.try_into().map_err(|_| format!("the sealing key must have {SEALING_KEY_BYTES} bytes"))?;

@@ -11,7 +11,7 @@
 //!   what reads them.
 //! - [`engine`] is the only place that knows actix and reqwest: one actor an account, one an execution under way.
 //! - [`grpc`] is the only place that knows protobuf.
-//! - [`app`] puts them together; [`config`], [`keys`] and [`telemetry`] are leaves; [`demo`] is a client.
+//! - [`app`] puts them together; [`config`], [`keys`], [`reload`] and [`telemetry`] are leaves; [`demo`] is a client.
 //!
 //! # Invariants
 //!
@@ -41,5 +41,6 @@ pub mod domain;
 pub mod engine;
 pub mod grpc;
 pub mod keys;
+pub mod reload;
 pub mod store;
 pub mod telemetry;

@@ -5,10 +5,10 @@ use std::{process::ExitCode, sync::Arc};
 use actix::{Arbiter, System};
 use clap::Parser;
 use hookline::{
-    app::{Application, StartError},
+    app::{Application, Signals, StartError, token_rules},
     config::{Cli, Command, DatabaseArgs, ServeArgs, TokenArgs},
     demo,
-    grpc::{AUDIENCE, Authenticator, Claims},
+    grpc::{Claims, mint},
     keys::Keys,
     store::{Location, Store},
     telemetry::{Spans, Telemetry},
@@ -17,7 +17,6 @@ use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
 };
-use tokio_util::sync::CancellationToken;
 
 /// The many small, short-lived values of a stream of events cost it less than the system's allocator: see
 /// `benches/pipeline.rs`.
@@ -78,21 +77,24 @@ async fn told(level: &str, run: impl AsyncFnOnce(&Telemetry) -> Result<(), Start
 async fn serve(args: ServeArgs, arbiters: Vec<actix::ArbiterHandle>, spans: Spans) -> Result<(), StartError> {
     let application = Application::build(args).await?;
     println!("listening on {}", application.address());
-    let shutdown = CancellationToken::new();
-    tokio::spawn(cancel_on_signal(shutdown.clone()));
-    application.run_until_stopped(arbiters, spans, shutdown).await
+    let signals = Signals::default();
+    tokio::spawn(listen_to_signals(signals.clone()));
+    application.run_until_stopped(arbiters, spans, signals).await
 }
 
-async fn cancel_on_signal(shutdown: CancellationToken) {
+/// The first SIGTERM or SIGINT stops the service in order, a second one ends the waiting.
+async fn listen_to_signals(signals: Signals) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return;
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    for step in [signals.shutdown, signals.hurry] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        step.cancel();
     }
-    shutdown.cancel();
 }
 
 async fn migrate(args: DatabaseArgs) -> Result<(), StartError> {
@@ -105,17 +107,18 @@ async fn migrate(args: DatabaseArgs) -> Result<(), StartError> {
 fn token(args: &TokenArgs) -> Result<(), StartError> {
     let location = Location::parse(&args.database.database).map_err(StartError)?;
     let keys = Keys::load(&args.keys, &location).map_err(StartError)?;
-    let now = hookline::engine::now().seconds();
+    let Some(secret) = keys.signing else {
+        let message = "--token-key-files only verify tokens: give --signing-key-file to make one, or ask your issuer";
+        return Err(StartError(message.to_owned()));
+    };
     let claims = Claims {
         role: args.role.clone(),
         accounts: args.account.clone(),
         user_id: args.user.clone(),
         permissions: args.permissions.clone(),
-        aud: AUDIENCE.to_owned(),
-        iat: now,
-        exp: now + args.ttl_seconds,
     };
-    let token = Authenticator::new(&keys.signing).mint(&claims).map_err(StartError)?;
+    let now = hookline::engine::now().seconds();
+    let token = mint(&secret, &claims, &token_rules(&args.keys), now, args.ttl_seconds).map_err(StartError)?;
     println!("{token}");
     Ok(())
 }

@@ -129,6 +129,8 @@ pub struct Surroundings<'a> {
     pub secret: &'a mut dyn FnMut() -> [u8; 32],
     /// What the installation has configured.
     pub rules: &'a Rules,
+    /// Whether requests may start; not while the process is about to end.
+    pub may_start: bool,
 }
 
 /// What the installation has configured.
@@ -412,7 +414,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         let others_wait = queues && self.waits(account, webhook.uid).is_some_and(|due| due <= self.around.now);
         let has_slot = self.flight.free(execution.source_kind, plan) > 0 && of_webhook < webhook_slots(plan);
         let progress = &mut execution.progress;
-        if !has_slot || others_wait {
+        if !has_slot || others_wait || !self.around.may_start {
             progress.due_at = Some(progress.due_at.unwrap_or(self.around.now));
             progress.state = if progress.attempts == 0 { State::Pending } else { State::Retrying };
             return;

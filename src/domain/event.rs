@@ -110,6 +110,16 @@ pub enum RejectionReason {
 }
 
 impl RejectionReason {
+    /// Every reason.
+    pub const ALL: [RejectionReason; 6] = [
+        RejectionReason::InvalidJson,
+        RejectionReason::InvalidField,
+        RejectionReason::TooLarge,
+        RejectionReason::AccountMismatch,
+        RejectionReason::AccountNotFound,
+        RejectionReason::Internal,
+    ];
+
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -86,7 +86,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    const WORDS: [(Reason, &'static str); 13] = [
+    /// Every reason and its word.
+    pub const WORDS: [(Reason, &'static str); 13] = [
         (Reason::WebhookDeleted, "WEBHOOK_DELETED"),
         (Reason::WebhookDisabled, "WEBHOOK_DISABLED"),
         (Reason::Unauthorized, "UNAUTHORIZED"),

@@ -78,6 +78,16 @@ pub enum Precondition {
 }
 
 impl Precondition {
+    /// Every one.
+    pub const ALL: [Precondition; 6] = [
+        Precondition::PlanUpgradeRequired,
+        Precondition::AutomationWebhookRequired,
+        Precondition::WebhookNotFound,
+        Precondition::WrongWebhookKind,
+        Precondition::AccountBeingErased,
+        Precondition::EndpointEndingFixed,
+    ];
+
     /// The stable reason that clients match on.
     pub fn reason(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ mod queue;
 use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -248,7 +248,8 @@ impl AccountActor {
     fn wanted(&self, now: Timestamp) -> Wanted {
         let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
         let Some(account) = living else { return Wanted::default() };
-        let due = if self.queue.has_rows() { Vec::new() } else { wanted_rows(account, now) };
+        let may_start = self.shared.may_start.load(Ordering::SeqCst);
+        let due = if self.queue.has_rows() || !may_start { Vec::new() } else { wanted_rows(account, now) };
         Wanted { answer: self.queue.repetition(), due }
     }
 
@@ -299,6 +300,7 @@ impl AccountActor {
                 random: &mut clock::random,
                 secret: &mut clock::secret,
                 rules: &self.shared.config.rules,
+                may_start: self.shared.may_start.load(Ordering::SeqCst),
             };
             decide(&self.slot, &inputs, &self.known, &mut around)
         }));
@@ -423,7 +425,9 @@ impl AccountActor {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let Some(account) = &self.slot.account else { return };
+        let Some(account) = self.slot.account.as_ref().filter(|_| self.shared.may_start.load(Ordering::SeqCst)) else {
+            return;
+        };
         let Some(next) = next_due(account) else { return };
         let wait_us = u64::try_from(next.0 - clock::now().0).unwrap_or_default();
         let timer = ctx.run_later(Duration::from_micros(wait_us.max(1_000)), |actor, ctx| actor.turn(ctx));

@@ -12,7 +12,10 @@ mod traces;
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -66,6 +69,8 @@ pub(crate) struct Shared {
     flights: Flights,
     slots: Semaphore,
     spans: Spans,
+    /// Whether requests may start; not while the process is about to end.
+    may_start: AtomicBool,
 }
 
 /// An account's actor, and the places for what waits in it.
@@ -137,6 +142,7 @@ impl Engine {
             flights: Flights::default(),
             slots,
             spans,
+            may_start: AtomicBool::new(true),
         };
         let engine = Self { shared: Arc::new(shared) };
         tokio::spawn(scheduler::run(engine.clone()));
@@ -178,6 +184,11 @@ impl Engine {
     /// How many requests are under way.
     pub fn requests_in_flight(&self) -> usize {
         self.shared.flights.count()
+    }
+
+    /// Starts no further request: what is due stays durable and waits for the next start.
+    pub fn stop_starting(&self) {
+        self.shared.may_start.store(false, Ordering::SeqCst);
     }
 
     /// Waits until no request is under way and every outcome is recorded.

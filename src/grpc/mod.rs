@@ -9,11 +9,13 @@ mod events;
 mod executions;
 mod name;
 mod status;
+mod tls;
 mod webhooks;
 
 use std::{
     convert::Infallible,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
@@ -34,8 +36,9 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub use self::{
-    auth::{AUDIENCE, Authenticator, Claims},
+    auth::{Authenticator, Claims, LEEWAY_SECONDS, SECRET_BYTES_MIN, TokenRules, mint},
     events::UNACKED_BYTES_OF_ALL_MAX,
+    tls::{TlsFiles, incoming},
 };
 use crate::{
     domain::{id::AccountId, refusal::Refusal, url::UrlPolicy},
@@ -61,6 +64,11 @@ pub const SERVICE_NAMES: [&str; 5] = [
     pb::event_service_server::SERVICE_NAME,
     pb::execution_service_server::SERVICE_NAME,
 ];
+/// How often a silent client is asked whether it is still there, and how long it may take to answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How large the metadata of a call may be.
+const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 /// How large a message may be: a frame of events.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -109,7 +117,11 @@ impl Doors {
                 Some(services) => services.clone().call(request).await,
                 None => Ok(status::starting().into_http()),
             });
-        Server::builder().add_routes(routes)
+        Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+            .add_routes(routes)
     }
 
     /// Lets calls in.

@@ -1,4 +1,5 @@
-//! The one table from what went wrong to a gRPC status with details.
+//! The one table from what went wrong to a gRPC status with details. `docs/errors.md` lists every reason with its
+//! remedy; a test keeps both alike.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
-    domain::refusal::{Refusal, Violation},
+    domain::refusal::{Precondition, Refusal, Violation},
     engine::EngineError,
     store::StoreError,
 };
@@ -15,44 +16,162 @@ use crate::{
 pub const ERROR_DOMAIN: &str = "hookline";
 /// How many field violations one status carries.
 const VIOLATIONS_MAX: usize = 25;
-/// How large their texts may be in all: details ride in HTTP/2 headers, which clients bound.
+/// How large they may be, encoded: details ride in HTTP/2 headers, which clients bound.
 const VIOLATIONS_BYTES_MAX: usize = 4_096;
+/// What the encoding of a violation adds to its texts at most.
+const VIOLATION_FRAMING_BYTES: usize = 9;
+/// How long a message may be.
+const MESSAGE_CHARS_MAX: usize = 500;
 /// When to try again after trouble of ours.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// What is wrong with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    /// There is none.
+    Missing,
+    /// It is no JWT, or not signed.
+    Malformed,
+    /// Its algorithm is not that of its key.
+    Algorithm,
+    /// No key of ours has signed it.
+    Key,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// It is for another audience.
+    Audience,
+    /// It is from another issuer.
+    Issuer,
+    /// Its claims say nothing that can be used.
+    Claims,
+}
+
+/// The stable reason of a status, in its `ErrorInfo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A field of the request can never be accepted as it is.
+    InvalidArgument,
+    /// The caller may not do this.
+    PermissionDenied,
+    /// There is no such resource.
+    NotFound,
+    /// The id or the name is taken.
+    AlreadyExists,
+    /// The account has as many as it may have.
+    LimitReached,
+    /// The resource has changed since it was read.
+    StaleEtag,
+    /// The effect of a call is not known.
+    Unavailable,
+    /// The database is in trouble.
+    DatabaseTrouble,
+    /// The server does not serve yet.
+    Starting,
+    /// The server does not serve any more.
+    ShuttingDown,
+    /// A fault of ours.
+    Internal,
+    /// The token is not good.
+    Token(TokenFault),
+    /// Something else must happen first.
+    Precondition(Precondition),
+}
+
+impl Reason {
+    /// The word that clients match on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::InvalidArgument => "INVALID_ARGUMENT",
+            Reason::PermissionDenied => "PERMISSION_DENIED",
+            Reason::NotFound => "NOT_FOUND",
+            Reason::AlreadyExists => "ALREADY_EXISTS",
+            Reason::LimitReached => "LIMIT_REACHED",
+            Reason::StaleEtag => "STALE_ETAG",
+            Reason::Unavailable => "EFFECT_UNKNOWN",
+            Reason::DatabaseTrouble => "DATABASE_TROUBLE",
+            Reason::Starting => "STARTING",
+            Reason::ShuttingDown => "SHUTTING_DOWN",
+            Reason::Internal => "INTERNAL",
+            Reason::Token(TokenFault::Missing) => "TOKEN_MISSING",
+            Reason::Token(TokenFault::Malformed) => "TOKEN_MALFORMED",
+            Reason::Token(TokenFault::Algorithm) => "TOKEN_WRONG_ALGORITHM",
+            Reason::Token(TokenFault::Key) => "TOKEN_UNKNOWN_KEY",
+            Reason::Token(TokenFault::Expired) => "TOKEN_EXPIRED",
+            Reason::Token(TokenFault::NotYetValid) => "TOKEN_NOT_YET_VALID",
+            Reason::Token(TokenFault::Audience) => "TOKEN_WRONG_AUDIENCE",
+            Reason::Token(TokenFault::Issuer) => "TOKEN_WRONG_ISSUER",
+            Reason::Token(TokenFault::Claims) => "TOKEN_BAD_CLAIMS",
+            Reason::Precondition(reason) => reason.reason(),
+        }
+    }
+
+    /// The code of its status.
+    pub fn code(self) -> Code {
+        match self {
+            Reason::InvalidArgument => Code::InvalidArgument,
+            Reason::PermissionDenied => Code::PermissionDenied,
+            Reason::NotFound => Code::NotFound,
+            Reason::AlreadyExists => Code::AlreadyExists,
+            Reason::LimitReached => Code::ResourceExhausted,
+            Reason::StaleEtag => Code::Aborted,
+            Reason::Unavailable | Reason::DatabaseTrouble | Reason::Starting | Reason::ShuttingDown => {
+                Code::Unavailable
+            }
+            Reason::Internal => Code::Internal,
+            Reason::Token(_) => Code::Unauthenticated,
+            Reason::Precondition(_) => Code::FailedPrecondition,
+        }
+    }
+}
+
+fn status(reason: Reason, message: &str, metadata: HashMap<String, String>, mut details: ErrorDetails) -> Status {
+    details.set_error_info(reason.as_str(), ERROR_DOMAIN, metadata);
+    if reason.code() == Code::Unavailable {
+        details.set_retry_info(Some(RETRY_DELAY));
+    }
+    Status::with_error_details(reason.code(), shorten(message), details)
+}
+
+fn plain(reason: Reason, message: &str) -> Status {
+    status(reason, message, HashMap::new(), ErrorDetails::new())
+}
+
 /// The status of a refusal.
 pub fn refused(refusal: &Refusal) -> Status {
-    let message = refusal.to_string();
     let mut details = ErrorDetails::new();
-    let (code, reason) = match refusal {
+    let mut metadata = HashMap::new();
+    let reason = match refusal {
         Refusal::Invalid(violations) => {
             add_violations(&mut details, violations);
-            (Code::InvalidArgument, "INVALID_ARGUMENT")
+            Reason::InvalidArgument
         }
-        Refusal::Denied { .. } => (Code::PermissionDenied, "PERMISSION_DENIED"),
+        Refusal::Denied { .. } => Reason::PermissionDenied,
         Refusal::NotFound { kind, name } => {
             details.set_resource_info(*kind, name, "", "");
-            (Code::NotFound, "NOT_FOUND")
+            Reason::NotFound
         }
         Refusal::AlreadyExists { kind, name, .. } => {
             details.set_resource_info(*kind, name, "", "");
-            (Code::AlreadyExists, "ALREADY_EXISTS")
+            Reason::AlreadyExists
         }
         Refusal::Precondition { reason, subject, message } => {
             details.add_precondition_failure_violation(reason.reason(), subject, message);
-            (Code::FailedPrecondition, reason.reason())
+            metadata.insert("subject".to_owned(), subject.clone());
+            Reason::Precondition(*reason)
         }
         Refusal::Exhausted { subject, message } => {
             details.add_quota_failure_violation(subject, message);
-            (Code::ResourceExhausted, "LIMIT_REACHED")
+            metadata.insert("subject".to_owned(), subject.clone());
+            Reason::LimitReached
         }
         Refusal::StaleEtag { name } => {
             details.set_resource_info("", name, "", "");
-            (Code::Aborted, "STALE_ETAG")
+            Reason::StaleEtag
         }
     };
-    details.set_error_info(reason, ERROR_DOMAIN, HashMap::<String, String>::new());
-    Status::with_error_details(code, shorten(message), details)
+    status(reason, &refusal.to_string(), metadata, details)
 }
 
 /// The status of an invalid field.
@@ -60,54 +179,50 @@ pub fn invalid(field: &str, message: impl Into<String>) -> Status {
     refused(&Refusal::invalid(field, message))
 }
 
+/// The status of a call whose token is not good.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
+pub fn unauthenticated(fault: TokenFault, message: String) -> Status {
+    plain(Reason::Token(fault), &message)
+}
+
 /// The status of what the engine did not do.
 pub fn engine(error: &EngineError) -> Status {
     match error {
         EngineError::Refused(refusal) => refused(refusal),
         EngineError::Unavailable(why) => {
-            let mut details = ErrorDetails::new();
-            details.set_retry_info(Some(RETRY_DELAY));
-            details.set_error_info("UNAVAILABLE", ERROR_DOMAIN, HashMap::<String, String>::new());
             let message = format!(
                 "the call may or may not have been carried out ({why}): repeat it with the same request_id or event ids"
             );
-            Status::with_error_details(Code::Unavailable, message, details)
+            plain(Reason::Unavailable, &message)
         }
-        EngineError::Internal(why) => Status::internal(why.clone()),
+        EngineError::Internal(why) => plain(Reason::Internal, why),
     }
 }
 
 /// The status of every call until the database is open.
 pub fn starting() -> Status {
-    let mut details = ErrorDetails::new();
-    details.set_retry_info(Some(RETRY_DELAY));
-    details.set_error_info("STARTING", ERROR_DOMAIN, HashMap::<String, String>::new());
     let message = "the server is starting: its database is being opened, or another process still holds it; try again";
-    Status::with_error_details(Code::Unavailable, message, details)
+    plain(Reason::Starting, message)
 }
 
 /// The status of what a shutdown cuts short.
 pub fn stopping() -> Status {
-    let mut details = ErrorDetails::new();
-    details.set_retry_info(Some(RETRY_DELAY));
-    details.set_error_info("SHUTTING_DOWN", ERROR_DOMAIN, HashMap::<String, String>::new());
     let message = "the server is shutting down: connect again and send again what was not acknowledged";
-    Status::with_error_details(Code::Unavailable, message, details)
+    plain(Reason::ShuttingDown, message)
 }
 
 /// The status of a read that failed; logged here, once.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 pub fn store(error: StoreError) -> Status {
     tracing::error!(error = ?error, "a read failed");
-    let mut details = ErrorDetails::new();
-    details.set_retry_info(Some(RETRY_DELAY));
-    Status::with_error_details(Code::Unavailable, "the database is in trouble: try again", details)
+    plain(Reason::DatabaseTrouble, "the database is in trouble: try again")
 }
 
+/// Names every fault there is room for, and how many more there are.
 fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {
     let mut bytes = 0;
     for (at, violation) in violations.iter().enumerate() {
-        bytes += violation.field.len() + violation.message.len();
+        bytes += violation.field.len() + violation.message.len() + VIOLATION_FRAMING_BYTES;
         if at == VIOLATIONS_MAX || bytes > VIOLATIONS_BYTES_MAX {
             details.add_bad_request_violation("", format!("and {} more", violations.len() - at));
             return;
@@ -116,10 +231,13 @@ fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {
     }
 }
 
-fn shorten(message: String) -> String {
-    const MESSAGE_CHARS_MAX: usize = 1_000;
+fn shorten(message: &str) -> String {
     match message.char_indices().nth(MESSAGE_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &message[..end]),
-        None => message,
+        None => message.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

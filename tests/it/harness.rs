@@ -123,6 +123,11 @@ impl Server {
         self.child.kill().await.expect("kills");
     }
 
+    /// SIGTERM, without waiting for the end.
+    pub async fn signal(&self) {
+        Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await.expect("signals");
+    }
+
     /// SIGTERM; answers whether the exit status was 0.
     pub async fn terminate(self) -> bool {
         self.terminate_with_log().await.0
@@ -130,8 +135,7 @@ impl Server {
 
     /// SIGTERM; answers whether the exit status was 0, and the whole log.
     pub async fn terminate_with_log(mut self) -> (bool, String) {
-        let pid = self.pid().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().await.expect("signals");
+        self.signal().await;
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("in time");
         (ended.expect("ends").success(), self.log())
     }

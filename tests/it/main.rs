@@ -1,6 +1,7 @@
 //! The service through its port: a real process, a real receiver, real databases.
 
 mod crash;
+mod doors;
 mod harness;
 mod layers;
 mod refusals;

@@ -1,0 +1,218 @@
+//! Every algorithm from every form of key file, and every token that must be turned away.
+
+use std::process::Command;
+
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW_SKEW: i64 = 3_600;
+
+fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut child = Command::new("openssl")
+        .args(arguments)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("openssl is installed");
+    child.stdin.take().expect("standard input").write_all(input).expect("writes");
+    let output = child.wait_with_output().expect("ends");
+    assert!(output.status.success(), "{arguments:?}");
+    output.stdout
+}
+
+/// A private key, what it signs with, its public key in PEM, and as a JWK.
+struct Pair {
+    algorithm: Algorithm,
+    signer: EncodingKey,
+    public_pem: String,
+    jwk: Value,
+}
+
+fn pair(algorithm: Algorithm) -> Pair {
+    let made = match algorithm {
+        Algorithm::EdDSA => openssl(&["genpkey", "-algorithm", "ed25519"], b""),
+        Algorithm::ES256 => openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], b""),
+        _ => openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], b""),
+    };
+    let public_pem = openssl(&["pkey", "-pubout"], &made);
+    let der = openssl(&["pkey", "-pubout", "-outform", "DER"], &made);
+    let part = |from: usize, to: usize| URL_SAFE_NO_PAD.encode(&der[der.len() - from..der.len() - to]);
+    let (signer, jwk) = match algorithm {
+        Algorithm::EdDSA => (
+            EncodingKey::from_ed_pem(&made),
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": "one", "x": part(32, 0), "use": "sig"}),
+        ),
+        Algorithm::ES256 => (
+            EncodingKey::from_ec_pem(&made),
+            json!({"kty": "EC", "crv": "P-256", "kid": "one", "x": part(64, 32), "y": part(32, 0), "alg": "ES256"}),
+        ),
+        // The public key ends in the modulus of 256 bytes and the exponent 65537 with its header of two.
+        _ => (
+            EncodingKey::from_rsa_pem(&made),
+            json!({"kty": "RSA", "kid": "one", "n": part(261, 5), "e": part(3, 0), "alg": "RS256"}),
+        ),
+    };
+    let public_pem = String::from_utf8(public_pem).expect("text");
+    Pair { algorithm, signer: signer.expect("a key"), public_pem, jwk }
+}
+
+fn rules() -> TokenRules {
+    TokenRules { audience: "hookline".into(), issuer: Some("https://issuer.example".into()) }
+}
+
+fn now() -> i64 {
+    crate::engine::now().seconds()
+}
+
+/// The claims of a good token.
+fn good() -> Value {
+    json!({"role": "user", "accounts": ["42"], "user_id": "7", "aud": ["other", "hookline"],
+        "iss": "https://issuer.example", "exp": now() + NOW_SKEW})
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = good();
+    claims[name] = value;
+    claims
+}
+
+fn signed(key: &EncodingKey, algorithm: Algorithm, kid: Option<&str>, claims: &Value) -> String {
+    let header = Header { kid: kid.map(Into::into), ..Header::new(algorithm) };
+    encode(&header, claims, key).expect("signs")
+}
+
+fn authenticator(files: &[&str]) -> (tempfile::TempDir, Authenticator) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |(at, text): (usize, &&str)| {
+        let path = folder.path().join(format!("key-{at}"));
+        std::fs::write(&path, text).expect("writes");
+        path
+    };
+    let paths = files.iter().enumerate().map(write).collect();
+    let authenticator = Authenticator::new(None, paths, rules()).expect("reads the keys");
+    (folder, authenticator)
+}
+
+fn call(authenticator: &Authenticator, header: &str) -> Result<Caller, TokenFault> {
+    let mut metadata = MetadataMap::new();
+    metadata.insert("authorization", header.parse().expect("a value"));
+    authenticator.verify(&metadata).map_err(|(fault, message)| {
+        assert!(!message.is_empty());
+        fault
+    })
+}
+
+#[tokio::test]
+async fn every_algorithm_verifies_from_pem_and_from_a_jwks() {
+    for algorithm in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256] {
+        let pair = pair(algorithm);
+        let jwks = json!({"keys": [{"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"}, pair.jwk]}).to_string();
+        for (file, kid) in [(pair.public_pem.as_str(), None), (&jwks, Some("one")), (&jwks, None)] {
+            let (_folder, authenticator) = authenticator(&[file]);
+            let token = signed(&pair.signer, pair.algorithm, kid, &good());
+            let caller = call(&authenticator, &format!("Bearer {token}"));
+            assert!(matches!(caller, Ok(Caller::User { writes_automations: false, .. })), "{algorithm:?}: {caller:?}");
+        }
+        let (_folder, authenticator) = authenticator(&[&jwks]);
+        let token = signed(&pair.signer, pair.algorithm, Some("two"), &good());
+        assert_eq!(call(&authenticator, &format!("Bearer {token}")), Err(TokenFault::Key), "a kid that is not there");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_token_says_what_is_wrong_with_it() {
+    let (pair, other) = (pair(Algorithm::EdDSA), pair(Algorithm::EdDSA));
+    let (_folder, authenticator) = authenticator(&[&pair.public_pem]);
+    let header = |claims: &Value| format!("Bearer {}", signed(&pair.signer, Algorithm::EdDSA, None, claims));
+    assert!(call(&authenticator, &header(&good())).is_ok());
+    let leeway = i64::try_from(LEEWAY_SECONDS).expect("fits");
+    assert!(
+        call(&authenticator, &header(&with("exp", json!(now() - leeway / 2)))).is_ok(),
+        "clocks may be off a little"
+    );
+    for (claims, fault) in [
+        (with("exp", json!(now() - NOW_SKEW)), TokenFault::Expired),
+        (with("exp", Value::Null), TokenFault::Claims),
+        (with("nbf", json!(now() + NOW_SKEW)), TokenFault::NotYetValid),
+        (with("aud", json!("other")), TokenFault::Audience),
+        (with("aud", Value::Null), TokenFault::Claims),
+        (with("iss", json!("https://other.example")), TokenFault::Issuer),
+        (with("iss", Value::Null), TokenFault::Claims),
+        (with("role", json!("root")), TokenFault::Claims),
+        (with("accounts", json!(["1", "2"])), TokenFault::Claims),
+        (with("accounts", json!(["*"])), TokenFault::Claims),
+        (with("user_id", Value::Null), TokenFault::Claims),
+    ] {
+        assert_eq!(call(&authenticator, &header(&claims)), Err(fault), "{claims}");
+    }
+    let stranger = signed(&other.signer, Algorithm::EdDSA, None, &good());
+    assert_eq!(call(&authenticator, &format!("Bearer {stranger}")), Err(TokenFault::Key));
+    // The classic attack: the public key, which everyone knows, as the secret of an HMAC.
+    let secret = EncodingKey::from_secret(pair.public_pem.as_bytes());
+    let swapped = signed(&secret, Algorithm::HS256, None, &good());
+    assert_eq!(call(&authenticator, &format!("Bearer {swapped}")), Err(TokenFault::Algorithm));
+    let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let unsigned = format!("{}.{}.", encode(json!({"alg": "none", "typ": "JWT"})), encode(good()));
+    for header in [format!("Bearer {unsigned}"), "Bearer x.y.z".into(), "Bearer ".into()] {
+        assert_eq!(call(&authenticator, &header), Err(TokenFault::Malformed), "{header}");
+    }
+    assert_eq!(call(&authenticator, &format!("Bearer {}", "x".repeat(9_000))), Err(TokenFault::Malformed));
+    assert_eq!(call(&authenticator, "Basic YTpi"), Err(TokenFault::Missing));
+    assert!(matches!(authenticator.verify(&MetadataMap::new()), Err((TokenFault::Missing, _))));
+}
+
+#[tokio::test]
+async fn keys_are_exchanged_without_a_restart() {
+    let (old, new) = (pair(Algorithm::EdDSA), pair(Algorithm::ES256));
+    let (folder, authenticator) = authenticator(&[&old.public_pem]);
+    let header = |pair: &Pair| format!("Bearer {}", signed(&pair.signer, pair.algorithm, None, &good()));
+    let path = folder.path().join("key-0");
+    std::fs::write(&path, "no key at all").expect("writes");
+    std::fs::write(folder.path().join("next"), &new.public_pem).expect("writes");
+    assert!(call(&authenticator, &header(&old)).is_ok(), "what cannot be read changes nothing");
+    std::fs::rename(folder.path().join("next"), &path).expect("renames");
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
+    let exchanged = async {
+        while call(&authenticator, &header(&new)).is_err() {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), exchanged).await.expect("the new key is read");
+    assert!(call(&authenticator, &header(&old)).is_err(), "the old key is gone");
+}
+
+#[test]
+fn key_files_are_checked() {
+    for (text, part) in [
+        ("{", "no JWKS"),
+        (r#"{"keys": []}"#, "no key for"),
+        (r#"{"keys": [{"kty": "oct", "k": "AAAA", "alg": "RS256"}]}"#, "another type"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "public key"),
+        ("c2hvcnQ=", "at least 32 bytes"),
+        ("***", "neither"),
+    ] {
+        let error = parse_keys(text).err().unwrap_or_else(|| panic!("{text}"));
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
+
+/// The examples of the documentation say what it says about them.
+#[test]
+fn the_documented_claims_can_be_used() {
+    let page = include_str!("../../docs/tokens.md");
+    let examples: Vec<_> = page.split("```json\n").skip(1).filter_map(|part| part.split("```").next()).collect();
+    let callers = examples.iter().map(|text| {
+        let claims: Claims = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        caller_of(&claims).unwrap_or_else(|error| panic!("{error}: {text}"))
+    });
+    let callers: Vec<_> = callers.collect();
+    assert!(matches!(callers[0], Caller::Service { accounts: AccountScope::All }));
+    assert!(matches!(callers[1], Caller::Service { accounts: AccountScope::Only(_) }));
+    assert!(matches!(callers[2], Caller::GlobalAdmin { .. }));
+    assert!(matches!(callers[3], Caller::User { writes_automations: true, .. }));
+    assert!(page.contains(&format!("{LEEWAY_SECONDS} seconds")), "the leeway is stated");
+}
