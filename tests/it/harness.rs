@@ -142,6 +142,11 @@ impl Server {
 
     /// A client with a token that `hookline token` makes.
     pub async fn client(&self, role: &str, account: &str, more: &[&str]) -> Client {
+        self.client_with(&self.token(role, account, more).await).await
+    }
+
+    /// A token that `hookline token` makes.
+    pub async fn token(&self, role: &str, account: &str, more: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
         command
             .args(["token", "--database", &self.database, "--role", role, "--account", account])
@@ -150,7 +155,7 @@ impl Server {
         let made = command.output().await.expect("runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let token = String::from_utf8(made.stdout).expect("text");
-        self.client_with(token.trim()).await
+        token.trim().to_owned()
     }
 
     pub async fn client_with(&self, token: &str) -> Client {
