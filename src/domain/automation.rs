@@ -145,6 +145,17 @@ impl AutomationSpec {
     }
 }
 
+/// Checks what can be checked of an action before its webhook is known, so that a caller learns of every fault at once.
+pub fn check_action(path: &str, body: Option<&BodySpec>, object: &ObjectName, at: &str, faults: &mut Violations) {
+    let compile = |ending| PathTemplate::compile(path, object, ending);
+    if let (Err(error), Err(_)) = (compile(Ending::Path), compile(Ending::Query)) {
+        faults.add(format!("{at}.path"), error);
+    }
+    if let Some(body) = body {
+        let _ = Body::compile(body, object, at, faults);
+    }
+}
+
 impl ActionSpec {
     fn compile(&self, object: &ObjectName, at: &str, faults: &mut Violations) -> Option<CompiledAction> {
         let ending = if self.query_ending { Ending::Query } else { Ending::Path };

@@ -11,8 +11,10 @@ use super::{
 };
 use crate::domain::{
     command::{Answer, AutomationPatch, Command, NewAutomation, Task},
+    condition::Conditions,
     id::ObjectName,
     refusal::{Refusal, Violations},
+    webhook::check_display_name,
 };
 
 fn shown(answer: &Answer) -> Option<pb::Automation> {
@@ -69,7 +71,11 @@ impl Api {
         let object = object(&given.trigger_object, &mut faults);
         let action = convert::event_action("automation.trigger_action", given.trigger_action, &mut faults);
         let conditions = given.conditions.map(|group| convert::group(group, "automation.conditions", 1, &mut faults));
-        let actions = convert::actions(&entered.account, given.actions, &mut faults);
+        let actions = convert::actions(&entered.account, given.actions, object.as_ref(), &mut faults);
+        check_display_name(&given.display_name, "automation.display_name", &mut faults);
+        if let (Some(Some(group)), Some(action)) = (&conditions, action) {
+            let _ = Conditions::compile(Some(group), action, "automation.conditions", &mut faults);
+        }
         let enabled = enabled(given.state, &mut faults);
         faults.check().map_err(|refusal| status::refused(&refusal))?;
         let (Some(object), Some(action), Some(actions), Some(enabled)) = (object, action, actions, enabled) else {
@@ -149,7 +155,10 @@ impl Api {
                     let read = group.map(|group| convert::group(group, "automation.conditions", 1, &mut faults));
                     patch.conditions = Some(read.flatten());
                 }
-                "actions" => patch.actions = convert::actions(&entered.account, given.actions.clone(), &mut faults),
+                "actions" => {
+                    patch.actions =
+                        convert::actions(&entered.account, given.actions.clone(), patch.object.as_ref(), &mut faults);
+                }
                 _ => patch.enabled = enabled(given.state, &mut faults),
             }
         }

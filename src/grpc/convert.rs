@@ -6,19 +6,19 @@ use super::pb;
 use crate::{
     domain::{
         account::AccountFacts,
-        automation::{Automation, AutomationSpec},
+        automation::{Automation, AutomationSpec, check_action},
         command::{NewAction, NewWebhook, etag_of},
         condition::{ClauseSpec, Explanation, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, Scalar},
         event::Action,
         execution::{Attempt, Outcome, SourceKind, State, Verdict},
-        id::AccountId,
+        id::{AccountId, ObjectName},
         plan::Plan,
         refusal::Violations,
         request::Method,
         template::BodySpec,
         timestamp::Timestamp,
         url::{EndpointUrl, UrlPolicy},
-        webhook::{Credentials, Webhook, WebhookKind},
+        webhook::{Credentials, Webhook, WebhookKind, check_display_name},
     },
     store::{AccountView, ExecutionView},
 };
@@ -95,12 +95,10 @@ pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violat
         }
     };
     let endpoint = endpoint("webhook.endpoint_url", &webhook.endpoint_url, policy, faults);
-    Some(NewWebhook {
-        display_name: webhook.display_name,
-        kind: kind?,
-        endpoint: endpoint?,
-        credentials: credentials(webhook.credentials),
-    })
+    let credentials = credentials(webhook.credentials);
+    check_display_name(&webhook.display_name, "webhook.display_name", faults);
+    credentials.check("webhook.credentials", faults);
+    Some(NewWebhook { display_name: webhook.display_name, kind: kind?, endpoint: endpoint?, credentials })
 }
 
 pub fn credentials(given: Option<pb::Credentials>) -> Credentials {
@@ -265,14 +263,25 @@ fn pb_scalar(value: &Scalar) -> pb::Scalar {
     }
 }
 
-/// Reads the actions of an automation of an account.
-pub fn actions(account: &AccountId, given: Vec<pb::WebhookAction>, faults: &mut Violations) -> Option<Vec<NewAction>> {
-    let read = |(index, action)| action_of(account, action, &format!("automation.actions[{index}]"), faults);
+/// Reads the actions of an automation of an account; with its trigger's object their paths and bodies are checked, too.
+pub fn actions(
+    account: &AccountId,
+    given: Vec<pb::WebhookAction>,
+    object: Option<&ObjectName>,
+    faults: &mut Violations,
+) -> Option<Vec<NewAction>> {
+    let read = |(index, action)| action_of(account, action, object, &format!("automation.actions[{index}]"), faults);
     let read: Vec<_> = given.into_iter().enumerate().map(read).collect();
     read.into_iter().collect()
 }
 
-fn action_of(account: &AccountId, given: pb::WebhookAction, at: &str, faults: &mut Violations) -> Option<NewAction> {
+fn action_of(
+    account: &AccountId,
+    given: pb::WebhookAction,
+    object: Option<&ObjectName>,
+    at: &str,
+    faults: &mut Violations,
+) -> Option<NewAction> {
     let field = format!("{at}.webhook");
     let webhook = if given.webhook.is_empty() {
         faults.add(field, "is required: the automation webhook to send to");
@@ -313,6 +322,9 @@ fn action_of(account: &AccountId, given: pb::WebhookAction, at: &str, faults: &m
             None
         }
     };
+    if let Some(object) = object {
+        check_action(&given.path, body.as_ref(), object, at, faults);
+    }
     Some(NewAction {
         webhook: webhook?,
         method: method?,

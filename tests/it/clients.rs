@@ -109,6 +109,9 @@ async fn breaking_proxy(server: SocketAddr) -> SocketAddr {
         let mut answer_bytes = CUT_AFTER_BYTES;
         while let Ok((client, _)) = listener.accept().await {
             let upstream = TcpStream::connect(server).await.expect("connects");
+            for socket in [&client, &upstream] {
+                socket.set_nodelay(true).expect("sets");
+            }
             tokio::spawn(forward(client, upstream, answer_bytes));
             answer_bytes = usize::MAX;
         }

@@ -161,6 +161,21 @@ async fn automations(admin: &Client) {
         let status = admin.create_automation("42", automation).await.expect_err(what);
         check(what, &status, Code::InvalidArgument, &field);
     }
+    let mut all_wrong = with_action(|action| {
+        action.method = pb::HttpMethod::Get.into();
+        action.path = "x#y".into();
+        action.body = Some(pb::webhook_action::Body::RawJson("{".into()));
+    });
+    all_wrong.display_name.clear();
+    let status = admin.create_automation("42", all_wrong).await.expect_err("everything is wrong");
+    for field in [
+        "automation.display_name".to_owned(),
+        format!("{action}.method"),
+        format!("{action}.path"),
+        format!("{action}.raw_json"),
+    ] {
+        check("every fault at once", &status, Code::InvalidArgument, &field);
+    }
     let status = admin.create_automation("42", raw("{\n \"a\": }")).await.expect_err("not JSON");
     assert!(status.message().contains("line 2 column 7"), "{}", status.message());
     let missing = with_action(|action| action.webhook = "accounts/42/webhooks/none".into());
