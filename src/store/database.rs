@@ -1,7 +1,7 @@
 //! Opens the database: SQLite in a file, or PostgreSQL; and holds the lock that keeps a second process out.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,6 +25,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The key of the advisory locks: "hookline" in ASCII, for the process, and one more for migrations.
 const PROCESS_LOCK: i64 = 0x686f_6f6b_6c69_6e65;
 const MIGRATION_LOCK: i64 = PROCESS_LOCK + 1;
+/// How often a process that waits for the lock of a file asks for it.
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the connection that holds PostgreSQL's lock is checked.
 const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -68,12 +70,7 @@ impl Lock {
     pub async fn acquire(location: &Location) -> Result<Self, StoreError> {
         let held = match location {
             Location::Sqlite(path) => {
-                let lock = lock_path(path);
-                let file = tokio::task::spawn_blocking(move || lock_file(&lock))
-                    .await
-                    .map_err(|_| StoreError::Closed)?
-                    .map_err(StoreError::Lock)?;
-                Held::File { _file: file }
+                Held::File { _file: lock_file(&beside(path, ".lock")).await.map_err(StoreError::Lock)? }
             }
             Location::Postgres(url) => {
                 let connection = postgres(url, 1).await?;
@@ -105,19 +102,29 @@ impl Lock {
     }
 }
 
-fn lock_path(database: &Path) -> PathBuf {
+/// A file beside the database.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(suffix);
     PathBuf::from(name)
 }
 
-fn lock_file(path: &Path) -> std::io::Result<File> {
+/// Locks a file. It asks again and again instead of waiting in the system call, which nothing could interrupt.
+async fn lock_file(path: &Path) -> std::io::Result<File> {
     let file = File::options().create(true).write(true).truncate(false).open(path)?;
-    if file.try_lock().is_err() {
-        tracing::warn!(path = %path.display(), "another process holds the database's lock; waiting for its end");
-        file.lock()?;
+    let mut is_told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        if !is_told {
+            tracing::warn!(path = %path.display(), "another process holds the database's lock; waiting for its end");
+            is_told = true;
+        }
+        tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
     }
-    Ok(file)
 }
 
 async fn advisory_lock(connection: &DatabaseConnection, key: i64) -> Result<(), StoreError> {
@@ -198,13 +205,7 @@ async fn postgres(url: &str, connections: u32) -> Result<DatabaseConnection, Sto
 pub async fn migrate(connection: &DatabaseConnection, location: &Location) -> Result<(), StoreError> {
     use sea_orm_migration::MigratorTrait;
     let _file = match location {
-        Location::Sqlite(path) => {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".migrate.lock");
-            let lock = PathBuf::from(name);
-            let locked = tokio::task::spawn_blocking(move || lock_file(&lock)).await.map_err(|_| StoreError::Closed)?;
-            Some(locked.map_err(StoreError::Lock)?)
-        }
+        Location::Sqlite(path) => Some(lock_file(&beside(path, ".migrate.lock")).await.map_err(StoreError::Lock)?),
         Location::Postgres(_) => {
             advisory_lock(connection, MIGRATION_LOCK).await?;
             None
