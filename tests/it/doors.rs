@@ -14,7 +14,11 @@ use tonic_types::StatusExt;
 
 use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually};
 
-crate::on_both_databases!(every_method_lets_in_whom_it_should, a_second_signal_ends_the_waiting);
+crate::on_both_databases!(
+    every_method_lets_in_whom_it_should,
+    a_shutdown_lets_requests_end_and_starts_no_other,
+    a_second_signal_ends_the_waiting,
+);
 
 /// How long a sender that is held back is watched.
 const HELD_BACK: Duration = Duration::from_secs(2);
@@ -330,6 +334,35 @@ async fn a_stream_that_never_reads_its_answers_holds_up_nobody_else() {
     service.publish("42", vec![deal("good", "8", "{}")]).await.expect("others are served");
     assert!(server.terminate().await, "and the shutdown does not wait for it");
     drop(answers);
+}
+
+async fn a_shutdown_lets_requests_end_and_starts_no_other(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let service = with_an_automation(&server, &receiver).await;
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    let mut twice = automation("42", "hook", "person", pb::EventAction::Change, r#"{"action": 1}"#);
+    twice.actions.push(twice.actions[0].clone());
+    admin.create_automation("42", twice).await.expect("creates");
+    receiver.hold();
+    let mut person = deal("e1", "8", "{}");
+    if let Some(pb::event_input::Kind::Event(event)) = &mut person.kind {
+        event.object = "person".into();
+    }
+    service.publish("42", vec![person]).await.expect("acks");
+    eventually("the receiver holds the first request", || async { (receiver.got().len() == 1).then_some(()) }).await;
+    server.signal().await;
+    eventually("it shuts down", || async { server.log().contains("shutting down").then_some(()) }).await;
+    receiver.release();
+    assert!(server.terminate_after_signal().await, "it waits for the request, records it and ends");
+    assert_eq!(receiver.got().len(), 1, "the second action is left for the next start");
+    let server = Server::start(&database, &[]).await;
+    let service = server.client("service", "*", &[]).await;
+    eventually("the second action is sent", || async {
+        service.history("42").await.iter().any(|one| one.state() == pb::ExecutionState::Succeeded).then_some(())
+    })
+    .await;
+    assert_eq!(receiver.got().len(), 2, "and the first one never again");
 }
 
 async fn a_second_signal_ends_the_waiting(database: Database) {

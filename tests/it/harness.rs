@@ -134,8 +134,17 @@ impl Server {
     }
 
     /// SIGTERM; answers whether the exit status was 0, and the whole log.
-    pub async fn terminate_with_log(mut self) -> (bool, String) {
+    pub async fn terminate_with_log(self) -> (bool, String) {
         self.signal().await;
+        self.ended().await
+    }
+
+    /// Waits for its end after a signal; answers whether the exit status was 0.
+    pub async fn terminate_after_signal(self) -> bool {
+        self.ended().await.0
+    }
+
+    async fn ended(mut self) -> (bool, String) {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("in time");
         (ended.expect("ends").success(), self.log())
     }
