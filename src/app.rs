@@ -19,6 +19,8 @@ use crate::{
     telemetry::Spans,
 };
 
+/// How long closing the database may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a window of executions is.
 const WINDOW_LENGTH_MS: u64 = 600_000;
 
@@ -117,7 +119,7 @@ impl Application {
         let streams = TaskTracker::new();
         let api = Api {
             engine: engine.clone(),
-            store,
+            store: store.clone(),
             room: Arc::new(Semaphore::new(UNACKED_BYTES_OF_ALL_MAX)),
             spans,
             auth: self.auth,
@@ -157,6 +159,9 @@ impl Application {
                 requests = engine.requests_in_flight(),
                 "not waiting any longer; what is under way is sent again after the next start"
             );
+        }
+        if tokio::time::timeout(CLOSE_TIMEOUT, store.close()).await.is_err() {
+            tracing::warn!("the database did not close in time");
         }
         drop(lock);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
 /// Turns a platform's domain events into conditional, templated webhook requests.
@@ -81,9 +81,9 @@ pub struct ServeArgs {
     #[arg(long, env = "HOOKLINE_TLS_CLIENT_CA_FILE", requires = "tls_cert_file")]
     pub tls_client_ca_file: Option<PathBuf>,
     /// Allow endpoint URLs with plain http.
-    #[arg(long, env = "HOOKLINE_ALLOW_HTTP")]
+    #[arg(long, env = "HOOKLINE_ALLOW_HTTP", value_parser = BoolishValueParser::new())]
     pub allow_http: bool,
-    /// Blocks of private or special addresses that requests may go to, such as 10.1.0.0/16.
+    /// Blocks of private or special addresses that requests may go to, such as 10.1.0.0/16; one address is 10.1.2.3/32.
     #[arg(long, env = "HOOKLINE_ALLOW_ADDRESSES", value_delimiter = ',')]
     pub allow_addresses: Vec<IpNet>,
     /// One deadline over connecting, sending and the answer, in milliseconds.
@@ -110,6 +110,46 @@ pub struct ServeArgs {
     pub shutdown_grace_ms: u64,
 }
 
+/// Who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Role {
+    /// A backend: publishes events, manages accounts.
+    Service,
+    /// An admin of one account.
+    GlobalAdmin,
+    /// A user of one account.
+    User,
+}
+
+impl Role {
+    /// The word in a token.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Service => "service",
+            Role::GlobalAdmin => "global_admin",
+            Role::User => "user",
+        }
+    }
+}
+
+/// What a user may do beyond reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Permission {
+    /// Create and edit automations.
+    #[value(name = "automations.write")]
+    AutomationsWrite,
+}
+
+impl Permission {
+    /// The word in a token.
+    pub fn word(self) -> &'static str {
+        match self {
+            Permission::AutomationsWrite => crate::domain::caller::PERMISSION_AUTOMATIONS_WRITE,
+        }
+    }
+}
+
 /// The token to make.
 #[derive(Debug, Clone, Args)]
 pub struct TokenArgs {
@@ -123,14 +163,14 @@ pub struct TokenArgs {
     #[arg(long, required = true, value_delimiter = ',')]
     pub account: Vec<String>,
     /// The user; required for the roles `user` and `global_admin`.
-    #[arg(long)]
+    #[arg(long, required_if_eq_any = [("role", "user"), ("role", "global_admin")])]
     pub user: Option<String>,
-    /// service, global_admin or user.
-    #[arg(long)]
-    pub role: String,
-    /// What a `user` may do beyond reading, such as automations.write.
-    #[arg(long, value_delimiter = ',')]
-    pub permissions: Vec<String>,
+    /// Who calls.
+    #[arg(long, value_enum)]
+    pub role: Role,
+    /// What a `user` may do beyond reading.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub permissions: Vec<Permission>,
     /// How long the token is good for, in seconds.
     #[arg(long, default_value_t = 86_400, value_parser = clap::value_parser!(i64).range(1..=31_536_000))]
     pub ttl_seconds: i64,

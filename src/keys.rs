@@ -28,37 +28,67 @@ impl Keys {
     pub fn load(args: &KeyArgs, location: &Location) -> Result<Self, String> {
         let signing = match &args.signing_key_file {
             None if !args.token_key_files.is_empty() => None,
-            configured => Some(key(configured.as_deref(), location, "signing")?),
+            Some(path) => Some(read(path, "--signing-key-file")?),
+            None => Some(read(&made(location, "signing")?, "the local signing key")?),
         };
         if signing.as_ref().is_some_and(|key| key.len() < SECRET_BYTES_MIN) {
             return Err(format!("the signing key must have at least {SECRET_BYTES_MIN} bytes"));
         }
-        let sealing = key(args.sealing_key_file.as_deref(), location, "sealing")?;
+        let sealing = match &args.sealing_key_file {
+            Some(path) => read(path, "--sealing-key-file")?,
+            None => read(&made(location, "sealing")?, "the local sealing key")?,
+        };
         let sealing = sealing.try_into().map_err(|_| format!("the sealing key must have {SEALING_KEY_BYTES} bytes"))?;
         Ok(Self { signing, sealing })
     }
 }
 
-fn key(configured: Option<&Path>, location: &Location, what: &str) -> Result<Vec<u8>, String> {
-    let path = match configured {
-        Some(path) => path.to_owned(),
-        None => local(location, what).map_err(|error| format!("the local {what} key could not be made: {error}"))?,
-    };
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    BASE64.decode(text.trim()).map_err(|error| format!("{}: not base64: {error}", path.display()))
+/// The key that makes tokens. It is never made here: a token of a key that the server does not have is of no use.
+pub fn signing_key(args: &KeyArgs, location: &Location) -> Result<Vec<u8>, String> {
+    match &args.signing_key_file {
+        Some(path) => read(path, "--signing-key-file"),
+        None if !args.token_key_files.is_empty() => {
+            Err("--token-key-files only verify tokens: give --signing-key-file to make one, or ask your issuer".into())
+        }
+        None => {
+            let path = local(location, "signing");
+            if !path.exists() {
+                return Err(format!(
+                    "there is no signing key at {}: start `hookline serve` first, run this in the same folder, or give \
+                     the same --database or --signing-key-file",
+                    path.display()
+                ));
+            }
+            read(&path, "the local signing key")
+        }
+    }
 }
 
-/// The path of a local key, which is made where it does not exist.
-fn local(location: &Location, what: &str) -> io::Result<PathBuf> {
+fn read(path: &Path, what: &str) -> Result<Vec<u8>, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{what} {}: {error}", path.display()))?;
+    BASE64.decode(text.trim()).map_err(|error| format!("{what} {}: not base64: {error}", path.display()))
+}
+
+/// Where a local key is: beside the SQLite file, or in the working directory.
+fn local(location: &Location, what: &str) -> PathBuf {
     let mut name = match location {
         Location::Sqlite(path) => path.as_os_str().to_owned(),
         Location::Postgres(_) => "hookline".into(),
     };
     name.push(format!(".{what}.key"));
-    let path = PathBuf::from(name);
-    if path.exists() {
-        return Ok(path);
+    PathBuf::from(name)
+}
+
+/// The path of a local key, which is made where it does not exist.
+fn made(location: &Location, what: &str) -> Result<PathBuf, String> {
+    let path = local(location, what);
+    if !path.exists() {
+        make(&path).map_err(|error| format!("the local {what} key {} could not be made: {error}", path.display()))?;
     }
+    Ok(path)
+}
+
+fn make(path: &Path) -> io::Result<()> {
     let mut bytes = [0; SEALING_KEY_BYTES];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     // Written whole under another name first: a crash never leaves half a key.
@@ -66,9 +96,8 @@ fn local(location: &Location, what: &str) -> io::Result<PathBuf> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     writeln!(file, "{}", BASE64.encode(bytes))?;
     file.sync_all()?;
-    match fs::hard_link(&draft, &path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => fs::remove_file(&draft)?,
+    match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => fs::remove_file(&draft),
     }
-    Ok(path)
 }

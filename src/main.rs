@@ -9,7 +9,7 @@ use hookline::{
     config::{Cli, Command, DatabaseArgs, ServeArgs, TokenArgs},
     demo,
     grpc::{Claims, mint},
-    keys::Keys,
+    keys::signing_key,
     store::{Location, Store},
     telemetry::{Spans, Telemetry},
 };
@@ -106,16 +106,12 @@ async fn migrate(args: DatabaseArgs) -> Result<(), StartError> {
 
 fn token(args: &TokenArgs) -> Result<(), StartError> {
     let location = Location::parse(&args.database.database).map_err(StartError)?;
-    let keys = Keys::load(&args.keys, &location).map_err(StartError)?;
-    let Some(secret) = keys.signing else {
-        let message = "--token-key-files only verify tokens: give --signing-key-file to make one, or ask your issuer";
-        return Err(StartError(message.to_owned()));
-    };
+    let secret = signing_key(&args.keys, &location).map_err(StartError)?;
     let claims = Claims {
-        role: args.role.clone(),
+        role: args.role.word().to_owned(),
         accounts: args.account.clone(),
         user_id: args.user.clone(),
-        permissions: args.permissions.clone(),
+        permissions: args.permissions.iter().map(|one| one.word().to_owned()).collect(),
     };
     let now = hookline::engine::now().seconds();
     let token = mint(&secret, &claims, &token_rules(&args.keys), now, args.ttl_seconds).map_err(StartError)?;

@@ -8,6 +8,7 @@ mod spans;
 
 use std::{
     fmt,
+    io::IsTerminal,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -49,9 +50,10 @@ impl Telemetry {
         let counts = Arc::new(Counts::default());
         let provider = if is_export_wanted() { Some(provider(&counts)?) } else { None };
         let tracer = provider.as_ref().map(|provider| provider.tracer("hookline"));
-        let filter = EnvFilter::try_from_default_env()
-            .unwrap_or_else(|_| EnvFilter::new(format!("{level},sqlx=warn,sea_orm_migration=warn")));
-        let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+        let log = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_filter(filter(level)?);
         // Only the spans of calls; those of events and executions are made by `Spans`, with their own times.
         let traced = tracer.clone().map(|tracer| {
             let is_call = filter_fn(|metadata| metadata.is_span() && metadata.target() == CALL_TARGET);
@@ -77,6 +79,14 @@ impl Telemetry {
             Ok(Ok(())) if dropped == 0 => tracing::info!(spans.ended = ended, "every span was exported"),
             _ => tracing::warn!(spans.ended = ended, spans.dropped = dropped, "spans were dropped"),
         }
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    match std::env::var("RUST_LOG") {
+        Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(&wanted)
+            .map_err(|error| format!("RUST_LOG={wanted}: {error}; write it as info, or hookline=debug")),
+        _ => Ok(EnvFilter::new(format!("{level},sqlx=warn,sea_orm_migration=warn"))),
     }
 }
 

@@ -98,9 +98,9 @@ impl Caller {
     }
 
     fn require(&self, account: &AccountId, role_fits: bool, message: &str) -> Result<(), Refusal> {
-        if !self.belongs_to(account) {
-            return Err(Refusal::denied("this token is not for that account"));
+        if !role_fits {
+            return Err(Refusal::denied(message));
         }
-        if role_fits { Ok(()) } else { Err(Refusal::denied(message)) }
+        if self.belongs_to(account) { Ok(()) } else { Err(Refusal::denied("this token is not for that account")) }
     }
 }

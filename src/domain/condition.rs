@@ -114,6 +114,11 @@ pub enum Operator {
 }
 
 impl Operator {
+    /// Its name, such as `changed_to`.
+    pub fn word(self) -> String {
+        serde_json::to_string(&self).unwrap_or_default().trim_matches('"').to_owned()
+    }
+
     /// Every operator.
     pub const ALL: [Operator; 20] = [
         Operator::Changed,

@@ -169,6 +169,7 @@ pub fn parse_envelope(account: &AccountId, bytes: &[u8]) -> Taken<Event> {
         json::parse(meta_raw).map_err(|error| Rejection::new("envelope.meta", RejectionReason::InvalidJson, error))?;
     let meta = Meta { node: &meta };
     let is_v1 = member("v") == Some("1") || meta.node.get("v").is_some_and(|v| v.raw == "1");
+    meta.check_version()?;
     meta.check_company(account)?;
     let (entity_key, object_key) = if is_v1 { ("id", "object") } else { ("entity_id", "entity") };
     let entity_id: EntityId = meta.id(entity_key)?.ok_or_else(|| meta.missing(entity_key))?;
@@ -229,6 +230,15 @@ impl Meta<'_> {
     fn text<T: std::str::FromStr<Err = String>>(&self, key: &str) -> Taken<T> {
         let text = self.node.get(key).and_then(Node::as_str).ok_or_else(|| self.missing(key))?;
         text.parse().map_err(|error| invalid(&format!("envelope.meta.{key}"), error))
+    }
+
+    fn check_version(&self) -> Taken<()> {
+        match self.node.get("version").and_then(Node::as_str) {
+            None | Some("1.0" | "2.0") => Ok(()),
+            Some(other) => {
+                Err(invalid("envelope.meta.version", format!("is {other:?}: envelopes of 1.0 and 2.0 are known")))
+            }
+        }
     }
 
     fn check_company(&self, account: &AccountId) -> Taken<()> {

@@ -120,7 +120,8 @@ fn resource_id(text: &str, letter_first: bool) -> Result<(), String> {
 
 fn external_id(text: &str, bytes_max: usize) -> Result<(), String> {
     if text.is_empty() || text.len() > bytes_max {
-        return Err(format!("must be 1 to {bytes_max} bytes"));
+        let what = if text.is_empty() { "is required" } else { "is too long" };
+        return Err(format!("{what}: 1 to {bytes_max} bytes"));
     }
     if text.chars().any(char::is_control) {
         return Err("must not have control characters".into());

@@ -33,7 +33,14 @@ impl FieldPath {
         loop {
             let key_length = text[at..].find(|c: char| !is_key_char(c)).unwrap_or(text.len() - at);
             if key_length == 0 {
-                return Err((at, "a name of letters, digits, _ and - expected".into()));
+                return Err((
+                    at,
+                    if text.trim().is_empty() {
+                        "is empty".into()
+                    } else {
+                        "a name of letters, digits, _ and - expected".into()
+                    },
+                ));
             }
             steps.push(Step::Key(text[at..at + key_length].into()));
             at += key_length;
@@ -53,7 +60,12 @@ impl FieldPath {
             match text[at..].chars().next() {
                 None => return Ok(Self(steps)),
                 Some('.') => at += 1,
-                Some(other) => return Err((at, format!("a full stop or [ expected, found {other:?}"))),
+                Some(other) => {
+                    return Err((
+                        at,
+                        format!("a full stop or [ expected, found {other:?}; there are no filters or operators"),
+                    ));
+                }
             }
         }
     }

@@ -50,6 +50,9 @@ impl EndpointUrl {
     /// Checks a URL. Each thing that is wrong has its own sentence.
     pub fn parse(text: &str, policy: &UrlPolicy) -> Result<Self, Vec<String>> {
         let mut faults = Vec::new();
+        if text.is_empty() {
+            return Err(vec!["is required: https://host/path/".to_owned()]);
+        }
         if text.len() > ENDPOINT_URL_BYTES_MAX {
             faults.push(format!("has {} bytes, the limit is {ENDPOINT_URL_BYTES_MAX}", text.len()));
             return Err(faults);
@@ -157,7 +160,7 @@ fn check_parts(text: &str, url: &Url, policy: &UrlPolicy, faults: &mut Vec<Strin
     match url.scheme() {
         "https" => {}
         "http" if policy.allow_http => {}
-        "http" => faults.push("must be https; plain http has to be allowed by the configuration".into()),
+        "http" => faults.push("must be https; plain http has to be allowed by the server (HOOKLINE_ALLOW_HTTP)".into()),
         other => faults.push(format!("must be https, not {other}")),
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -173,7 +176,7 @@ fn check_parts(text: &str, url: &Url, policy: &UrlPolicy, faults: &mut Vec<Strin
                 && !policy.addresses.permits(address)
             {
                 faults.push(format!(
-                    "{address} is a private, local or otherwise special address; use a public one, or have it allowed by the configuration"
+                    "{address} is a private, local or otherwise special address; use a public one, or have it allowed by the server (HOOKLINE_ALLOW_ADDRESSES)"
                 ));
             }
         }

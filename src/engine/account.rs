@@ -380,7 +380,10 @@ impl AccountActor {
 
     /// The change is durable, or there is none: take it in, answer, send.
     fn settle(&mut self, decision: Decision) {
-        self.slot.apply(&decision.change);
+        // What was not written has advanced nothing.
+        if !decision.change.is_empty {
+            self.slot.apply(&decision.change);
+        }
         traces::executed(&self.shared.spans, &self.slot.id, &decision);
         for step in &decision.change.steps {
             if step.execution.progress.state != State::Running {

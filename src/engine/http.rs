@@ -205,7 +205,11 @@ fn classify(failure: &reqwest::Error) -> Outcome {
         let inner = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or_else(|| found.downcast_ref());
         if let Some(tls) = tls {
-            return error(Reason::Tls, tls.to_string());
+            let hint = match tls {
+                rustls::Error::InvalidMessage(_) => "the endpoint does not speak TLS: ",
+                _ => "",
+            };
+            return error(Reason::Tls, format!("{hint}{tls}"));
         }
         message = found.to_string();
         cause = found.source();

@@ -104,6 +104,23 @@ fn a_fault_turns_one_event_away_and_no_other() {
 }
 
 #[test]
+fn a_refused_call_leaves_the_account_as_it_is() {
+    in_a_universe(async |universe| {
+        let again = Command {
+            caller: Caller::Service { accounts: AccountScope::All },
+            task: Task::CreateAccount { plan: Plan::Power },
+            repeat: None,
+        };
+        let refused = universe.engine.command(&universe.account, again).await;
+        assert!(matches!(refused, Err(EngineError::Refused(_))));
+        let CommandReply::Fresh(Answer::Account(_, facts)) = universe.set_plan().await.expect("decides") else {
+            panic!("an account")
+        };
+        assert_eq!(facts.revision, 2, "the next change is the second, without reading the account anew");
+    });
+}
+
+#[test]
 fn an_account_that_was_changed_elsewhere_is_read_anew() {
     in_a_universe(async |universe| {
         universe.sql("UPDATE accounts SET revision = revision + 5").await;

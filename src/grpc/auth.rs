@@ -110,7 +110,10 @@ impl Authenticator {
             return Err((TokenFault::Malformed, format!("the token is longer than {TOKEN_BYTES_MAX} bytes")));
         }
         let header = decode_header(token).map_err(|error| {
-            (TokenFault::Malformed, format!("the token is no signed JWT of a supported algorithm: {error}"))
+            tracing::debug!(error = %error, "a token could not be read");
+            let message =
+                "the token is no signed JWT (three parts with full stops between them) of a supported algorithm";
+            (TokenFault::Malformed, message.to_owned())
         })?;
         let claims = self.claims(token, &header)?;
         caller_of(&claims).map_err(|why| (TokenFault::Claims, format!("the token's claims cannot be used: {why}")))
@@ -124,7 +127,7 @@ impl Authenticator {
             let message = format!("the token says it is signed by {:?}, which is not its key's algorithm", header.alg);
             return Err((TokenFault::Algorithm, message));
         }
-        let mut refused = (TokenFault::Key, "the token is signed by no key that is configured here".to_owned());
+        let mut refused = (TokenFault::Key, "the token is signed by no key that is configured here: make it with the --database or --signing-key-file that serve uses".to_owned());
         for key in named.into_iter().filter(|key| key.algorithm == header.alg) {
             match decode::<Claims>(token, &key.key, &self.validation(key.algorithm)) {
                 Ok(found) => return Ok(found.claims),
@@ -241,6 +244,7 @@ fn parse_keys(text: &str) -> Result<Vec<VerifyingKey>, String> {
 
 fn caller_of(claims: &Claims) -> Result<Caller, String> {
     let one_account = || match claims.accounts.as_slice() {
+        [one] if one == "*" => Err("accounts: * is for the role service only".to_owned()),
         [one] => one.parse::<AccountId>().map_err(|error| format!("accounts: {error}")),
         _ => Err("accounts must name exactly one account for this role".to_owned()),
     };

@@ -90,7 +90,7 @@ pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violat
         Ok(pb::WebhookKind::Automation) => Some(WebhookKind::Automation),
         Ok(pb::WebhookKind::Regular) => Some(WebhookKind::Regular),
         Ok(pb::WebhookKind::Unspecified) | Err(_) => {
-            faults.add("webhook.kind", "is required: WEBHOOK_KIND_AUTOMATION or WEBHOOK_KIND_REGULAR");
+            faults.add("webhook.kind", "is required: WEBHOOK_KIND_AUTOMATION");
             None
         }
     };

@@ -18,7 +18,8 @@ const PAGE_SIZE_MAX: usize = 1_000;
 
 /// Reads `accounts/{account}`.
 pub fn account(field: &str, name: &str) -> Result<AccountId, Status> {
-    let id = name.strip_prefix("accounts/").ok_or_else(|| invalid(field, "must be accounts/{account}"))?;
+    let id = name.strip_prefix("accounts/").filter(|id| !id.contains('/'));
+    let id = id.ok_or_else(|| invalid(field, "must be accounts/{account}"))?;
     id.parse().map_err(|error| invalid(field, format!("the account's id {error}")))
 }
 

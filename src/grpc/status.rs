@@ -167,11 +167,21 @@ pub fn refused(refusal: &Refusal) -> Status {
             Reason::LimitReached
         }
         Refusal::StaleEtag { name } => {
-            details.set_resource_info("", name, "", "");
+            details.set_resource_info(kind_of(name), name, "", "");
             Reason::StaleEtag
         }
     };
     status(reason, &refusal.to_string(), metadata, details)
+}
+
+/// The kind of resource that a name names.
+fn kind_of(name: &str) -> &'static str {
+    match name.split('/').nth(2) {
+        Some("webhooks") => "webhook",
+        Some("automations") => "automation",
+        Some("executions") => "execution",
+        _ => "account",
+    }
 }
 
 /// The status of an invalid field.

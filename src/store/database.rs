@@ -9,7 +9,8 @@ use std::{
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, SqlxSqliteConnector, Statement,
     sqlx::{
-        ConnectOptions as _,
+        ConnectOptions as _, Connection as _,
+        postgres::PgConnectOptions,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
     },
 };
@@ -73,6 +74,7 @@ impl Lock {
                 Held::File { _file: lock_file(&beside(path, ".lock")).await.map_err(StoreError::Lock)? }
             }
             Location::Postgres(url) => {
+                reach(url).await?;
                 let connection = postgres(url, 1).await?;
                 advisory_lock(&connection, PROCESS_LOCK).await?;
                 Held::Connection(connection)
@@ -185,6 +187,14 @@ fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
         .max_lifetime(None)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
+}
+
+/// Connects once without a pool, which would try again for long and forget why it failed.
+async fn reach(url: &str) -> Result<(), StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(StoreError::Open)?;
+    let place = format!("{}:{}", options.get_host(), options.get_port());
+    let connection = options.connect().await.map_err(|error| StoreError::Unreachable(place, error))?;
+    connection.close().await.map_err(StoreError::Open)
 }
 
 async fn postgres(url: &str, connections: u32) -> Result<DatabaseConnection, StoreError> {

@@ -31,6 +31,9 @@ pub enum StoreError {
     /// It could not be opened.
     #[error("the database could not be opened")]
     Open(#[source] sea_orm::sqlx::Error),
+    /// PostgreSQL could not be reached.
+    #[error("PostgreSQL at {0} could not be reached")]
+    Unreachable(String, #[source] sea_orm::sqlx::Error),
     /// Its lock could not be taken.
     #[error("the database's lock file could not be locked")]
     Lock(#[source] std::io::Error),
@@ -58,6 +61,7 @@ pub enum StoreError {
 #[derive(Clone)]
 pub struct Store {
     reader: DatabaseConnection,
+    connections: Arc<[DatabaseConnection]>,
     journal: Journal,
     sealer: Arc<Sealer>,
 }
@@ -70,8 +74,18 @@ impl Store {
             database::migrate(writer, location).await?;
         }
         let sealer = Arc::new(sealer);
+        let all = connections.writers.iter().chain([&connections.reader]).cloned().collect();
         let journal = Journal::start(connections.writers, Arc::clone(&sealer));
-        Ok(Self { reader: connections.reader, journal, sealer })
+        Ok(Self { reader: connections.reader, connections: all, journal, sealer })
+    }
+
+    /// Closes every connection; the last one to a SQLite file folds its log into it.
+    pub async fn close(&self) {
+        for connection in self.connections.iter() {
+            if let Err(error) = connection.close_by_ref().await {
+                tracing::warn!(error = %error, "a connection to the database did not close in order");
+            }
+        }
     }
 
     /// Brings the schema up to date and nothing else.

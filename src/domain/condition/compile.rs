@@ -53,7 +53,8 @@ impl Compiler<'_> {
         if !(least..=most).contains(&spec.values.len()) {
             let wanted = if least == most { format!("{least}") } else { format!("{least} to {most}") };
             let given = spec.values.len();
-            self.faults.add(format!("{at}.values"), format!("this operator takes {wanted} values, {given} given"));
+            self.faults
+                .add(format!("{at}.values"), format!("{} takes {wanted} values, {given} given", spec.operator.word()));
             return None;
         }
         let operands: Vec<_> = (spec.values.iter().enumerate())
