@@ -288,7 +288,7 @@ async fn run() {
     let app = Router::new().fallback(receive).with_state(Arc::clone(&desk));
     tokio::spawn(async move { axum::serve(listener, app).await });
     let database = Database::sqlite();
-    let server = Server::start(&database, &["--requests-in-flight-max", "1024"]).await;
+    let server = Server::start(&database, &["--plan-executions", "4000000000,4000000000,4000000000,4000000000"]).await;
     let sample: serde_json::Value =
         serde_json::from_str(include_str!("../tests/samples/v2-change-deal-custom-field.json")).expect("JSON");
     let payload = sample["data"].to_string();

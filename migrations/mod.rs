@@ -4,6 +4,8 @@ use sea_orm_migration::prelude::*;
 
 #[path = "m0001_initial.rs"]
 mod m0001_initial;
+#[path = "m0002_paused_executions.rs"]
+mod m0002_paused_executions;
 
 /// Every step, in order.
 pub struct Migrator;
@@ -11,7 +13,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_initial::Migration)]
+        vec![Box::new(m0001_initial::Migration), Box::new(m0002_paused_executions::Migration)]
     }
 
     fn migration_table_name() -> DynIden {

@@ -11,7 +11,13 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     config::{KeyArgs, ServeArgs},
-    domain::{address::AddressPolicy, decision::Rules, retry::Schedule, url::UrlPolicy},
+    domain::{
+        address::AddressPolicy,
+        decision::Rules,
+        plan::{Limits, Plan, PlanLimits},
+        retry::Schedule,
+        url::UrlPolicy,
+    },
     engine::{Engine, EngineConfig, HttpConfig},
     grpc::{Api, Authenticator, Doors, SERVICE_NAMES, TlsFiles, TokenRules, UNACKED_BYTES_OF_ALL_MAX, incoming},
     keys::Keys,
@@ -21,8 +27,6 @@ use crate::{
 
 /// How long closing the database may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a window of executions is.
-const WINDOW_LENGTH_MS: u64 = 600_000;
 
 /// What can keep the service from starting, in words for the person who starts it.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,7 @@ pub struct Application {
     location: Location,
     sealing: [u8; SEALING_KEY_BYTES],
     auth: Authenticator,
+    plans: PlanLimits,
 }
 
 impl Application {
@@ -73,6 +78,7 @@ impl Application {
         if !args.listen.ip().is_loopback() && args.tls_cert_file.is_none() {
             tracing::warn!("the port speaks no TLS: tokens travel in the clear unless a mesh or a proxy encrypts");
         }
+        let plans = plan_limits(&args)?;
         let location = Location::parse(&args.database.database).map_err(StartError)?;
         let keys = Keys::load(&args.keys, &location).map_err(StartError)?;
         let auth = Authenticator::new(keys.signing.clone(), args.keys.token_key_files.clone(), token_rules(&args.keys))
@@ -81,7 +87,7 @@ impl Application {
             .await
             .map_err(|error| start_error(&format!("the port {} could not be taken", args.listen), &error))?;
         let address = listener.local_addr().map_err(|error| start_error("the port has no address", &error))?;
-        Ok(Self { listener, address, args, location, sealing: keys.sealing, auth })
+        Ok(Self { listener, address, args, location, sealing: keys.sealing, auth, plans })
     }
 
     /// The address of the gRPC port.
@@ -113,8 +119,9 @@ impl Application {
             allow_http: self.args.allow_http,
             addresses: AddressPolicy { allowed: self.args.allow_addresses.clone() },
         };
-        let engine = Engine::start(store.clone(), engine_config(&self.args, &urls), arbiters, spans.clone())
-            .map_err(StartError)?;
+        let config = engine_config(&self.args, &urls, self.plans);
+        let rules = config.rules.clone();
+        let engine = Engine::start(store.clone(), config, arbiters, spans.clone()).map_err(StartError)?;
         let stopping = CancellationToken::new();
         let streams = TaskTracker::new();
         let api = Api {
@@ -124,6 +131,7 @@ impl Application {
             spans,
             auth: self.auth,
             urls,
+            rules,
             stopping: stopping.clone(),
             tasks: streams.clone(),
         };
@@ -195,6 +203,31 @@ fn serve(
     })
 }
 
+/// The limits of every plan. Automations begin with the second one.
+fn plan_limits(args: &ServeArgs) -> Result<PlanLimits, StartError> {
+    let lists = [
+        ("--plan-executions", &args.plan_executions),
+        ("--plan-active-automations", &args.plan_active_automations),
+        ("--plan-automation-webhooks", &args.plan_automation_webhooks),
+        ("--plan-requests-in-flight", &args.plan_requests_in_flight),
+    ];
+    for (flag, list) in lists {
+        let wanted = if flag == "--plan-requests-in-flight" { Plan::ALL.len() } else { Plan::ALL.len() - 1 };
+        if list.len() != wanted {
+            return Err(StartError(format!("{flag} takes {wanted} numbers, one a plan; {} given", list.len())));
+        }
+    }
+    Ok(PlanLimits(Plan::ALL.map(|plan| {
+        let of = |list: &[u32]| (plan as usize).checked_sub(1).map_or(0, |at| list[at]);
+        Limits {
+            executions_per_window: of(&args.plan_executions),
+            active_automations: of(&args.plan_active_automations),
+            automation_webhooks: of(&args.plan_automation_webhooks),
+            requests_in_flight: args.plan_requests_in_flight[plan as usize],
+        }
+    })))
+}
+
 /// Tells who asks for the health of the port, or of one service, how it is.
 async fn report(health: &HealthReporter, status: ServingStatus) {
     for service in ["", tonic_health::pb::health_server::SERVICE_NAME].iter().chain(&SERVICE_NAMES) {
@@ -202,11 +235,14 @@ async fn report(health: &HealthReporter, status: ServingStatus) {
     }
 }
 
-fn engine_config(args: &ServeArgs, urls: &UrlPolicy) -> EngineConfig {
+fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits) -> EngineConfig {
     EngineConfig {
         rules: Rules {
+            plans,
+            paused_max: args.paused_executions_max,
+            paused_age_max_ms: args.paused_age_max_ms,
             body_bytes_max: usize::try_from(args.body_bytes_max).unwrap_or(usize::MAX),
-            window_length_ms: WINDOW_LENGTH_MS,
+            window_length_ms: args.execution_window_ms,
             schedule: Schedule { delays_ms: args.retry_delays_ms.clone() },
         },
         http: HttpConfig {

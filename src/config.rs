@@ -18,13 +18,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the service.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Show the whole job on sample events: a server, a receiver, deliveries and their history.
     Demo,
     /// Bring the database's schema up to date and exit. `serve` does it too.
     Migrate(DatabaseArgs),
     /// Make a token for a caller, signed with the local key, and print it.
-    Token(TokenArgs),
+    Token(Box<TokenArgs>),
 }
 
 /// Where the data is.
@@ -98,6 +98,27 @@ pub struct ServeArgs {
     /// How large a rendered body may be, in bytes.
     #[arg(long, env = "HOOKLINE_BODY_BYTES_MAX", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub body_bytes_max: u32,
+    /// How many executions a window admits, for the plans from ADVANCED to ENTERPRISE.
+    #[arg(long, env = "HOOKLINE_PLAN_EXECUTIONS", value_delimiter = ',', default_value = "1000,2500,5000,10000")]
+    pub plan_executions: Vec<u32>,
+    /// How many automations may be active, for the plans from ADVANCED to ENTERPRISE.
+    #[arg(long, env = "HOOKLINE_PLAN_ACTIVE_AUTOMATIONS", value_delimiter = ',', default_value = "50,100,150,250")]
+    pub plan_active_automations: Vec<u32>,
+    /// How many automation webhooks there may be, for the plans from ADVANCED to ENTERPRISE.
+    #[arg(long, env = "HOOKLINE_PLAN_AUTOMATION_WEBHOOKS", value_delimiter = ',', default_value = "20,50,100,200")]
+    pub plan_automation_webhooks: Vec<u32>,
+    /// How many requests of an account may be in flight, for the plans from ESSENTIAL to ENTERPRISE.
+    #[arg(long, env = "HOOKLINE_PLAN_REQUESTS_IN_FLIGHT", value_delimiter = ',', default_value = "8,16,32,64,128", value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub plan_requests_in_flight: Vec<u32>,
+    /// How long a window of executions is, in milliseconds.
+    #[arg(long, env = "HOOKLINE_EXECUTION_WINDOW_MS", default_value_t = 600_000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
+    pub execution_window_ms: u64,
+    /// How many executions of an account its limit holds back at most; further ones are recorded as stopped.
+    #[arg(long, env = "HOOKLINE_PAUSED_EXECUTIONS_MAX", default_value_t = 100_000)]
+    pub paused_executions_max: u64,
+    /// How long an execution may be held back, in milliseconds; then it is recorded as stopped.
+    #[arg(long, env = "HOOKLINE_PAUSED_AGE_MAX_MS", default_value_t = 259_200_000, value_parser = clap::value_parser!(u64).range(1..=31_536_000_000))]
+    pub paused_age_max_ms: u64,
     /// How many requests are in flight in all.
     #[arg(long, env = "HOOKLINE_REQUESTS_IN_FLIGHT_MAX", default_value_t = 1_024, value_parser = clap::value_parser!(u16).range(1..))]
     pub requests_in_flight_max: u16,

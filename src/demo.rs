@@ -65,7 +65,7 @@ async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>) -> Result<()
     let keys = Keys::load(&args.keys, &Location::Sqlite(PathBuf::from(&database)))?;
     let secret = keys.signing.ok_or("no signing key")?;
     let rules = token_rules(&args.keys);
-    let server = Application::build(args).await?;
+    let server = Application::build(*args).await?;
     let address = server.address();
     let signals = Signals::default();
     let (received, receiver) = receive().await?;

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match cli.command {
         Command::Serve(args) => {
-            with_arbiters(|arbiters| told("info", async |telemetry| serve(args, arbiters, telemetry.spans()).await))
+            with_arbiters(|arbiters| told("info", async |telemetry| serve(*args, arbiters, telemetry.spans()).await))
         }
         Command::Demo => with_arbiters(|arbiters| told("error", async |_| demo::run(arbiters).await)),
         Command::Migrate(args) => with_arbiters(|_| told("info", async |_| migrate(args).await)),

@@ -5,11 +5,12 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     automation::Automation,
     change::{Change, Step},
+    decision::Rules,
     event::{Action, Event},
-    execution::{SourceKind, State, Unfinished},
+    execution::{SourceKind, State, THE_LIMIT, Unfinished},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, ResourceId, WebhookUid},
-    limits::{Flight, Window},
-    plan::Plan,
+    limits::{Backlog, Flight, Window},
+    plan::{LimitOverrides, Limits, Plan},
     timestamp::Timestamp,
     webhook::Webhook,
 };
@@ -24,6 +25,10 @@ pub const AUTOMATIONS_MAX: usize = 5_000;
 pub struct AccountFacts {
     /// The plan.
     pub plan: Plan,
+    /// What replaces single limits of the plan.
+    pub overrides: LimitOverrides,
+    /// After a downgrade to a plan without automations: the limit under which paused executions run out.
+    pub run_out_limit: Option<u32>,
     /// The revision of the last change of these facts; the etag.
     pub revision: i64,
     /// When it was created.
@@ -54,6 +59,8 @@ pub struct Account {
     pub revision: i64,
     /// The window of executions.
     pub window: Window,
+    /// The executions that the limit holds back.
+    pub backlog: Backlog,
     /// When the database says that the account must be looked at; never later than the truth.
     pub next_due_at: Option<Timestamp>,
     /// Webhooks, and deleted ones that executions may still name.
@@ -83,6 +90,8 @@ pub struct Loaded {
     pub revision: i64,
     /// Its window.
     pub window: Window,
+    /// The executions that the limit holds back.
+    pub backlog: Backlog,
     /// When it must be looked at.
     pub next_due_at: Option<Timestamp>,
     /// Its webhooks.
@@ -103,6 +112,7 @@ impl Account {
             facts: loaded.facts,
             revision: loaded.revision,
             window: loaded.window,
+            backlog: loaded.backlog,
             next_due_at: loaded.next_due_at,
             webhooks: loaded.webhooks.into_iter().map(|webhook| (webhook.uid, Arc::new(webhook))).collect(),
             automations: HashMap::new(),
@@ -147,10 +157,28 @@ impl Account {
             .filter(|automation| automation.is_triggered_by(event))
     }
 
+    /// How many executions a window admits: of the plan, or, after a downgrade, of the plan that paused them.
+    pub fn execution_limit(&self, limits: &Limits) -> u32 {
+        if self.facts.plan.has_automation_webhooks() {
+            limits.executions_per_window
+        } else {
+            self.facts.run_out_limit.unwrap_or_default()
+        }
+    }
+
     /// The true time at which the account must be looked at next.
-    pub fn true_due_at(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn true_due_at(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
         let running = (!self.running.is_empty() || self.facts.deleted).then_some(now);
-        self.waiting.values().copied().chain(running).min()
+        let waiting = self.waiting.iter().filter(|(webhook, _)| **webhook != THE_LIMIT).map(|(_, due)| *due);
+        let backlog = (self.backlog.count > 0).then(|| self.backlog_due_at(now, rules));
+        waiting.chain(running).chain(backlog).min()
+    }
+
+    /// When the first execution that the limit holds back can be admitted.
+    pub fn backlog_due_at(&self, now: Timestamp, rules: &Rules) -> Timestamp {
+        let window = self.window.at(now, rules.window_length_ms);
+        let limit = self.execution_limit(&rules.limits(&self.facts));
+        if window.room(limit) > 0 { now } else { window.end(rules.window_length_ms) }
     }
 
     /// Whether nothing is under way.
@@ -190,7 +218,7 @@ impl Account {
     }
 
     fn wait(&mut self, execution: &Unfinished) {
-        if let (Some(webhook), Some(due_at)) = (execution.webhook(), execution.progress.due_at) {
+        if let (Some(webhook), Some(due_at)) = (execution.waits_for(), execution.progress.due_at) {
             let earliest = self.waiting.entry(webhook).or_insert(due_at);
             *earliest = due_at.min(*earliest);
         }
@@ -227,6 +255,7 @@ impl AccountSlot {
                 facts: facts.clone(),
                 revision: change.revision,
                 window: change.window,
+                backlog: change.backlog,
                 next_due_at: change.next_due_at,
                 webhooks: Vec::new(),
                 automations: Vec::new(),
@@ -237,6 +266,7 @@ impl AccountSlot {
         let Some(account) = &mut self.account else { return };
         account.revision = change.revision;
         account.window = change.window;
+        account.backlog = change.backlog;
         account.next_due_at = change.next_due_at;
         if let Some(facts) = &change.facts {
             account.facts = facts.clone();

@@ -8,7 +8,7 @@ use super::{
     event::Event,
     execution::{Attempt, NewExecution, State, Unfinished},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, RequestId, WebhookUid},
-    limits::Window,
+    limits::{Backlog, Window},
     timestamp::Timestamp,
     webhook::Webhook,
 };
@@ -31,6 +31,8 @@ pub struct Change {
     pub revision: i64,
     /// The window of executions.
     pub window: Window,
+    /// The executions that the limit holds back.
+    pub backlog: Backlog,
     /// When the account must be looked at next; never later than the truth.
     pub next_due_at: Option<Timestamp>,
     /// The account's own facts, where they change.
@@ -99,6 +101,7 @@ impl Change {
         account_id: AccountId,
         expected: Option<i64>,
         window: Window,
+        backlog: Backlog,
         next_due_at: Option<Timestamp>,
     ) -> Self {
         Self {
@@ -107,6 +110,7 @@ impl Change {
             expected,
             revision: expected.map_or(1, |revision| revision + 1),
             window,
+            backlog,
             next_due_at,
             facts: None,
             webhooks: Vec::new(),

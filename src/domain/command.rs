@@ -17,7 +17,7 @@ use super::{
     decision::Draft,
     event::Action,
     id::{AccountId, ObjectName, RequestId, ResourceId},
-    plan::Plan,
+    plan::{LimitOverrides, Plan},
     refusal::{Precondition, Refusal},
     request::Method,
     template::BodySpec,
@@ -54,6 +54,7 @@ pub struct Repeat {
 pub enum Task {
     CreateAccount { plan: Plan },
     SetPlan { plan: Plan, etag: String },
+    SetLimits { overrides: LimitOverrides, etag: String },
     DeleteAccount { etag: String },
     CreateWebhook { id: Option<ResourceId>, webhook: NewWebhook },
     UpdateWebhook { id: ResourceId, etag: String, patch: WebhookPatch },
@@ -135,6 +136,7 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>, command: &Command) -> Result<Ans
     let answer = match &command.task {
         Task::CreateAccount { plan } => account::create_account(draft, command, *plan),
         Task::SetPlan { plan, etag } => account::set_plan(draft, command, *plan, etag),
+        Task::SetLimits { overrides, etag } => account::set_limits(draft, command, *overrides, etag),
         Task::DeleteAccount { etag } => account::delete_account(draft, command, etag),
         Task::CreateWebhook { id, webhook } => webhook::create_webhook(draft, command, id.as_ref(), webhook),
         Task::UpdateWebhook { id, etag, patch } => webhook::update_webhook(draft, command, id, etag, patch),

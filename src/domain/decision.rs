@@ -8,14 +8,17 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    account::{Account, AccountSlot},
+    account::{Account, AccountFacts, AccountSlot},
     automation::Automation,
     change::{AttemptEnded, CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
     command::{self, Answer, Command},
     event::{Event, Rejection, RejectionReason},
-    execution::{Attempt, NewExecution, Progress, Reason, SourceKind, State, Unfinished, advance, fail_action, settle},
+    execution::{
+        Attempt, NewExecution, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished, advance, fail_action, settle,
+    },
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
-    limits::{Flight, Window, webhook_slots},
+    limits::{Backlog, Flight, Window, webhook_slots},
+    plan::{LimitOverrides, Limits, Plan, PlanLimits},
     refusal::Refusal,
     request::{Record, build},
     retry::Schedule,
@@ -136,12 +139,25 @@ pub struct Surroundings<'a> {
 /// What the installation has configured.
 #[derive(Debug, Clone)]
 pub struct Rules {
+    /// The limits of each plan.
+    pub plans: PlanLimits,
+    /// How many executions of an account the limit holds back at most.
+    pub paused_max: u64,
+    /// How long an execution may be held back.
+    pub paused_age_max_ms: u64,
     /// How large a rendered body may be.
     pub body_bytes_max: usize,
     /// How long a window of executions is.
     pub window_length_ms: u64,
     /// When failed attempts are tried again.
     pub schedule: Schedule,
+}
+
+impl Rules {
+    /// The limits of an account.
+    pub fn limits(&self, facts: &AccountFacts) -> Limits {
+        self.plans.resolve(facts.plan, &facts.overrides)
+    }
 }
 
 /// Decides on a batch, oldest input first. Fewer inputs may be taken than there are: as many as have a reply.
@@ -172,6 +188,7 @@ pub(super) struct Draft<'a, 'w> {
     known: &'a HashSet<EventId>,
     seen: HashSet<EventId>,
     dispatches: Vec<Dispatch>,
+    pub(super) limits: Limits,
     flight: Flight,
     webhook_flight: HashMap<WebhookUid, usize>,
     waiting: HashMap<WebhookUid, Option<Timestamp>>,
@@ -183,15 +200,25 @@ impl<'a, 'w> Draft<'a, 'w> {
         let change = match &slot.account {
             Some(account) => {
                 let window = account.window.at(around.now, around.rules.window_length_ms);
-                Change::new(account.uid, slot.id.clone(), Some(account.revision), window, account.next_due_at)
+                Change::new(
+                    account.uid,
+                    slot.id.clone(),
+                    Some(account.revision),
+                    window,
+                    account.backlog,
+                    account.next_due_at,
+                )
             }
             None => {
                 let window = Window { no: 0, start: around.now, used: 0 };
-                Change::new(AccountUid((around.uuid)()), slot.id.clone(), None, window, None)
+                Change::new(AccountUid((around.uuid)()), slot.id.clone(), None, window, Backlog::default(), None)
             }
         };
         let account = slot.account.as_ref();
+        let nothing = around.rules.plans.resolve(Plan::Essential, &LimitOverrides::default());
+        let limits = account.map_or(nothing, |account| around.rules.limits(&account.facts));
         Self {
+            limits,
             slot,
             around,
             change,
@@ -210,6 +237,13 @@ impl<'a, 'w> Draft<'a, 'w> {
     }
 
     fn finish(mut self, replies: Vec<Reply>) -> Decision {
+        if self.change.backlog.count > 0
+            && let Some(account) = &self.slot.account
+        {
+            let has_room = self.change.window.room(account.execution_limit(&self.limits)) > 0;
+            let end = self.change.window.end(self.around.rules.window_length_ms);
+            self.change.due_by(if has_room { self.around.now } else { end });
+        }
         self.change.is_empty &= self.change.rows() == 0;
         Decision { change: self.change, replies, dispatches: self.dispatches }
     }
@@ -296,18 +330,9 @@ impl<'a, 'w> Draft<'a, 'w> {
             explanation: automation.compiled.conditions.explain(trees.state(event.action)),
         });
         self.bytes += record.weight_bytes();
-        self.change.window.used += 1;
-        let progress = Progress {
-            state: State::Pending,
-            reason: None,
-            due_at: Some(self.around.now),
-            action_no: 0,
-            attempts: 0,
-            failed_actions: 0,
-            ended_at: None,
-        };
+        let progress = Progress::begin(self.around.now);
         let mut execution = Unfinished { uid, source_kind: SourceKind::Automation, record, progress };
-        self.start_or_wait(account, &mut execution, true);
+        self.admit_or_pause(account, &mut execution);
         self.change.executions.push(NewExecution {
             uid,
             source_kind: execution.source_kind,
@@ -318,11 +343,58 @@ impl<'a, 'w> Draft<'a, 'w> {
             action: event.action,
             entity_id: event.entity_id.clone(),
             acting_user: event.user_id.clone(),
-            admitted_window: self.change.window.no,
             created_at: self.around.now,
             progress: execution.progress,
             record: execution.record,
         });
+    }
+
+    /// A new execution counts in the window if it has room and nothing is held back; otherwise it is held back, too.
+    fn admit_or_pause(&mut self, account: &Account, execution: &mut Unfinished) {
+        let limit = account.execution_limit(&self.limits);
+        let now = self.around.now;
+        let backlog = &mut self.change.backlog;
+        if backlog.count == 0 && self.change.window.room(limit) > 0 {
+            self.change.window.used += 1;
+            execution.progress.admitted = Some(self.change.window.no);
+            self.start_or_wait(account, execution, true);
+        } else if backlog.count >= self.around.rules.paused_max {
+            execution.progress = execution.progress.stop(Reason::BacklogFull, now);
+        } else {
+            let place = backlog.next_place(now);
+            *backlog = Backlog { count: backlog.count + 1, newest: place };
+            execution.progress.state = State::Paused;
+            execution.progress.reason = Some(Reason::ExecutionLimit);
+            execution.progress.due_at = Some(place);
+        }
+    }
+
+    /// Executions that the limit has held back, oldest first: admitted as far as the window has room, ended where
+    /// they have waited for too long. The others stay where they are.
+    fn admit(&mut self, account: &Account, taken: &DueRows) {
+        let limit = account.execution_limit(&self.limits);
+        let now = self.around.now;
+        let mut next = taken.next;
+        for row in &taken.rows {
+            let mut execution = row.clone();
+            let place = row.progress.due_at.unwrap_or(now);
+            if place.plus_ms(self.around.rules.paused_age_max_ms) <= now {
+                execution.progress = execution.progress.stop(Reason::PausedTooLong, now);
+            } else if self.change.window.room(limit) > 0 {
+                self.change.window.used += 1;
+                let admitted = Some(self.change.window.no);
+                execution.progress =
+                    Progress { state: State::Pending, reason: None, due_at: Some(now), admitted, ..execution.progress };
+                self.start_or_wait(account, &mut execution, false);
+            } else {
+                next = Some(next.map_or(place, |next| next.min(place)));
+                continue;
+            }
+            self.change.backlog.count = self.change.backlog.count.saturating_sub(1);
+            self.step(execution, None);
+        }
+        self.change.waiting.push((THE_LIMIT, next));
+        self.change.is_empty = false;
     }
 
     fn outcome(&mut self, ended: &Ended) {
@@ -355,6 +427,12 @@ impl<'a, 'w> Draft<'a, 'w> {
     }
 
     fn due(&mut self, taken: &DueRows) {
+        if taken.webhook == THE_LIMIT {
+            if let Some(account) = &self.slot.account {
+                self.admit(account, taken);
+            }
+            return;
+        }
         self.waiting.insert(taken.webhook, taken.next);
         self.change.waiting.push((taken.webhook, taken.next));
         self.change.is_empty = false;
@@ -378,8 +456,10 @@ impl<'a, 'w> Draft<'a, 'w> {
 
     fn tidy(&mut self) {
         let Some(account) = &self.slot.account else { return };
-        let truth = account.true_due_at(self.around.now);
-        if truth != account.next_due_at {
+        let truth = account.true_due_at(self.around.now, self.around.rules);
+        // A window that a clock set back has moved ends one length after that was noticed, so it is written down.
+        let is_moved = self.change.window.start < account.window.start;
+        if truth != account.next_due_at || is_moved {
             self.change.next_due_at = truth;
             self.change.is_empty = false;
         }
@@ -409,10 +489,10 @@ impl<'a, 'w> Draft<'a, 'w> {
     }
 
     fn send_or_queue(&mut self, account: &Account, execution: &mut Unfinished, webhook: Arc<Webhook>, queues: bool) {
-        let plan = account.facts.plan;
         let of_webhook = self.webhook_flight.get(&webhook.uid).copied().unwrap_or_default();
         let others_wait = queues && self.waits(account, webhook.uid).is_some_and(|due| due <= self.around.now);
-        let has_slot = self.flight.free(execution.source_kind, plan) > 0 && of_webhook < webhook_slots(plan);
+        let has_slot =
+            self.flight.free(execution.source_kind, &self.limits) > 0 && of_webhook < webhook_slots(&self.limits);
         let progress = &mut execution.progress;
         if !has_slot || others_wait || !self.around.may_start {
             progress.due_at = Some(progress.due_at.unwrap_or(self.around.now));

@@ -25,6 +25,9 @@ pub enum SourceKind {
     RegularWebhook,
 }
 
+/// What executions wait for that the limit holds back, in the place of a webhook.
+pub const THE_LIMIT: WebhookUid = WebhookUid(Uuid::nil());
+
 /// Where an execution stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
@@ -83,11 +86,15 @@ pub enum Reason {
     BlockedAddress,
     UnsafePath,
     BodyTooLarge,
+    ExecutionLimit,
+    BacklogFull,
+    PausedTooLong,
+    Loop,
 }
 
 impl Reason {
     /// Every reason and its word.
-    pub const WORDS: [(Reason, &'static str); 13] = [
+    pub const WORDS: [(Reason, &'static str); 17] = [
         (Reason::WebhookDeleted, "WEBHOOK_DELETED"),
         (Reason::WebhookDisabled, "WEBHOOK_DISABLED"),
         (Reason::Unauthorized, "UNAUTHORIZED"),
@@ -101,6 +108,10 @@ impl Reason {
         (Reason::BlockedAddress, "BLOCKED_ADDRESS"),
         (Reason::UnsafePath, "UNSAFE_PATH"),
         (Reason::BodyTooLarge, "BODY_TOO_LARGE"),
+        (Reason::ExecutionLimit, "EXECUTION_LIMIT"),
+        (Reason::BacklogFull, "BACKLOG_FULL"),
+        (Reason::PausedTooLong, "PAUSED_TOO_LONG"),
+        (Reason::Loop, "LOOP"),
     ];
 
     /// The word on the wire and in the database.
@@ -205,8 +216,6 @@ pub struct NewExecution {
     pub entity_id: EntityId,
     /// The acting user.
     pub acting_user: Option<UserId>,
-    /// The window that admitted it.
-    pub admitted_window: i64,
     /// When it was made.
     pub created_at: Timestamp,
     /// Where it stands at first.
@@ -232,6 +241,29 @@ pub struct Progress {
     pub failed_actions: u32,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// The number of the window that has admitted it; none where none has, or none counts it.
+    pub admitted: Option<i64>,
+}
+
+impl Progress {
+    /// The beginning of an execution.
+    pub fn begin(now: Timestamp) -> Self {
+        Self {
+            state: State::Pending,
+            reason: None,
+            due_at: Some(now),
+            action_no: 0,
+            attempts: 0,
+            failed_actions: 0,
+            ended_at: None,
+            admitted: None,
+        }
+    }
+
+    /// It ends before anything is sent.
+    pub fn stop(&self, reason: Reason, now: Timestamp) -> Self {
+        Self { state: State::Stopped, reason: Some(reason), due_at: None, ended_at: Some(now), ..self.clone() }
+    }
 }
 
 /// An unfinished execution, as far as its account must know it.
@@ -256,6 +288,11 @@ impl Unfinished {
     /// The webhook of that request.
     pub fn webhook(&self) -> Option<WebhookUid> {
         self.request().map(|request| request.webhook)
+    }
+
+    /// What it waits for: its webhook, or the limit.
+    pub fn waits_for(&self) -> Option<WebhookUid> {
+        if self.progress.state == State::Paused { Some(THE_LIMIT) } else { self.webhook() }
     }
 }
 

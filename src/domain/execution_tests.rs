@@ -29,15 +29,7 @@ fn record(requests: Vec<Request>) -> Record {
 }
 
 fn running() -> Progress {
-    Progress {
-        state: State::Running,
-        reason: None,
-        due_at: None,
-        action_no: 0,
-        attempts: 0,
-        failed_actions: 0,
-        ended_at: None,
-    }
+    Progress { state: State::Running, due_at: None, ..Progress::begin(Timestamp(1)) }
 }
 
 fn answer(status: u16) -> Outcome {

@@ -1,6 +1,6 @@
 //! What bounds an account: executions in a window of time, requests in flight.
 
-use super::{execution::SourceKind, plan::Plan, timestamp::Timestamp};
+use super::{execution::SourceKind, plan::Limits, timestamp::Timestamp};
 
 /// A window of executions. Its number only counts up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,6 +14,16 @@ pub struct Window {
 }
 
 impl Window {
+    /// When it ends.
+    pub fn end(self, length_ms: u64) -> Timestamp {
+        self.start.plus_ms(length_ms)
+    }
+
+    /// How many more executions it admits.
+    pub fn room(self, limit: u32) -> u64 {
+        u64::try_from(i64::from(limit) - self.used).unwrap_or_default()
+    }
+
     /// The window that a time falls into: this one, or the next. A clock that stands before the start lets the
     /// window end one length after that was noticed, by starting it anew.
     #[must_use]
@@ -39,8 +49,8 @@ pub struct Flight {
 
 impl Flight {
     /// How many more executions of a kind may start. Each kind leaves a quarter of the slots to the other.
-    pub fn free(self, kind: SourceKind, plan: Plan) -> usize {
-        let slots = plan.slots();
+    pub fn free(self, kind: SourceKind, limits: &Limits) -> usize {
+        let slots = slots(limits);
         let own = match kind {
             SourceKind::Automation => self.automations,
             SourceKind::RegularWebhook => self.regular,
@@ -66,15 +76,61 @@ impl Flight {
     }
 }
 
+fn slots(limits: &Limits) -> usize {
+    usize::try_from(limits.requests_in_flight).unwrap_or(usize::MAX)
+}
+
 /// How many requests of one webhook may be in flight: half of the account's slots, so that one slow endpoint
 /// never takes them all.
-pub fn webhook_slots(plan: Plan) -> usize {
-    (plan.slots() / 2).max(1)
+pub fn webhook_slots(limits: &Limits) -> usize {
+    (slots(limits) / 2).max(1)
+}
+
+/// Executions that a limit holds back, in the order of their arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// How many there are.
+    pub count: u64,
+    /// The place of the newest one in the order: its arrival, or just after the one before it.
+    pub newest: Timestamp,
+}
+
+impl Backlog {
+    /// The place of one more that arrives now.
+    pub fn next_place(self, now: Timestamp) -> Timestamp {
+        now.max(Timestamp(self.newest.0 + 1))
+    }
+}
+
+/// Shares of a window's limit that are worth telling when usage crosses them, in percent.
+pub const CROSSINGS_PERCENT: [u32; 2] = [80, 100];
+
+/// The shares of the limit that usage has crossed from one window to another or the same.
+pub fn crossings(before: Window, after: Window, limit: u32) -> Vec<u32> {
+    let used_before = if before.no == after.no { before.used } else { 0 };
+    let mark = |percent: u32| ((i64::from(limit) * i64::from(percent) + 99) / 100).max(1);
+    CROSSINGS_PERCENT
+        .into_iter()
+        .filter(|percent| used_before < mark(*percent) && after.used >= mark(*percent))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::plan::{LimitOverrides, Plan, PlanLimits};
+
+    #[test]
+    fn each_share_of_the_limit_is_crossed_once_a_window() {
+        let window = |no, used| Window { no, start: Timestamp(0), used };
+        assert_eq!(crossings(window(1, 0), window(1, 79), 100), [0_u32; 0]);
+        assert_eq!(crossings(window(1, 79), window(1, 80), 100), [80]);
+        assert_eq!(crossings(window(1, 80), window(1, 99), 100), [0_u32; 0]);
+        assert_eq!(crossings(window(1, 10), window(1, 100), 100), [80, 100]);
+        assert_eq!(crossings(window(1, 100), window(2, 85), 100), [80], "a new window begins anew");
+        assert_eq!(crossings(window(1, 0), window(1, 1), 1), [80, 100]);
+        assert_eq!(crossings(window(1, 0), window(1, 0), 0), [0_u32; 0], "nothing is used of nothing");
+    }
 
     #[test]
     fn windows_only_count_up() {
@@ -90,12 +146,13 @@ mod tests {
 
     #[test]
     fn each_kind_leaves_a_quarter() {
+        let limits = PlanLimits::default().resolve(Plan::Advanced, &LimitOverrides::default());
         let mut flight = Flight::default();
-        assert_eq!(flight.free(SourceKind::Automation, Plan::Advanced), 12);
+        assert_eq!(flight.free(SourceKind::Automation, &limits), 12);
         for _ in 0..12 {
             flight.add(SourceKind::Automation);
         }
-        assert_eq!(flight.free(SourceKind::Automation, Plan::Advanced), 0);
-        assert_eq!(flight.free(SourceKind::RegularWebhook, Plan::Advanced), 4);
+        assert_eq!(flight.free(SourceKind::Automation, &limits), 0);
+        assert_eq!(flight.free(SourceKind::RegularWebhook, &limits), 4);
     }
 }

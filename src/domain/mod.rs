@@ -10,6 +10,7 @@ pub mod command;
 pub mod condition;
 pub mod decimal;
 pub mod decision;
+pub mod due;
 pub mod event;
 pub mod execution;
 pub mod id;
@@ -24,3 +25,6 @@ pub mod template;
 pub mod timestamp;
 pub mod url;
 pub mod webhook;
+
+#[cfg(test)]
+mod model_tests;

@@ -26,14 +26,63 @@ impl Plan {
     pub fn has_automation_webhooks(self) -> bool {
         self >= Plan::Advanced
     }
+}
 
-    /// How many requests of an account may be in flight at once.
-    pub fn slots(self) -> usize {
-        [8, 16, 32, 64, 128][self as usize]
-    }
-
+/// How much an account may have and do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
     /// How many executions a window admits.
-    pub fn executions_per_window(self) -> u32 {
-        [0, 1_000, 2_500, 5_000, 10_000][self as usize]
+    pub executions_per_window: u32,
+    /// How many automations may be enabled.
+    pub active_automations: u32,
+    /// How many automation webhooks there may be.
+    pub automation_webhooks: u32,
+    /// How many requests may be in flight at once.
+    pub requests_in_flight: u32,
+}
+
+/// What replaces single limits of the plan for one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "as in `Limits`")]
+pub struct LimitOverrides {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executions_per_window: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_automations: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation_webhooks: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_in_flight: Option<u32>,
+}
+
+/// The limits of every plan, in rising order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanLimits(pub [Limits; 5]);
+
+impl PlanLimits {
+    /// The limits of a plan, as far as nothing replaces them.
+    pub fn resolve(&self, plan: Plan, overrides: &LimitOverrides) -> Limits {
+        let of_plan = self.0[plan as usize];
+        Limits {
+            executions_per_window: overrides.executions_per_window.unwrap_or(of_plan.executions_per_window),
+            active_automations: overrides.active_automations.unwrap_or(of_plan.active_automations),
+            automation_webhooks: overrides.automation_webhooks.unwrap_or(of_plan.automation_webhooks),
+            requests_in_flight: overrides.requests_in_flight.unwrap_or(of_plan.requests_in_flight),
+        }
+    }
+}
+
+impl Default for PlanLimits {
+    fn default() -> Self {
+        let of = |(executions_per_window, active_automations, automation_webhooks, requests_in_flight)| Limits {
+            executions_per_window,
+            active_automations,
+            automation_webhooks,
+            requests_in_flight,
+        };
+        Self(
+            [(0, 0, 0, 8), (1_000, 50, 20, 16), (2_500, 100, 50, 32), (5_000, 150, 100, 64), (10_000, 250, 200, 128)]
+                .map(of),
+        )
     }
 }

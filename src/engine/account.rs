@@ -20,10 +20,11 @@ use crate::{
         account::{Account, AccountSlot},
         command::Command,
         decision::{Decision, DueRows, Ended, EventReply, Input, Reply, Surroundings, decide},
+        due,
         event::{Event, Rejection, RejectionReason},
         execution::State,
-        id::{AccountId, EventId, RequestId, WebhookUid},
-        limits::webhook_slots,
+        id::{AccountId, EventId, RequestId},
+        limits::crossings,
         timestamp::Timestamp,
     },
     store::{Read, Receipt, StoreError},
@@ -31,8 +32,6 @@ use crate::{
 
 /// How many messages wait for an account; senders wait beyond that.
 const MAILBOX_MESSAGES_MAX: usize = 1_024;
-/// How many rows of a deleted webhook are ended in one decision.
-const DELETED_ROWS_MAX: usize = 500;
 /// How long an account waits after its database failed.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -159,7 +158,7 @@ impl Handler<Wake> for AccountActor {
 #[derive(Default)]
 struct Wanted {
     answer: Option<RequestId>,
-    due: Vec<(WebhookUid, Timestamp, usize)>,
+    due: Vec<due::Wanted>,
 }
 
 /// What was read.
@@ -178,7 +177,12 @@ impl AccountActor {
         if !self.is_loaded {
             return self.load(ctx);
         }
-        let wanted = self.wanted(clock::now());
+        let now = clock::now();
+        if self.slot.account.as_ref().is_some_and(|account| now < account.window.start) && self.queue.is_empty() {
+            // The clock was set back: the window starts anew, and that is written down.
+            self.queue.push(Item::Tidy);
+        }
+        let wanted = self.wanted(now);
         if wanted.answer.is_some() || !wanted.due.is_empty() {
             return self.read(wanted, ctx);
         }
@@ -249,7 +253,11 @@ impl AccountActor {
         let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
         let Some(account) = living else { return Wanted::default() };
         let may_start = self.shared.may_start.load(Ordering::SeqCst);
-        let due = if self.queue.has_rows() || !may_start { Vec::new() } else { wanted_rows(account, now) };
+        let due = if self.queue.has_rows() || !may_start {
+            Vec::new()
+        } else {
+            due::wanted(account, now, &self.shared.config.rules)
+        };
         Wanted { answer: self.queue.repetition(), due }
     }
 
@@ -263,8 +271,8 @@ impl AccountActor {
             if let Some(key) = &wanted.answer {
                 found.answer = shared.store.answer(uid, key).await?;
             }
-            for (webhook, by, rows_max) in wanted.due {
-                found.due.push(shared.store.due_rows(uid, webhook, by, rows_max).await?);
+            for due in wanted.due {
+                found.due.push(shared.store.due_rows(uid, due).await?);
             }
             Ok::<_, StoreError>(found)
         };
@@ -382,6 +390,7 @@ impl AccountActor {
     fn settle(&mut self, decision: Decision) {
         // What was not written has advanced nothing.
         if !decision.change.is_empty {
+            self.tell_crossings(&decision);
             self.slot.apply(&decision.change);
         }
         traces::executed(&self.shared.spans, &self.slot.id, &decision);
@@ -394,6 +403,21 @@ impl AccountActor {
         self.known.clear();
         for dispatch in decision.dispatches {
             self.shared.dispatch(&self.slot.id, dispatch);
+        }
+    }
+
+    /// Tells when usage crosses a share of the limit that is worth knowing.
+    fn tell_crossings(&self, decision: &Decision) {
+        let Some(account) = &self.slot.account else { return };
+        let limit = account.execution_limit(&self.shared.config.rules.limits(&account.facts));
+        for percent in crossings(account.window, decision.change.window, limit) {
+            tracing::warn!(
+                account.id = %self.slot.id,
+                usage.used = decision.change.window.used,
+                usage.limit = limit,
+                usage.paused = decision.change.backlog.count,
+                "{percent} % of the window's executions are used"
+            );
         }
     }
 
@@ -431,7 +455,7 @@ impl AccountActor {
         let Some(account) = self.slot.account.as_ref().filter(|_| self.shared.may_start.load(Ordering::SeqCst)) else {
             return;
         };
-        let Some(next) = next_due(account) else { return };
+        let Some(next) = due::next_due(account, clock::now(), &self.shared.config.rules) else { return };
         let wait_us = u64::try_from(next.0 - clock::now().0).unwrap_or_default();
         let timer = ctx.run_later(Duration::from_micros(wait_us.max(1_000)), |actor, ctx| actor.turn(ctx));
         self.timer = Some(timer);
@@ -448,7 +472,7 @@ impl AccountActor {
         if !account.is_quiet() {
             return;
         }
-        if account.true_due_at(now) != account.next_due_at {
+        if account.true_due_at(now, &self.shared.config.rules) != account.next_due_at {
             self.queue.push(Item::Tidy);
             return self.turn(ctx);
         }
@@ -457,37 +481,6 @@ impl AccountActor {
             ctx.stop();
         }
     }
-}
-
-/// How many rows to take for each webhook: as many as have a slot; of a deleted webhook, to end them.
-fn wanted_rows(account: &Account, now: Timestamp) -> Vec<(WebhookUid, Timestamp, usize)> {
-    let plan = account.facts.plan;
-    let mut free = account.flight.free(crate::domain::execution::SourceKind::Automation, plan);
-    let mut due: Vec<_> = account.waiting.iter().filter(|(_, earliest)| **earliest <= now).collect();
-    due.sort_by_key(|(_, earliest)| **earliest);
-    let mut wanted = Vec::new();
-    for (uid, _) in due {
-        let sends = account.webhooks.get(uid).is_some_and(|webhook| webhook.deleted_at.is_none() && webhook.enabled);
-        if !sends {
-            wanted.push((*uid, Timestamp(i64::MAX), DELETED_ROWS_MAX));
-            continue;
-        }
-        let under_way = account.webhook_flight.get(uid).copied().unwrap_or_default();
-        let rows = webhook_slots(plan).saturating_sub(under_way).min(free);
-        if rows > 0 {
-            free -= rows;
-            wanted.push((*uid, now, rows));
-        }
-    }
-    wanted
-}
-
-fn next_due(account: &Account) -> Option<Timestamp> {
-    let plan = account.facts.plan;
-    let has_slot = account.flight.free(crate::domain::execution::SourceKind::Automation, plan) > 0;
-    let of_webhook = |uid: &WebhookUid| account.webhook_flight.get(uid).copied().unwrap_or_default();
-    let free = account.waiting.iter().filter(|(uid, _)| has_slot && of_webhook(uid) < webhook_slots(plan));
-    free.map(|(_, earliest)| *earliest).min()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

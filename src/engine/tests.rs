@@ -10,7 +10,7 @@ use crate::{
         command::Task,
         decision::BREAKS_DOWN,
         event::{Action, RejectionReason},
-        plan::Plan,
+        plan::{Plan, PlanLimits},
         retry::Schedule,
         timestamp::Timestamp,
     },
@@ -36,7 +36,14 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
         let store = Store::open(&Location::Sqlite(path.clone()), Sealer::new([1; 32])).await.expect("opens");
         let other = sea_orm::Database::connect(format!("sqlite://{}", path.display())).await.expect("connects");
         let config = EngineConfig {
-            rules: Rules { body_bytes_max: 65_536, window_length_ms: 600_000, schedule: Schedule::default() },
+            rules: Rules {
+                plans: PlanLimits::default(),
+                paused_max: 1_000,
+                paused_age_max_ms: 600_000,
+                body_bytes_max: 65_536,
+                window_length_ms: 600_000,
+                schedule: Schedule::default(),
+            },
             http: HttpConfig {
                 deadline: Duration::from_secs(1),
                 connect_timeout: Duration::from_secs(1),

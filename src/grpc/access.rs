@@ -149,6 +149,8 @@ addressed! {
     CreateAccountRequest by new_account;
     GetAccountRequest by |request| name::account("name", &request.name);
     SetAccountPlanRequest by |request| name::account("name", &request.name);
+    SetAccountLimitsRequest by |request| name::account("name", &request.name);
+    GetAccountUsageRequest by |request| name::account("name", &request.name);
     DeleteAccountRequest by |request| name::account("name", &request.name);
     CreateWebhookRequest by |request| name::account("parent", &request.parent);
     GetWebhookRequest by |request| of(name::resource("name", &request.name, "webhooks"));

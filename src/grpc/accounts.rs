@@ -15,8 +15,11 @@ use crate::{
         id::AccountId,
         refusal::Violations,
     },
-    engine::CommandReply,
+    engine::{self, CommandReply},
 };
+
+/// How many requests of one account may be in flight, whatever its limits say.
+const REQUESTS_IN_FLIGHT_MAX: u32 = 4_096;
 
 fn created(answer: &Answer) -> pb::CreateAccountResponse {
     pb::CreateAccountResponse { account: shown(answer) }
@@ -24,6 +27,10 @@ fn created(answer: &Answer) -> pb::CreateAccountResponse {
 
 fn plan_set(answer: &Answer) -> pb::SetAccountPlanResponse {
     pb::SetAccountPlanResponse { account: shown(answer) }
+}
+
+fn limits_set(answer: &Answer) -> pb::SetAccountLimitsResponse {
+    pb::SetAccountLimitsResponse { account: shown(answer) }
 }
 
 fn shown(answer: &Answer) -> Option<pb::Account> {
@@ -39,6 +46,8 @@ serve! {
         get_account(GetAccountRequest) -> GetAccountResponse;
         list_accounts(ListAccountsRequest) -> ListAccountsResponse;
         set_account_plan(SetAccountPlanRequest) -> SetAccountPlanResponse;
+        set_account_limits(SetAccountLimitsRequest) -> SetAccountLimitsResponse;
+        get_account_usage(GetAccountUsageRequest) -> GetAccountUsageResponse;
         delete_account(DeleteAccountRequest) -> DeleteAccountResponse;
     }
 }
@@ -100,6 +109,33 @@ impl Api {
         let Some(plan) = plan else { return Err(status::invalid("plan", "is required")) };
         let command = Command { caller: entered.caller, task: Task::SetPlan { plan, etag: request.etag }, repeat };
         self.answer(&entered.account, command, plan_set).await
+    }
+
+    async fn set_account_limits(
+        &self,
+        entered: Entered<Service>,
+        request: pb::SetAccountLimitsRequest,
+    ) -> Result<pb::SetAccountLimitsResponse, Status> {
+        let encode = |answer: &Answer| limits_set(answer).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "SetAccountLimits", &request, encode)?;
+        let overrides = convert::limit_overrides(request.limit_overrides.unwrap_or_default());
+        if overrides.requests_in_flight.is_some_and(|slots| slots == 0 || slots > REQUESTS_IN_FLIGHT_MAX) {
+            let message = format!("must be 1 to {REQUESTS_IN_FLIGHT_MAX}");
+            return Err(status::invalid("limit_overrides.requests_in_flight", message));
+        }
+        let task = Task::SetLimits { overrides, etag: request.etag };
+        self.answer(&entered.account, Command { caller: entered.caller, task, repeat }, limits_set).await
+    }
+
+    async fn get_account_usage(
+        &self,
+        entered: Entered<Member>,
+        _: pb::GetAccountUsageRequest,
+    ) -> Result<pb::GetAccountUsageResponse, Status> {
+        let view = self.account_of(&entered.account).await?;
+        let usage = self.store.usage(&view).await.map_err(status::store)?;
+        let usage = convert::usage(&view, &usage, &self.rules, engine::now());
+        Ok(pb::GetAccountUsageResponse { usage: Some(usage) })
     }
 
     async fn delete_account(

@@ -9,10 +9,11 @@ use crate::{
         automation::{Automation, AutomationSpec, check_action},
         command::{NewAction, NewWebhook, etag_of},
         condition::{ClauseSpec, Explanation, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, Scalar},
+        decision::Rules,
         event::Action,
         execution::{Attempt, Outcome, SourceKind, State, Verdict},
         id::{AccountId, ObjectName},
-        plan::Plan,
+        plan::{LimitOverrides, Plan},
         refusal::Violations,
         request::Method,
         template::BodySpec,
@@ -20,7 +21,7 @@ use crate::{
         url::{EndpointUrl, UrlPolicy},
         webhook::{Credentials, Webhook, WebhookKind, check_display_name},
     },
-    store::{AccountView, ExecutionView},
+    store::{AccountView, ExecutionView, UsageCounts},
 };
 
 pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
@@ -66,6 +67,43 @@ pub fn account(id: &AccountId, facts: &AccountFacts) -> pb::Account {
         etag: etag_of(facts.revision),
         create_time: Some(timestamp(facts.created_at)),
         update_time: Some(timestamp(facts.updated_at)),
+        limit_overrides: (facts.overrides != LimitOverrides::default()).then_some(pb::AccountLimits {
+            executions_per_window: facts.overrides.executions_per_window,
+            active_automations: facts.overrides.active_automations,
+            automation_webhooks: facts.overrides.automation_webhooks,
+            requests_in_flight: facts.overrides.requests_in_flight,
+        }),
+    }
+}
+
+pub fn limit_overrides(given: pb::AccountLimits) -> LimitOverrides {
+    LimitOverrides {
+        executions_per_window: given.executions_per_window,
+        active_automations: given.active_automations,
+        automation_webhooks: given.automation_webhooks,
+        requests_in_flight: given.requests_in_flight,
+    }
+}
+
+/// How much of its limits an account uses at a time.
+pub fn usage(view: &AccountView, counts: &UsageCounts, rules: &Rules, now: Timestamp) -> pb::AccountUsage {
+    let window = view.window.at(now, rules.window_length_ms);
+    let limits = rules.limits(&view.facts);
+    let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    pb::AccountUsage {
+        limits: Some(pb::AccountLimits {
+            executions_per_window: Some(limits.executions_per_window),
+            active_automations: Some(limits.active_automations),
+            automation_webhooks: Some(limits.automation_webhooks),
+            requests_in_flight: Some(limits.requests_in_flight),
+        }),
+        executions_used: u32::try_from(window.used).unwrap_or_default(),
+        window_start_time: Some(timestamp(window.start)),
+        reset_time: Some(timestamp(window.end(rules.window_length_ms))),
+        paused_executions: view.paused,
+        oldest_paused_time: counts.oldest_paused.map(timestamp),
+        active_automations: number(counts.active_automations),
+        automation_webhooks: number(counts.automation_webhooks),
     }
 }
 
@@ -422,7 +460,7 @@ pub fn execution(account: &AccountId, view: &ExecutionView, in_full: bool) -> pb
         acting_user_id: view.acting_user.clone().unwrap_or_default(),
         state: pb_state(progress.state),
         reason: progress.reason.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
-        due_time: progress.due_at.map(timestamp),
+        due_time: progress.due_at.filter(|_| progress.state != State::Paused).map(timestamp),
         create_time: Some(timestamp(view.created_at)),
         end_time: progress.ended_at.map(timestamp),
         failed_actions: i32::try_from(progress.failed_actions).unwrap_or(i32::MAX),

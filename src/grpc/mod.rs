@@ -41,7 +41,7 @@ pub use self::{
     tls::{TlsFiles, incoming},
 };
 use crate::{
-    domain::{id::AccountId, refusal::Refusal, url::UrlPolicy},
+    domain::{decision::Rules, id::AccountId, refusal::Refusal, url::UrlPolicy},
     engine::Engine,
     store::{AccountView, Store},
     telemetry::{CALL_TARGET, Spans, enter_trace},
@@ -87,6 +87,8 @@ pub struct Api {
     pub auth: Authenticator,
     /// What endpoint URLs may be.
     pub urls: UrlPolicy,
+    /// What decisions obey, for what is shown of it.
+    pub rules: Rules,
     /// Ends the streams when the process is about to end.
     pub stopping: CancellationToken,
     /// The streams that are open.

@@ -68,7 +68,7 @@ fn the_page_lists_every_reason_and_no_other() {
     shown.sort();
     assert_eq!(shown, known);
     let mut known: Vec<_> = execution::Reason::WORDS.iter().map(|(_, word)| (*word).to_owned()).collect();
-    let mut shown = listed(page, "Failed executions");
+    let mut shown = listed(page, "Executions that are");
     known.sort();
     shown.sort();
     assert_eq!(shown, known);

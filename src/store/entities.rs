@@ -35,6 +35,7 @@ entity!(accounts, "accounts", {
     created_at: i64,
     updated_at: i64,
     deleted_at: Option<i64>,
+    paused: i64,
 });
 
 entity!(webhooks, "webhooks", {

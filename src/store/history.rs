@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, Query},
 };
 use uuid::Uuid;
@@ -19,9 +19,10 @@ use crate::domain::{
     event::Action,
     execution::{Attempt, Progress, SourceKind, State},
     id::{AccountId, AccountUid, ExecutionUid, ResourceId, UserId},
+    limits::Window,
     request::Record,
     timestamp::Timestamp,
-    webhook::Webhook,
+    webhook::{Webhook, WebhookKind},
 };
 
 /// How many rows one page of the history looks at; with narrow filters a page may be empty and not the last.
@@ -36,6 +37,21 @@ pub struct AccountView {
     pub id: AccountId,
     /// Its facts.
     pub facts: AccountFacts,
+    /// Its window of executions, as it was last written.
+    pub window: Window,
+    /// How many executions the limit holds back.
+    pub paused: u64,
+}
+
+/// What an account has of things that are limited.
+#[derive(Debug, Clone, Copy)]
+pub struct UsageCounts {
+    /// When the oldest execution came in that the limit holds back.
+    pub oldest_paused: Option<Timestamp>,
+    /// How many automations are enabled.
+    pub active_automations: u64,
+    /// How many automation webhooks there are.
+    pub automation_webhooks: u64,
 }
 
 /// An execution as it is shown.
@@ -214,6 +230,24 @@ impl Store {
         Ok(Page::cut(found, size, |automation: &Automation| automation.uid.0))
     }
 
+    /// What an account has of things that are limited.
+    pub async fn usage(&self, view: &AccountView) -> Result<UsageCounts, StoreError> {
+        let automations = automations::Entity::find()
+            .filter(automations::Column::AccountUid.eq(view.uid.0))
+            .filter(automations::Column::DeletedAt.is_null())
+            .filter(automations::Column::Enabled.eq(1));
+        let webhooks = webhooks::Entity::find()
+            .filter(webhooks::Column::AccountUid.eq(view.uid.0))
+            .filter(webhooks::Column::DeletedAt.is_null())
+            .filter(webhooks::Column::Kind.eq(rows::webhook_kind_word(WebhookKind::Automation)?));
+        let (oldest_paused, _) = self.paused(view.uid).await?;
+        Ok(UsageCounts {
+            oldest_paused,
+            active_automations: automations.count(&self.reader).await?,
+            automation_webhooks: webhooks.count(&self.reader).await?,
+        })
+    }
+
     /// One execution with its attempts.
     pub async fn find_execution(
         &self,
@@ -321,6 +355,8 @@ fn account_view(row: &accounts::Model) -> Result<AccountView, StoreError> {
         uid: AccountUid(row.uid),
         id: row.id.parse().map_err(StoreError::Row)?,
         facts: rows::account_facts(row)?,
+        window: rows::window(row),
+        paused: u64::try_from(row.paused).unwrap_or_default(),
     })
 }
 

@@ -10,8 +10,8 @@ use crate::{
     domain::{
         account::AccountFacts,
         event::{Action, Event},
-        limits::Window,
-        plan::Plan,
+        limits::{Backlog, Window},
+        plan::{LimitOverrides, Plan},
     },
     store::{Location, Store},
 };
@@ -69,10 +69,19 @@ fn event(id: &str) -> Arc<Event> {
 
 fn change(account: u128, expected: Option<i64>, events: &[&str]) -> Change {
     let id = format!("{account}").parse().expect("an id");
-    let mut change = Change::new(AccountUid(Uuid::from_u128(account)), id, expected, Window::default(), None);
+    let mut change =
+        Change::new(AccountUid(Uuid::from_u128(account)), id, expected, Window::default(), Backlog::default(), None);
     if expected.is_none() {
         let (created_at, updated_at) = (Timestamp(1), Timestamp(1));
-        change.facts = Some(AccountFacts { plan: Plan::Power, revision: 1, created_at, updated_at, deleted: false });
+        change.facts = Some(AccountFacts {
+            plan: Plan::Power,
+            overrides: LimitOverrides::default(),
+            run_out_limit: None,
+            revision: 1,
+            created_at,
+            updated_at,
+            deleted: false,
+        });
     }
     change.events = events.iter().map(|id| event(id)).collect();
     change

@@ -16,8 +16,10 @@ use crate::domain::{
     account::Loaded,
     automation::Automation,
     decision::DueRows,
-    execution::{State, Unfinished},
+    due::Wanted,
+    execution::{State, THE_LIMIT, Unfinished},
     id::{AccountId, AccountUid, ExecutionUid, RequestId, WebhookUid},
+    limits::Backlog,
     timestamp::Timestamp,
 };
 
@@ -66,16 +68,20 @@ impl Store {
         let webhooks = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect::<Result<_, _>>()?;
         let (running, orphans) =
             self.running(row.uid).await?.into_iter().partition(|execution| held.contains(&execution.uid));
+        let mut waiting = self.waiting(row.uid).await?;
+        let (oldest_paused, newest_paused) = self.paused(AccountUid(row.uid)).await?;
+        waiting.extend(oldest_paused.map(|oldest| (THE_LIMIT, oldest)));
         let loaded = Loaded {
             uid: AccountUid(row.uid),
             facts: rows::account_facts(&row)?,
             revision: row.revision,
             window: rows::window(&row),
+            backlog: Backlog { count: u64::try_from(row.paused).unwrap_or_default(), newest: newest_paused },
             next_due_at: row.next_due_at.map(Timestamp),
             webhooks,
             automations: self.automations_of(row.uid).await?,
             running,
-            waiting: self.waiting(row.uid).await?,
+            waiting,
         };
         Ok(Some(Read { loaded, orphans }))
     }
@@ -142,13 +148,25 @@ impl Store {
         Ok(found)
     }
 
+    /// The places of the oldest and of the newest execution that the limit holds back: two looks into the index.
+    pub async fn paused(&self, account: AccountUid) -> Result<(Option<Timestamp>, Timestamp), StoreError> {
+        let sql = "SELECT (SELECT MIN(due_at) FROM executions WHERE account_uid = $1 AND next_webhook = $2 AND due_at > $3) \
+                   AS oldest, (SELECT MAX(due_at) FROM executions WHERE account_uid = $1 AND next_webhook = $2 \
+                   AND due_at > $3) AS newest";
+        let values = [account.0.into(), THE_LIMIT.0.into(), DUE_RUNNING.into()];
+        let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), sql, values);
+        let row = self.reader.query_one_raw(statement).await?;
+        let place = |name: &str| -> Result<Option<i64>, StoreError> {
+            Ok(row.as_ref().map(|row| row.try_get("", name)).transpose()?.flatten())
+        };
+        Ok((place("oldest")?.map(Timestamp), Timestamp(place("newest")?.unwrap_or_default())))
+    }
+
     /// What waits for a webhook and is due by a time, oldest first, at most so many.
     pub async fn due_rows(
         &self,
         account: AccountUid,
-        webhook: WebhookUid,
-        by: Timestamp,
-        rows_max: usize,
+        Wanted { webhook, by, rows_max }: Wanted,
     ) -> Result<DueRows, StoreError> {
         let limit = u64::try_from(rows_max).unwrap_or(u64::MAX).saturating_add(1);
         let found = executions::Entity::find()

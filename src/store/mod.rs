@@ -18,7 +18,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 
 pub use self::{
     database::{Location, Lock},
-    history::{AccountView, ExecutionFilter, ExecutionView, Page},
+    history::{AccountView, ExecutionFilter, ExecutionView, Page, UsageCounts},
     journal::{Journal, Receipt},
     load::{DueAccount, Read},
     seal::{SEALING_KEY_BYTES, Sealer},

@@ -36,10 +36,12 @@ pub struct AccountStep {
     pub window_start: i64,
     pub window_used: i64,
     pub next_due_at: Option<i64>,
+    pub paused: i64,
 }
 
 pub struct Facts {
     pub plan: String,
+    pub limits: Option<Vec<u8>>,
     pub revision: i64,
     pub updated_at: i64,
     pub deleted_at: Option<i64>,
@@ -55,6 +57,7 @@ impl Prepared {
         let facts = match &change.facts {
             Some(facts) if change.expected.is_some() => Some(Facts {
                 plan: rows::plan_word(facts.plan)?,
+                limits: rows::limits_bytes(facts)?,
                 revision: facts.revision,
                 updated_at: facts.updated_at.0,
                 deleted_at: facts.deleted.then_some(facts.updated_at.0),
@@ -71,6 +74,7 @@ impl Prepared {
                 window_start: change.window.start.0,
                 window_used: change.window.used,
                 next_due_at: change.next_due_at.map(|due| due.0),
+                paused: rows::paused(change.backlog),
             },
             created,
             facts,

@@ -16,19 +16,21 @@ use crate::domain::{
     automation::{Activation, Automation, AutomationSpec},
     change::{AttemptEnded, Change},
     event::{Action, Event},
-    execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, Unfinished},
+    execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId, WebhookUid},
-    limits::Window,
-    plan::Plan,
+    limits::{Backlog, Window},
+    plan::{LimitOverrides, Plan},
     refusal::Violations,
     request::Record,
     timestamp::Timestamp,
     url::EndpointUrl,
-    webhook::{Credentials, Webhook},
+    webhook::{Credentials, Webhook, WebhookKind},
 };
 
 /// How many partitions accounts are spread over.
 const PARTITIONS: u32 = 256;
+/// `admitted_window` of an execution that no window has admitted.
+const NOT_ADMITTED: i64 = -1;
 /// `due_at` of an execution whose request is under way.
 pub const DUE_RUNNING: i64 = 0;
 
@@ -79,7 +81,7 @@ pub fn account_row(change: &Change, facts: &AccountFacts) -> Stored<accounts::Mo
         id: change.account_id.to_string(),
         partition: partition(&change.account_id),
         plan: word(facts.plan)?,
-        limits: None,
+        limits: limits_bytes(facts)?,
         revision: change.revision,
         facts_revision: facts.revision,
         window_no: change.window.no,
@@ -89,7 +91,28 @@ pub fn account_row(change: &Change, facts: &AccountFacts) -> Stored<accounts::Mo
         created_at: facts.created_at.0,
         updated_at: facts.updated_at.0,
         deleted_at: facts.deleted.then_some(facts.updated_at.0),
+        paused: paused(change.backlog),
     })
+}
+
+/// How many are held back, as it is written.
+pub fn paused(backlog: Backlog) -> i64 {
+    i64::try_from(backlog.count).unwrap_or(i64::MAX)
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLimits {
+    #[serde(default)]
+    overrides: LimitOverrides,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_out_limit: Option<u32>,
+}
+
+/// What replaces limits of the plan; none where nothing does.
+pub fn limits_bytes(facts: &AccountFacts) -> Stored<Option<Vec<u8>>> {
+    let limits = StoredLimits { overrides: facts.overrides, run_out_limit: facts.run_out_limit };
+    let is_needed = facts.run_out_limit.is_some() || facts.overrides != LimitOverrides::default();
+    is_needed.then(|| to_bytes(limits)).transpose()
 }
 
 /// The word of a plan.
@@ -99,8 +122,11 @@ pub fn plan_word(plan: Plan) -> Stored<String> {
 
 /// An account's facts.
 pub fn account_facts(row: &accounts::Model) -> Stored<AccountFacts> {
+    let limits: Option<StoredLimits> = row.limits.as_deref().map(from_bytes).transpose()?;
     Ok(AccountFacts {
         plan: from_word(&row.plan)?,
+        overrides: limits.as_ref().map(|limits| limits.overrides).unwrap_or_default(),
+        run_out_limit: limits.and_then(|limits| limits.run_out_limit),
         revision: row.facts_revision,
         created_at: Timestamp(row.created_at),
         updated_at: Timestamp(row.updated_at),
@@ -143,6 +169,11 @@ fn credentials_of(bytes: &[u8]) -> Stored<Credentials> {
             Credentials::Headers(headers.into_iter().map(|(name, value)| (name, value.into())).collect())
         }
     })
+}
+
+/// The word of a kind of webhook.
+pub fn webhook_kind_word(kind: WebhookKind) -> Stored<String> {
+    word(kind)
 }
 
 /// The row of a webhook, its secrets sealed.
@@ -313,6 +344,9 @@ pub fn due_number(progress: &Progress) -> Option<i64> {
 
 fn next_webhook(record: &Record, progress: &Progress) -> Option<Uuid> {
     let open = !progress.state.is_final();
+    if progress.state == State::Paused {
+        return Some(THE_LIMIT.0);
+    }
     record.requests.get(progress.action_no).filter(|_| open).map(|request| request.webhook.0)
 }
 
@@ -334,7 +368,7 @@ pub fn execution_row(account: AccountUid, revision: i64, new: &NewExecution) -> 
         reason: progress.reason.map(|reason| reason.as_str().to_owned()),
         due_at: due_number(progress),
         next_webhook: next_webhook(&new.record, progress),
-        admitted_window: new.admitted_window,
+        admitted_window: progress.admitted.unwrap_or(NOT_ADMITTED),
         changed_revision: revision,
         retry_of: None,
         trace: new.record.traceparent.get(3..35).unwrap_or_default().to_owned(),
@@ -358,6 +392,7 @@ pub struct StepRow {
     pub attempts: i32,
     pub failed_actions: i32,
     pub ended_at: Option<i64>,
+    pub admitted_window: i64,
 }
 
 /// The columns of a step.
@@ -373,6 +408,7 @@ pub fn step_row(execution: &Unfinished) -> StepRow {
         attempts: number(progress.attempts),
         failed_actions: number(progress.failed_actions),
         ended_at: progress.ended_at.map(|time| time.0),
+        admitted_window: progress.admitted.unwrap_or(NOT_ADMITTED),
     }
 }
 
@@ -386,6 +422,7 @@ pub fn progress(row: &executions::Model) -> Stored<Progress> {
         attempts: u32::try_from(row.attempts).unwrap_or_default(),
         failed_actions: u32::try_from(row.failed_actions).unwrap_or_default(),
         ended_at: row.ended_at.map(Timestamp),
+        admitted: Some(row.admitted_window).filter(|window| *window != NOT_ADMITTED),
     })
 }
 

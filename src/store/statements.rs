@@ -75,12 +75,12 @@ pub async fn advance_accounts(txn: &DatabaseTransaction, changes: &[&Prepared]) 
             advanced.insert(created.uid);
         }
     }
-    const COLUMNS: usize = 7;
+    const COLUMNS: usize = 8;
     let existing: Vec<_> = changes.iter().filter_map(|change| Some((change, change.expected?))).collect();
     for chunk in existing.chunks(PARAMETERS_MAX / COLUMNS) {
         let sql = format!(
             "UPDATE accounts SET revision = v.column3, window_no = v.column4, window_start = v.column5, \
-             window_used = v.column6, next_due_at = v.column7 FROM (VALUES {}) AS v \
+             window_used = v.column6, next_due_at = v.column7, paused = v.column8 FROM (VALUES {}) AS v \
              WHERE accounts.uid = v.column1 AND accounts.revision = v.column2 RETURNING accounts.uid",
             tuples(txn.get_database_backend(), chunk.len(), COLUMNS)
         );
@@ -94,6 +94,7 @@ pub async fn advance_accounts(txn: &DatabaseTransaction, changes: &[&Prepared]) 
                 step.window_start.into(),
                 step.window_used.into(),
                 step.next_due_at.into(),
+                step.paused.into(),
             ]
         });
         let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
@@ -111,6 +112,7 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
             let row = accounts::ActiveModel {
                 uid: Set(change.account.0),
                 plan: Set(facts.plan.clone()),
+                limits: Set(facts.limits.clone()),
                 facts_revision: Set(facts.revision),
                 updated_at: Set(facts.updated_at),
                 deleted_at: Set(facts.deleted_at),
@@ -199,13 +201,13 @@ pub async fn write_rows(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Res
 }
 
 async fn write_steps(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result<(), DbErr> {
-    const COLUMNS: usize = 11;
+    const COLUMNS: usize = 12;
     let steps: Vec<_> = changes.iter().flat_map(|change| change.steps.iter().map(move |step| (change, step))).collect();
     for chunk in steps.chunks(PARAMETERS_MAX / COLUMNS) {
         let sql = format!(
             "UPDATE executions SET state = v.column3, reason = v.column4, due_at = v.column5, next_webhook = v.column6, \
              action_no = v.column7, attempts = v.column8, failed_actions = v.column9, ended_at = v.column10, \
-             changed_revision = v.column11 FROM (VALUES {}) AS v \
+             changed_revision = v.column11, admitted_window = v.column12 FROM (VALUES {}) AS v \
              WHERE executions.account_uid = v.column1 AND executions.uid = v.column2",
             tuples(txn.get_database_backend(), chunk.len(), COLUMNS)
         );
@@ -222,6 +224,7 @@ async fn write_steps(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result
                 step.failed_actions.into(),
                 step.ended_at.into(),
                 change.change.revision.into(),
+                step.admitted_window.into(),
             ]
         });
         txn.execute_raw(Statement::from_sql_and_values(txn.get_database_backend(), sql, values)).await?;

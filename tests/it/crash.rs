@@ -55,7 +55,7 @@ async fn what_is_acknowledged_survives_ten_kills(database: Database) {
     let receiver = Receiver::start().await;
     let mut server = Server::start(&database, &[]).await;
     let service = server.client("service", "*", &[]).await;
-    service.create_account("42", pb::Plan::Advanced).await.expect("creates");
+    service.create_account("42", pb::Plan::Enterprise).await.expect("creates");
     let admin = server.client("global_admin", "42", &["--user", "1"]).await;
     admin.create_webhook("42", "hook", &receiver.url).await.expect("creates");
     let one = automation("42", "hook", "deal", pb::EventAction::Change, "[{{deal.n}}]");

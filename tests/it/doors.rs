@@ -24,11 +24,13 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 19] = [
+const ACCESS: [(&str, [bool; 4]); 21] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
     ("AccountService/SetAccountPlan", [true, false, false, false]),
+    ("AccountService/SetAccountLimits", [true, false, false, false]),
+    ("AccountService/GetAccountUsage", [true, true, true, true]),
     ("AccountService/DeleteAccount", [true, false, false, false]),
     ("WebhookService/CreateWebhook", [false, true, false, false]),
     ("WebhookService/GetWebhook", [true, true, true, true]),
@@ -64,6 +66,12 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
         "AccountService/GetAccount" => call!(accounts.get_account(GetAccountRequest { name: parent })),
         "AccountService/ListAccounts" => call!(accounts.list_accounts(ListAccountsRequest {})),
         "AccountService/SetAccountPlan" => call!(accounts.set_account_plan(SetAccountPlanRequest { name: parent })),
+        "AccountService/SetAccountLimits" => {
+            call!(accounts.set_account_limits(SetAccountLimitsRequest { name: parent }))
+        }
+        "AccountService/GetAccountUsage" => {
+            call!(accounts.get_account_usage(GetAccountUsageRequest { name: parent }))
+        }
         "AccountService/DeleteAccount" => {
             call!(accounts.delete_account(DeleteAccountRequest { name: parent, etag: "\"no\"".into() }))
         }

@@ -54,13 +54,17 @@ impl Database {
 
     /// How many rows a table has.
     pub async fn count(&self, table: &str) -> i64 {
+        self.numbers(&format!("SELECT COUNT(*) FROM {table}")).await[0]
+    }
+
+    /// The numbers that a query answers.
+    pub async fn numbers(&self, sql: &str) -> Vec<i64> {
         let url = if self.url.starts_with("postgres") { self.url.clone() } else { format!("sqlite://{}", self.url) };
         let connection = sea_orm::Database::connect(url).await.expect("connects");
-        let sql = format!("SELECT COUNT(*) FROM {table}");
         let statement = sea_orm::Statement::from_string(connection.get_database_backend(), sql);
-        let row = connection.query_one_raw(statement).await.expect("counts").expect("a row");
+        let rows = connection.query_all_raw(statement).await.expect("answers");
         connection.close().await.expect("closes");
-        row.try_get_by_index(0).expect("a number")
+        rows.iter().map(|row| row.try_get_by_index(0).expect("a number")).collect()
     }
 }
 

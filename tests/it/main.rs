@@ -5,6 +5,7 @@ mod crash;
 mod doors;
 mod harness;
 mod layers;
+mod limits;
 mod refusals;
 mod start;
 mod story;

@@ -4,7 +4,7 @@ use super::{Answer, Command, account_name, check_etag};
 use crate::domain::{
     account::AccountFacts,
     decision::Draft,
-    plan::Plan,
+    plan::{LimitOverrides, Plan},
     refusal::{Precondition, Refusal},
 };
 
@@ -30,6 +30,8 @@ pub fn create_account(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan) 
     }
     let facts = AccountFacts {
         plan,
+        overrides: LimitOverrides::default(),
+        run_out_limit: None,
         revision: draft.change.revision,
         created_at: draft.now(),
         updated_at: draft.now(),
@@ -44,10 +46,34 @@ pub fn set_plan(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan, etag: 
     command.caller.require_service(&id)?;
     let account = draft.account()?;
     check_etag(etag, account.facts.revision, account_name(&id))?;
-    let facts =
-        AccountFacts { plan, revision: draft.change.revision, updated_at: draft.now(), ..account.facts.clone() };
+    let limit = account.execution_limit(&draft.limits);
+    let run_out_limit = if plan.has_automation_webhooks() { None } else { Some(limit) };
+    let (revision, updated_at) = (draft.change.revision, draft.now());
+    change_facts(draft, AccountFacts { plan, run_out_limit, revision, updated_at, ..account.facts.clone() })
+}
+
+pub fn set_limits(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    overrides: LimitOverrides,
+    etag: &str,
+) -> Result<Answer, Refusal> {
+    let id = draft.slot.id.clone();
+    command.caller.require_service(&id)?;
+    let account = draft.account()?;
+    check_etag(etag, account.facts.revision, account_name(&id))?;
+    let (revision, updated_at) = (draft.change.revision, draft.now());
+    change_facts(draft, AccountFacts { overrides, revision, updated_at, ..account.facts.clone() })
+}
+
+fn change_facts(draft: &mut Draft<'_, '_>, facts: AccountFacts) -> Result<Answer, Refusal> {
+    // A higher limit lets in what waits.
+    if draft.change.backlog.count > 0 {
+        let now = draft.now();
+        draft.change.due_by(now);
+    }
     draft.change.facts = Some(facts.clone());
-    Ok(Answer::Account(id, facts))
+    Ok(Answer::Account(draft.slot.id.clone(), facts))
 }
 
 pub fn delete_account(draft: &mut Draft<'_, '_>, command: &Command, etag: &str) -> Result<Answer, Refusal> {

@@ -47,6 +47,9 @@ pub fn create_automation(
     if account.automations.len() >= AUTOMATIONS_MAX {
         return Err(too_many("automations", AUTOMATIONS_MAX));
     }
+    if new.enabled {
+        require_active(draft, account)?;
+    }
     let automation = Arc::new(Automation {
         uid,
         id,
@@ -101,6 +104,9 @@ pub fn update_automation(
         automation.compiled = compiled;
     }
     if let Some(enabled) = patch.enabled {
+        if enabled && !before.enabled {
+            require_active(draft, account)?;
+        }
         automation.enabled = enabled;
     }
     automation.revision = draft.change.revision;
@@ -123,6 +129,17 @@ pub fn delete_automation(
     check_etag(etag, before.revision, automation_name(&account_id, id))?;
     draft.change.deleted_automation = Some((before.uid, draft.now()));
     Ok(Answer::Done)
+}
+
+/// Refuses one more automation that is enabled where the plan has as many as it may.
+fn require_active(draft: &Draft<'_, '_>, account: &Account) -> Result<(), Refusal> {
+    let limit = usize::try_from(draft.limits.active_automations).unwrap_or(usize::MAX);
+    let active = account.automations.values().filter(|automation| automation.enabled).count();
+    if active < limit {
+        return Ok(());
+    }
+    let message = format!("the account has {active} active automations, its limit is {limit}: disable one first");
+    Err(Refusal::Exhausted { subject: "active_automations".to_owned(), message })
 }
 
 fn find_automation<'a>(

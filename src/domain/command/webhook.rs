@@ -41,6 +41,11 @@ pub fn create_webhook(
     if account.living_webhooks().count() >= WEBHOOKS_MAX {
         return Err(too_many("webhooks", WEBHOOKS_MAX));
     }
+    let of_kind = account.living_webhooks().filter(|webhook| webhook.kind == WebhookKind::Automation).count();
+    let limit = usize::try_from(draft.limits.automation_webhooks).unwrap_or(usize::MAX);
+    if of_kind >= limit {
+        return Err(too_many("automation_webhooks", limit));
+    }
     let secret = signing_secret((draft.around.secret)());
     let webhook = Arc::new(Webhook {
         uid,

@@ -1,0 +1,74 @@
+//! Which of the executions that wait in the database an account takes next, and when it must look again.
+
+use super::{
+    account::Account,
+    decision::Rules,
+    execution::{SourceKind, THE_LIMIT},
+    id::WebhookUid,
+    limits::webhook_slots,
+    timestamp::Timestamp,
+};
+
+/// How many executions that the limit held back are taken at once.
+const ADMITTED_ROWS_MAX: usize = 500;
+/// How many executions of a deleted or disabled webhook are taken at once, to end them.
+const ENDED_ROWS_MAX: usize = 500;
+
+/// Executions to take: those that wait for a webhook, or for the limit, and are due by a time, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// What they wait for.
+    pub webhook: WebhookUid,
+    /// By when they are due.
+    pub by: Timestamp,
+    /// How many at most.
+    pub rows_max: usize,
+}
+
+/// As many executions as have a slot, webhook by webhook, so that one dead webhook's many hide nobody.
+pub fn wanted(account: &Account, now: Timestamp, rules: &Rules) -> Vec<Wanted> {
+    let limits = rules.limits(&account.facts);
+    let mut free = account.flight.free(SourceKind::Automation, &limits);
+    let is_due = |(webhook, earliest): &(&WebhookUid, &Timestamp)| **webhook != THE_LIMIT && **earliest <= now;
+    let mut due: Vec<_> = account.waiting.iter().filter(is_due).collect();
+    due.sort_by_key(|(_, earliest)| **earliest);
+    let mut wanted: Vec<_> = of_backlog(account, now, rules).into_iter().collect();
+    for (uid, _) in due {
+        let sends = account.webhooks.get(uid).is_some_and(|webhook| webhook.deleted_at.is_none() && webhook.enabled);
+        if !sends {
+            wanted.push(Wanted { webhook: *uid, by: Timestamp(i64::MAX), rows_max: ENDED_ROWS_MAX });
+            continue;
+        }
+        let under_way = account.webhook_flight.get(uid).copied().unwrap_or_default();
+        let rows_max = webhook_slots(&limits).saturating_sub(under_way).min(free);
+        if rows_max > 0 {
+            free -= rows_max;
+            wanted.push(Wanted { webhook: *uid, by: now, rows_max });
+        }
+    }
+    wanted
+}
+
+/// As many of those that the limit holds back as the window has room for, or those that have waited for too long.
+fn of_backlog(account: &Account, now: Timestamp, rules: &Rules) -> Option<Wanted> {
+    let oldest = *account.waiting.get(&THE_LIMIT)?;
+    let window = account.window.at(now, rules.window_length_ms);
+    let room = window.room(account.execution_limit(&rules.limits(&account.facts)));
+    if room > 0 {
+        let rows_max = usize::try_from(room).unwrap_or(ADMITTED_ROWS_MAX).min(ADMITTED_ROWS_MAX);
+        return Some(Wanted { webhook: THE_LIMIT, by: Timestamp(i64::MAX), rows_max });
+    }
+    let by = now.minus_ms(rules.paused_age_max_ms);
+    (oldest <= by).then_some(Wanted { webhook: THE_LIMIT, by, rows_max: ADMITTED_ROWS_MAX })
+}
+
+/// When the next execution is due that a slot is free for.
+pub fn next_due(account: &Account, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+    let limits = rules.limits(&account.facts);
+    let has_slot = account.flight.free(SourceKind::Automation, &limits) > 0;
+    let of_webhook = |uid: &WebhookUid| account.webhook_flight.get(uid).copied().unwrap_or_default();
+    let is_free = |uid: &WebhookUid| *uid != THE_LIMIT && has_slot && of_webhook(uid) < webhook_slots(&limits);
+    let waiting = account.waiting.iter().filter(|(uid, _)| is_free(uid)).map(|(_, earliest)| *earliest);
+    let backlog = (account.backlog.count > 0).then(|| account.backlog_due_at(now, rules));
+    waiting.chain(backlog).min()
+}

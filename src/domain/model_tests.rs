@@ -1,0 +1,454 @@
+//! An account under random events, outcomes, commands, crashes and clock steps, next to a model: a database in memory
+//! that the test writes every change to, and reads the account from after a crash.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::{
+    account::{Account, AccountSlot, Loaded},
+    caller::{AccountScope, Caller},
+    command::{Answer, Command, NewAction, NewAutomation, NewWebhook, Task},
+    decision::{Decision, Dispatch, DueRows, Ended, EventReply, Input, Reply, Rules, Surroundings, decide},
+    due,
+    event::{Action, Event},
+    execution::{Attempt, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
+    id::{AccountUid, EventId, ExecutionUid, WebhookUid},
+    limits::{Backlog, Window},
+    plan::{LimitOverrides, Plan, PlanLimits},
+    request::{Method, Record},
+    retry::Schedule,
+    template::BodySpec,
+    timestamp::Timestamp,
+    url::{EndpointUrl, UrlPolicy},
+    webhook::{Credentials, WebhookKind},
+};
+
+const WINDOW_MS: u64 = 10_000;
+const PAUSED_MAX: u64 = 12;
+const PAUSED_AGE_MAX_MS: u64 = 60_000;
+const SLOTS: u32 = 4;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Events come in together; some were there before.
+    Events(Vec<u8>),
+    /// Time passes, and events come in before the account has looked at what waits.
+    EventsFirst(i64, Vec<u8>),
+    /// Requests end, with these statuses.
+    Outcomes(Vec<u16>),
+    /// The limit changes.
+    Limit(u32),
+    /// The clock moves.
+    Clock(i64),
+    /// The process ends without a word, and a new one reads the database.
+    Crash,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let status = prop_oneof![4 => Just(200_u16), 2 => Just(503), 1 => Just(404)];
+    let step = prop_oneof![
+        5 => proptest::collection::vec(0..40_u8, 1..6).prop_map(Step::Events),
+        2 => (1..12_000_i64, proptest::collection::vec(0..40_u8, 1..6)).prop_map(|(ms, ids)| Step::EventsFirst(ms, ids)),
+        5 => proptest::collection::vec(status, 1..5).prop_map(Step::Outcomes),
+        1 => (0..6_u32).prop_map(Step::Limit),
+        4 => (1..8_000_i64).prop_map(Step::Clock),
+        1 => prop_oneof![Just(-30_000_i64), Just(70_000), Just(-1_000)].prop_map(Step::Clock),
+        1 => Just(Step::Crash),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// A row of the model's database.
+#[derive(Clone)]
+struct Row {
+    record: std::sync::Arc<Record>,
+    progress: Progress,
+    event: EventId,
+    /// Its place in the order of arrival.
+    arrival: usize,
+}
+
+struct World {
+    rules: Rules,
+    slot: AccountSlot,
+    now: Timestamp,
+    /// The latest time that the clock has shown.
+    latest: Timestamp,
+    rows: BTreeMap<ExecutionUid, Row>,
+    events: HashSet<EventId>,
+    /// Window, backlog, revision and due time, as they were last written.
+    written: (Window, Backlog, i64, Option<Timestamp>),
+    under_way: Vec<Dispatch>,
+    next_uuid: u128,
+    /// Arrivals in the order of their admission.
+    admitted: Vec<usize>,
+    /// How many each window admitted, and the highest limit while it lasted.
+    windows: HashMap<i64, (u32, u32)>,
+    limit: u32,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut plans = PlanLimits::default();
+        for limits in &mut plans.0 {
+            limits.requests_in_flight = SLOTS;
+            limits.executions_per_window = 3;
+        }
+        let rules = Rules {
+            plans,
+            paused_max: PAUSED_MAX,
+            paused_age_max_ms: PAUSED_AGE_MAX_MS,
+            body_bytes_max: 1_000,
+            window_length_ms: WINDOW_MS,
+            schedule: Schedule { delays_ms: vec![2_000, 2_000] },
+        };
+        let mut world = Self {
+            rules,
+            slot: AccountSlot { id: "42".parse().expect("an id"), account: None },
+            now: Timestamp(1_000_000_000_000),
+            latest: Timestamp(1_000_000_000_000),
+            rows: BTreeMap::new(),
+            events: HashSet::new(),
+            written: (Window::default(), Backlog::default(), 0, None),
+            under_way: Vec::new(),
+            next_uuid: 1,
+            admitted: Vec::new(),
+            windows: HashMap::new(),
+            limit: 3,
+        };
+        world.command(Caller::Service { accounts: AccountScope::All }, Task::CreateAccount { plan: Plan::Power });
+        let admin = Caller::GlobalAdmin { account: world.slot.id.clone(), user: "1".parse().expect("an id") };
+        let endpoint = EndpointUrl::parse("https://h.example/", &UrlPolicy::default()).expect("a URL");
+        let webhook = NewWebhook {
+            display_name: "hook".into(),
+            kind: WebhookKind::Automation,
+            endpoint,
+            credentials: Credentials::None,
+        };
+        let id = Some("hook".parse().expect("an id"));
+        world.command(admin.clone(), Task::CreateWebhook { id, webhook });
+        let automation = NewAutomation {
+            display_name: "one".into(),
+            object: "deal".parse().expect("a name"),
+            action: Action::Change,
+            conditions: None,
+            actions: vec![NewAction {
+                webhook: "hook".parse().expect("an id"),
+                method: Method::Post,
+                path: String::new(),
+                body: BodySpec::Raw("{}".into()),
+                continue_on_failure: false,
+            }],
+            enabled: true,
+        };
+        world.command(admin, Task::CreateAutomation { id: None, automation });
+        world
+    }
+
+    fn account(&self) -> &Account {
+        self.slot.account.as_ref().expect("an account")
+    }
+
+    fn command(&mut self, caller: Caller, task: Task) {
+        let command = std::sync::Arc::new(Command { caller, task, repeat: None });
+        let replies = self.run(vec![Input::Command(command)]);
+        assert!(
+            matches!(
+                replies.last(),
+                Some(Reply::Command(Ok(Answer::Account(..) | Answer::Webhook(..) | Answer::Automation(..))))
+            ),
+            "{replies:?}"
+        );
+    }
+
+    /// Decides until every input has its reply, as the account's actor does.
+    fn run(&mut self, mut inputs: Vec<Input>) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        while !inputs.is_empty() {
+            let known = HashSet::new();
+            let mut known_now = known;
+            let decision = loop {
+                let decision = self.decide(&inputs, &known_now);
+                let stored: HashSet<_> = decision
+                    .change
+                    .events
+                    .iter()
+                    .map(|event| event.id.clone())
+                    .filter(|id| self.events.contains(id))
+                    .collect();
+                if stored.is_empty() {
+                    break decision;
+                }
+                known_now.extend(stored);
+            };
+            inputs.drain(..decision.replies.len());
+            replies.extend(decision.replies.clone());
+            self.commit(decision);
+        }
+        replies
+    }
+
+    fn decide(&mut self, inputs: &[Input], known: &HashSet<EventId>) -> Decision {
+        let mut next = self.next_uuid;
+        let mut uuid = || {
+            next += 1;
+            Uuid::from_u128(next)
+        };
+        let mut around = Surroundings {
+            now: self.now,
+            uuid: &mut uuid,
+            random: &mut || 7,
+            secret: &mut || [7; 32],
+            rules: &self.rules,
+            may_start: true,
+        };
+        let decision = decide(&self.slot, inputs, known, &mut around);
+        self.next_uuid = next;
+        decision
+    }
+
+    fn commit(&mut self, decision: Decision) {
+        let change = &decision.change;
+        if change.is_empty {
+            return;
+        }
+        assert_eq!(change.expected.unwrap_or(0), self.written.2, "each change follows the one before");
+        self.written = (change.window, change.backlog, change.revision, change.next_due_at);
+        self.events.extend(change.events.iter().map(|event| event.id.clone()));
+        for new in &change.executions {
+            let row = Row {
+                record: new.record.clone(),
+                progress: new.progress.clone(),
+                event: new.event_id.clone(),
+                arrival: self.rows.len(),
+            };
+            self.note_admission(None, &row);
+            assert!(self.rows.insert(new.uid, row).is_none());
+        }
+        for step in &change.steps {
+            let before = self.rows[&step.execution.uid].clone();
+            assert!(!before.progress.state.is_final(), "no final state changes");
+            let row = Row { progress: step.execution.progress.clone(), ..before.clone() };
+            self.note_admission(Some(&before), &row);
+            self.rows.insert(step.execution.uid, row);
+        }
+        self.slot.apply(change);
+        self.under_way.extend(decision.dispatches);
+    }
+
+    fn note_admission(&mut self, before: Option<&Row>, row: &Row) {
+        let Some(window) = row.progress.admitted else { return };
+        if before.is_some_and(|before| before.progress.admitted.is_some()) {
+            return;
+        }
+        self.admitted.push(row.arrival);
+        let (count, highest) = self.windows.entry(window).or_default();
+        *count += 1;
+        *highest = self.limit.max(*highest);
+        assert!(*count <= *highest, "window {window} admitted {count}, its limit was never over {highest}");
+    }
+
+    /// What the account wants is read and decided, until it wants nothing more.
+    fn settle(&mut self) {
+        for _ in 0..1_000 {
+            if self.now < self.account().window.start {
+                self.run(vec![Input::Tidy]);
+            }
+            let wanted = due::wanted(self.account(), self.now, &self.rules);
+            if wanted.is_empty() {
+                return;
+            }
+            let inputs: Vec<_> = wanted.into_iter().map(|wanted| Input::Due(self.read(wanted))).collect();
+            self.run(inputs);
+        }
+        panic!("the account never comes to rest");
+    }
+
+    fn waits_for(row: &Row) -> Option<WebhookUid> {
+        let open = !row.progress.state.is_final() && row.progress.state != State::Running;
+        let webhook = row.record.requests.get(row.progress.action_no).map(|request| request.webhook);
+        if row.progress.state == State::Paused { Some(THE_LIMIT) } else { webhook.filter(|_| open) }
+    }
+
+    fn read(&self, wanted: due::Wanted) -> DueRows {
+        let mut found: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|(_, row)| Self::waits_for(row) == Some(wanted.webhook))
+            .map(|(uid, row)| (row.progress.due_at.expect("a time"), *uid, row))
+            .collect();
+        found.sort_by_key(|(due, uid, _)| (*due, *uid));
+        let taken = found.iter().take(wanted.rows_max).take_while(|(due, ..)| *due <= wanted.by).count();
+        let next = found.get(taken).map(|(due, ..)| *due);
+        let rows = found[..taken].iter().map(|(_, uid, row)| unfinished(*uid, row)).collect();
+        DueRows { webhook: wanted.webhook, rows, next }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Events(ids) => {
+                let inputs = ids.iter().map(|id| Input::Event(std::sync::Arc::new(event(&format!("e{id}"))))).collect();
+                let before = self.events.clone();
+                let replies = self.run(inputs);
+                let mut seen = before;
+                for (id, reply) in ids.iter().zip(replies) {
+                    let is_new = seen.insert(format!("e{id}").parse().expect("an id"));
+                    let expected = if is_new { EventReply::Accepted } else { EventReply::Duplicate };
+                    assert!(matches!(reply, Reply::Event(got) if got == expected));
+                }
+            }
+            Step::EventsFirst(ms, ids) => {
+                self.step(Step::Clock(ms));
+                self.step(Step::Events(ids));
+            }
+            Step::Outcomes(statuses) => {
+                for status in statuses {
+                    if self.under_way.is_empty() {
+                        break;
+                    }
+                    let dispatch = self.under_way.remove(0);
+                    self.run(vec![Input::Outcome(ended(&dispatch, status, self.now))]);
+                }
+            }
+            Step::Limit(limit) => {
+                self.limit = limit;
+                // What was admitted under a higher limit stays; only more would be too much.
+                let no = self.account().window.at(self.now, WINDOW_MS).no;
+                let highest = &mut self.windows.entry(no).or_default().1;
+                *highest = limit.max(*highest);
+                let overrides = LimitOverrides { executions_per_window: Some(limit), ..LimitOverrides::default() };
+                let task = Task::SetLimits { overrides, etag: String::new() };
+                self.command(Caller::Service { accounts: AccountScope::All }, task);
+            }
+            Step::Clock(ms) => {
+                self.now = Timestamp(self.now.0 + ms * 1_000);
+                self.latest = self.now.max(self.latest);
+            }
+            Step::Crash => self.crash(),
+        }
+    }
+
+    /// Everything in memory is lost; the account is what the database has.
+    fn crash(&mut self) {
+        let before = self.account();
+        let waiting = |webhook: WebhookUid| {
+            let of_webhook = self.rows.values().filter(|row| Self::waits_for(row) == Some(webhook));
+            of_webhook.filter_map(|row| row.progress.due_at).min()
+        };
+        let keys = before.webhooks.keys().copied().chain([THE_LIMIT]);
+        let newest = self.rows.values().filter(|row| row.progress.state == State::Paused);
+        let newest = newest.filter_map(|row| row.progress.due_at).max().unwrap_or_default();
+        let loaded = Loaded {
+            uid: AccountUid(before.uid.0),
+            facts: before.facts.clone(),
+            revision: self.written.2,
+            window: self.written.0,
+            backlog: Backlog { count: self.written.1.count, newest },
+            next_due_at: self.written.3,
+            webhooks: before.webhooks.values().map(|webhook| (**webhook).clone()).collect(),
+            automations: before.automations.values().map(|automation| (**automation).clone()).collect(),
+            running: Vec::new(),
+            waiting: keys.filter_map(|webhook| Some((webhook, waiting(webhook)?))).collect(),
+        };
+        let orphans: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.progress.state == State::Running)
+            .map(|(uid, row)| unfinished(*uid, row))
+            .collect();
+        self.slot.account = Some(Account::new(loaded));
+        self.under_way.clear();
+        if !orphans.is_empty() {
+            self.run(vec![Input::Resume(orphans)]);
+        }
+    }
+
+    /// What must hold whenever the account is at rest.
+    fn check(&self) {
+        let account = self.account();
+        let paused = self.rows.values().filter(|row| row.progress.state == State::Paused).count();
+        assert_eq!(account.backlog.count, paused as u64, "what is held back is counted");
+        let room =
+            account.window.at(self.now, WINDOW_MS).room(account.execution_limit(&self.rules.limits(&account.facts)));
+        assert!(paused == 0 || room == 0, "{paused} are held back although there is room for {room}");
+        assert!(paused as u64 <= PAUSED_MAX);
+        let running = self.rows.values().filter(|row| row.progress.state == State::Running).count();
+        assert_eq!(running, self.under_way.len(), "what runs is under way");
+        assert!(running <= SLOTS as usize);
+        assert!(self.admitted.is_sorted(), "admission is in the order of arrival: {:?}", self.admitted);
+        let events: HashSet<_> = self.rows.values().map(|row| &row.event).collect();
+        assert_eq!(events.len(), self.rows.len(), "each match has exactly one execution");
+        assert_eq!(events.len(), self.events.len());
+        let truth = account.true_due_at(self.now, &self.rules);
+        if let (Some(truth), Some(written)) = (truth, account.next_due_at) {
+            assert!(written <= truth.max(self.latest), "the database says {written:?}, the truth is {truth:?}");
+        }
+        assert!(truth.is_none() || account.next_due_at.is_some(), "an account with work is found again");
+    }
+}
+
+fn unfinished(uid: ExecutionUid, row: &Row) -> Unfinished {
+    Unfinished { uid, source_kind: SourceKind::Automation, record: row.record.clone(), progress: row.progress.clone() }
+}
+
+fn event(id: &str) -> Event {
+    Event {
+        id: id.parse().expect("an id"),
+        object: "deal".parse().expect("a name"),
+        action: Action::Change,
+        entity_id: "8".parse().expect("an id"),
+        occurred_at: Timestamp(1),
+        user_id: None,
+        data: "{}".into(),
+        previous: None,
+        meta: None,
+        swapped: false,
+        permitted_user_ids: None,
+        cause: None,
+        traceparent: None,
+    }
+}
+
+fn ended(dispatch: &Dispatch, status: u16, now: Timestamp) -> Ended {
+    let outcome = Outcome::Answer { status, headers: Vec::new(), excerpt: Vec::new(), truncated: false };
+    let attempt = Attempt { started_at: now, duration_us: 1, url: String::new(), secret_url: None, outcome };
+    Ended {
+        execution: dispatch.execution,
+        action_no: dispatch.action_no,
+        attempt_no: dispatch.attempt_no,
+        attempt: std::sync::Arc::new(attempt),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn an_account_keeps_its_promises_whatever_happens(steps in steps()) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+            world.settle();
+            world.check();
+        }
+        // In the end, with room and time, everything ends.
+        world.step(Step::Limit(1_000));
+        for _ in 0..200 {
+            world.settle();
+            world.check();
+            let open = world.rows.values().filter(|row| !row.progress.state.is_final()).count();
+            if open == 0 {
+                break;
+            }
+            world.step(Step::Outcomes(vec![200; 8]));
+            world.step(Step::Clock(5_000));
+        }
+        for row in world.rows.values() {
+            prop_assert!(row.progress.state.is_final(), "{:?}", row.progress);
+            let stopped = matches!(row.progress.reason, Some(Reason::BacklogFull | Reason::PausedTooLong));
+            prop_assert_eq!(row.progress.admitted.is_none(), stopped, "counted exactly once, unless stopped");
+        }
+    }
+}
