@@ -10,6 +10,7 @@ use super::{
     execution::{SourceKind, State, THE_LIMIT, Unfinished},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, ResourceId, WebhookUid},
     limits::{Backlog, Flight, Window},
+    loops::Loops,
     plan::{LimitOverrides, Limits, Plan},
     timestamp::Timestamp,
     webhook::Webhook,
@@ -77,6 +78,8 @@ pub struct Account {
     pub webhook_flight: HashMap<WebhookUid, usize>,
     /// The earliest time at which something waits for each webhook.
     pub waiting: HashMap<WebhookUid, Timestamp>,
+    /// What executions that cause each other do.
+    pub loops: Loops,
 }
 
 /// What an account is made of when it is read from the database.
@@ -121,6 +124,7 @@ impl Account {
             flight: Flight::default(),
             webhook_flight: HashMap::new(),
             waiting: loaded.waiting.into_iter().collect(),
+            loops: Loops::default(),
         };
         account.automations =
             loaded.automations.into_iter().map(|automation| (automation.uid, Arc::new(automation))).collect();
@@ -296,6 +300,11 @@ impl AccountSlot {
         }
         account.apply_steps(&change.steps);
         for execution in &change.executions {
+            if execution.is_caused {
+                account
+                    .loops
+                    .note((AutomationUid(execution.source), execution.entity_id.clone()), execution.created_at);
+            }
             account.place(Unfinished {
                 uid: execution.uid,
                 source_kind: execution.source_kind,

@@ -79,6 +79,9 @@ pub struct Automation {
     pub updated_at: Timestamp,
 }
 
+/// For how many users by name an automation is active.
+pub const ACTIVATION_USERS_MAX: usize = 1_000;
+
 /// For whom an automation is active.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Activation {
@@ -92,6 +95,16 @@ impl Activation {
     /// Active for everyone.
     pub fn everyone() -> Self {
         Self { everyone: true, users: Vec::new() }
+    }
+
+    /// Active for one user.
+    pub fn only(user: UserId) -> Self {
+        Self { everyone: false, users: vec![user] }
+    }
+
+    /// Whether the events of anyone trigger.
+    pub fn is_active(&self) -> bool {
+        self.everyone || !self.users.is_empty()
     }
 
     /// Whether the events of a user trigger.
@@ -166,6 +179,11 @@ impl ActionSpec {
 }
 
 impl Automation {
+    /// Whether any event can trigger it; what the limit of active automations counts.
+    pub fn is_active(&self) -> bool {
+        self.enabled && self.activation.is_active()
+    }
+
     /// Whether an event is of the kind that triggers it, and by a user it is active for.
     pub fn is_triggered_by(&self, event: &Event) -> bool {
         self.enabled

@@ -70,6 +70,16 @@ impl Caller {
         self.require(account, is_admin, "only a token of role global_admin may do this")
     }
 
+    /// A global admin or a user of the account. Answers who it is.
+    pub fn require_user(&self, account: &AccountId) -> Result<&UserId, Refusal> {
+        let user = match self {
+            Caller::GlobalAdmin { user, .. } | Caller::User { user, .. } => Some(user),
+            Caller::Service { .. } => None,
+        };
+        self.require(account, user.is_some(), "only a token of role user or global_admin may do this")?;
+        user.ok_or_else(|| Refusal::denied("not a user"))
+    }
+
     /// A global admin, or a user whose token carries `automations.write`. Answers who it is.
     pub fn require_automation_writer(&self, account: &AccountId) -> Result<&UserId, Refusal> {
         let writer = match self {

@@ -16,7 +16,7 @@ use super::{
     condition::GroupSpec,
     decision::Draft,
     event::Action,
-    id::{AccountId, ObjectName, RequestId, ResourceId},
+    id::{AccountId, ObjectName, RequestId, ResourceId, UserId},
     plan::{LimitOverrides, Plan},
     refusal::{Precondition, Refusal},
     request::Method,
@@ -62,6 +62,19 @@ pub enum Task {
     CreateAutomation { id: Option<ResourceId>, automation: NewAutomation },
     UpdateAutomation { id: ResourceId, etag: String, patch: AutomationPatch },
     DeleteAutomation { id: ResourceId, etag: String },
+    Activate { id: ResourceId, whom: Whom },
+    Deactivate { id: ResourceId, whom: Whom },
+}
+
+/// Whose events an automation is, or is no longer, triggered by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// The caller's own.
+    Caller,
+    /// Those of these users.
+    Users(Vec<UserId>),
+    /// Everyone's.
+    Everyone,
 }
 
 /// A webhook to create.
@@ -116,6 +129,7 @@ pub struct AutomationPatch {
     pub conditions: Option<Option<GroupSpec>>,
     pub actions: Option<Vec<NewAction>>,
     pub enabled: Option<bool>,
+    pub owner: Option<UserId>,
 }
 
 /// The answer to a call that changed something.
@@ -146,6 +160,8 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>, command: &Command) -> Result<Ans
         }
         Task::UpdateAutomation { id, etag, patch } => automation::update_automation(draft, command, id, etag, patch),
         Task::DeleteAutomation { id, etag } => automation::delete_automation(draft, command, id, etag),
+        Task::Activate { id, whom } => automation::activate(draft, command, id, whom),
+        Task::Deactivate { id, whom } => automation::deactivate(draft, command, id, whom),
     }?;
     draft.change.is_empty = false;
     if let Some(repeat) = &command.repeat {

@@ -216,6 +216,8 @@ pub struct NewExecution {
     pub entity_id: EntityId,
     /// The acting user.
     pub acting_user: Option<UserId>,
+    /// Whether the event says that an execution has caused it.
+    pub is_caused: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// Where it stands at first.

@@ -16,6 +16,7 @@ pub mod execution;
 pub mod id;
 pub mod json;
 pub mod limits;
+pub mod loops;
 pub mod path;
 pub mod plan;
 pub mod refusal;

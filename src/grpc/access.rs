@@ -30,6 +30,8 @@ pub enum Member {}
 pub enum Service {}
 /// A global admin of the account.
 pub enum GlobalAdmin {}
+/// A global admin or a user of the account.
+pub enum AnyUser {}
 /// A global admin of the account, or a user of it whose token carries `automations.write`.
 pub enum AutomationWriter {}
 
@@ -48,6 +50,12 @@ impl Access for Service {
 impl Access for GlobalAdmin {
     fn check(caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
         caller.require_global_admin(account)
+    }
+}
+
+impl Access for AnyUser {
+    fn check(caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
+        caller.require_user(account).map(drop)
     }
 }
 
@@ -167,6 +175,8 @@ addressed! {
         let name = request.automation.as_ref().map_or("", |automation| &automation.name);
         of(name::resource("automation.name", name, "automations"))
     };
+    ActivateAutomationRequest by |request| of(name::resource("name", &request.name, "automations"));
+    DeactivateAutomationRequest by |request| of(name::resource("name", &request.name, "automations"));
     DeleteAutomationRequest by |request| of(name::resource("name", &request.name, "automations"));
     PublishBatchRequest by |request| name::account("parent", &request.parent);
     GetExecutionRequest by |request| of(name::execution("name", &request.name));

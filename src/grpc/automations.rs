@@ -5,12 +5,13 @@ use tonic::Status;
 
 use super::{
     Api,
-    access::{AutomationWriter, Entered, Member, serve},
+    access::{AnyUser, AutomationWriter, Entered, Member, serve},
     convert, name, pb, status,
     webhooks::masked,
 };
 use crate::domain::{
-    command::{Answer, AutomationPatch, Command, NewAutomation, Task},
+    automation::ACTIVATION_USERS_MAX,
+    command::{Answer, AutomationPatch, Command, NewAutomation, Task, Whom},
     condition::Conditions,
     id::ObjectName,
     refusal::{Refusal, Violations},
@@ -30,6 +31,31 @@ fn created(answer: &Answer) -> pb::CreateAutomationResponse {
 
 fn updated(answer: &Answer) -> pb::UpdateAutomationResponse {
     pb::UpdateAutomationResponse { automation: shown(answer) }
+}
+
+fn activated(answer: &Answer) -> pb::ActivateAutomationResponse {
+    pb::ActivateAutomationResponse { automation: shown(answer) }
+}
+
+fn deactivated(answer: &Answer) -> pb::DeactivateAutomationResponse {
+    pb::DeactivateAutomationResponse { automation: shown(answer) }
+}
+
+/// Whom an activation is for.
+fn whom(everyone: bool, user_ids: &[String]) -> Result<Whom, Status> {
+    if everyone {
+        return Ok(Whom::Everyone);
+    }
+    if user_ids.is_empty() {
+        return Ok(Whom::Caller);
+    }
+    if user_ids.len() > ACTIVATION_USERS_MAX {
+        return Err(status::invalid("user_ids", format!("at most {ACTIVATION_USERS_MAX} users")));
+    }
+    let parse = |(at, id): (usize, &String)| {
+        id.parse().map_err(|error: String| status::invalid(&format!("user_ids[{at}]"), error))
+    };
+    Ok(Whom::Users(user_ids.iter().enumerate().map(parse).collect::<Result<_, _>>()?))
 }
 
 fn enabled(state: i32, faults: &mut Violations) -> Option<bool> {
@@ -53,6 +79,8 @@ serve! {
         get_automation(GetAutomationRequest) -> GetAutomationResponse;
         list_automations(ListAutomationsRequest) -> ListAutomationsResponse;
         update_automation(UpdateAutomationRequest) -> UpdateAutomationResponse;
+        activate_automation(ActivateAutomationRequest) -> ActivateAutomationResponse;
+        deactivate_automation(DeactivateAutomationRequest) -> DeactivateAutomationResponse;
         delete_automation(DeleteAutomationRequest) -> DeleteAutomationResponse;
     }
 }
@@ -139,6 +167,7 @@ impl Api {
             ("conditions", given.conditions.is_some()),
             ("actions", !given.actions.is_empty()),
             ("state", given.state != 0),
+            ("owner_user_id", !given.owner_user_id.is_empty()),
         ];
         let mut patch = AutomationPatch::default();
         let mut faults = Violations::default();
@@ -159,6 +188,9 @@ impl Api {
                     patch.actions =
                         convert::actions(&entered.account, given.actions.clone(), patch.object.as_ref(), &mut faults);
                 }
+                "owner_user_id" => {
+                    patch.owner = faults.take("automation.owner_user_id", given.owner_user_id.parse());
+                }
                 _ => patch.enabled = enabled(given.state, &mut faults),
             }
         }
@@ -166,6 +198,30 @@ impl Api {
         let command =
             Command { caller: entered.caller, task: Task::UpdateAutomation { id, etag: given.etag, patch }, repeat };
         self.answer(&entered.account, command, updated).await
+    }
+
+    async fn activate_automation(
+        &self,
+        entered: Entered<AnyUser>,
+        request: pb::ActivateAutomationRequest,
+    ) -> Result<pb::ActivateAutomationResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "automations")?;
+        let encode = |answer: &Answer| activated(answer).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "ActivateAutomation", &request, encode)?;
+        let task = Task::Activate { id, whom: whom(request.everyone, &request.user_ids)? };
+        self.answer(&entered.account, Command { caller: entered.caller, task, repeat }, activated).await
+    }
+
+    async fn deactivate_automation(
+        &self,
+        entered: Entered<AnyUser>,
+        request: pb::DeactivateAutomationRequest,
+    ) -> Result<pb::DeactivateAutomationResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "automations")?;
+        let encode = |answer: &Answer| deactivated(answer).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "DeactivateAutomation", &request, encode)?;
+        let task = Task::Deactivate { id, whom: whom(request.everyone, &request.user_ids)? };
+        self.answer(&entered.account, Command { caller: entered.caller, task, repeat }, deactivated).await
     }
 
     async fn delete_automation(

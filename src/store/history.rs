@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Store, StoreError,
-    entities::{accounts, attempts, automations, executions, webhooks},
+    entities::{accounts, activations, attempts, automations, executions, webhooks},
     rows,
 };
 use crate::domain::{
@@ -235,7 +235,16 @@ impl Store {
         let automations = automations::Entity::find()
             .filter(automations::Column::AccountUid.eq(view.uid.0))
             .filter(automations::Column::DeletedAt.is_null())
-            .filter(automations::Column::Enabled.eq(1));
+            .filter(automations::Column::Enabled.eq(1))
+            .filter(
+                automations::Column::Uid.in_subquery(
+                    Query::select()
+                        .column(activations::Column::AutomationUid)
+                        .from(activations::Entity)
+                        .and_where(activations::Column::AccountUid.eq(view.uid.0))
+                        .to_owned(),
+                ),
+            );
         let webhooks = webhooks::Entity::find()
             .filter(webhooks::Column::AccountUid.eq(view.uid.0))
             .filter(webhooks::Column::DeletedAt.is_null())

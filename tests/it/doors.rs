@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 21] = [
+const ACCESS: [(&str, [bool; 4]); 23] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -41,6 +41,8 @@ const ACCESS: [(&str, [bool; 4]); 21] = [
     ("AutomationService/GetAutomation", [true, true, true, true]),
     ("AutomationService/ListAutomations", [true, true, true, true]),
     ("AutomationService/UpdateAutomation", [false, true, true, false]),
+    ("AutomationService/ActivateAutomation", [false, true, true, true]),
+    ("AutomationService/DeactivateAutomation", [false, true, true, true]),
     ("AutomationService/DeleteAutomation", [false, true, true, false]),
     ("EventService/Publish", [true, false, false, false]),
     ("EventService/PublishBatch", [true, false, false, false]),
@@ -94,6 +96,12 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
         "AutomationService/UpdateAutomation" => call!(automations.update_automation(UpdateAutomationRequest {
             automation: Some(pb::Automation { name: automation, ..Default::default() }),
         })),
+        "AutomationService/ActivateAutomation" => {
+            call!(automations.activate_automation(ActivateAutomationRequest { name: automation }))
+        }
+        "AutomationService/DeactivateAutomation" => {
+            call!(automations.deactivate_automation(DeactivateAutomationRequest { name: automation }))
+        }
         "AutomationService/DeleteAutomation" => {
             call!(automations.delete_automation(DeleteAutomationRequest { name: automation }))
         }

@@ -1,5 +1,6 @@
 //! The service through its port: a real process, a real receiver, real databases.
 
+mod activation;
 mod clients;
 mod crash;
 mod doors;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    Answer, AutomationPatch, Command, NewAction, NewAutomation, automation_name, check_etag, id_taken, require_plan,
-    too_many, webhook_name,
+    Answer, AutomationPatch, Command, NewAction, NewAutomation, Whom, automation_name, check_etag, id_taken,
+    require_plan, too_many, webhook_name,
 };
 use crate::domain::{
     account::{AUTOMATIONS_MAX, Account},
-    automation::{ActionSpec, Activation, Automation, AutomationSpec},
+    automation::{ACTIVATION_USERS_MAX, ActionSpec, Activation, Automation, AutomationSpec},
+    caller::Caller,
     decision::Draft,
     id::{AccountId, AutomationUid, ResourceId, UserId},
     refusal::{Precondition, Refusal, Violations},
@@ -50,6 +51,10 @@ pub fn create_automation(
     if new.enabled {
         require_active(draft, account)?;
     }
+    let activation = match &command.caller {
+        Caller::GlobalAdmin { .. } => Activation::everyone(),
+        _ => Activation::only(owner.clone()),
+    };
     let automation = Arc::new(Automation {
         uid,
         id,
@@ -57,7 +62,7 @@ pub fn create_automation(
         spec,
         compiled,
         enabled: new.enabled,
-        activation: Activation::everyone(),
+        activation,
         owner,
         revision: draft.change.revision,
         created_at: draft.now(),
@@ -104,10 +109,14 @@ pub fn update_automation(
         automation.compiled = compiled;
     }
     if let Some(enabled) = patch.enabled {
-        if enabled && !before.enabled {
-            require_active(draft, account)?;
-        }
         automation.enabled = enabled;
+    }
+    if let Some(owner) = &patch.owner {
+        command.caller.require_global_admin(&account_id)?;
+        automation.owner = owner.clone();
+    }
+    if automation.is_active() && !before.is_active() {
+        require_active(draft, account)?;
     }
     automation.revision = draft.change.revision;
     automation.updated_at = draft.now();
@@ -131,10 +140,78 @@ pub fn delete_automation(
     Ok(Answer::Done)
 }
 
-/// Refuses one more automation that is enabled where the plan has as many as it may.
+pub fn activate(draft: &mut Draft<'_, '_>, command: &Command, id: &ResourceId, whom: &Whom) -> Result<Answer, Refusal> {
+    set_activation(draft, command, id, whom, |activation, whom| match whom {
+        None => activation.everyone = true,
+        Some(users) => {
+            for user in users {
+                if !activation.users.contains(user) {
+                    activation.users.push(user.clone());
+                }
+            }
+        }
+    })
+}
+
+pub fn deactivate(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    id: &ResourceId,
+    whom: &Whom,
+) -> Result<Answer, Refusal> {
+    set_activation(draft, command, id, whom, |activation, whom| match whom {
+        None => *activation = Activation::default(),
+        Some(users) => activation.users.retain(|user| !users.contains(user)),
+    })
+}
+
+/// Changes for whom an automation is active: the given users, or everyone.
+fn set_activation(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    id: &ResourceId,
+    whom: &Whom,
+    change: impl Fn(&mut Activation, Option<&[UserId]>),
+) -> Result<Answer, Refusal> {
+    let account_id = draft.slot.id.clone();
+    let caller = command.caller.require_user(&account_id)?;
+    let own = [caller.clone()];
+    let users = match whom {
+        Whom::Caller => Some(&own[..]),
+        Whom::Users(users) if users.as_slice() == own => Some(&own[..]),
+        Whom::Users(users) => {
+            command.caller.require_global_admin(&account_id)?;
+            Some(users.as_slice())
+        }
+        Whom::Everyone => {
+            command.caller.require_global_admin(&account_id)?;
+            None
+        }
+    };
+    let account = draft.account()?;
+    let before = find_automation(account, &account_id, id)?;
+    let mut automation = Automation::clone(before);
+    change(&mut automation.activation, users);
+    if automation.activation.users.len() > ACTIVATION_USERS_MAX {
+        let message = format!(
+            "an automation is active for at most {ACTIVATION_USERS_MAX} users by name: activate it for everyone"
+        );
+        return Err(Refusal::invalid("user_ids", message));
+    }
+    if automation.is_active() && !before.is_active() {
+        require_active(draft, account)?;
+    }
+    automation.revision = draft.change.revision;
+    automation.updated_at = draft.now();
+    let automation = Arc::new(automation);
+    draft.change.automations.push(Arc::clone(&automation));
+    Ok(Answer::Automation(account_id, automation, account.facts.plan))
+}
+
+/// Refuses one more automation that is active where the plan has as many as it may.
 fn require_active(draft: &Draft<'_, '_>, account: &Account) -> Result<(), Refusal> {
     let limit = usize::try_from(draft.limits.active_automations).unwrap_or(usize::MAX);
-    let active = account.automations.values().filter(|automation| automation.enabled).count();
+    let active = account.automations.values().filter(|automation| automation.is_active()).count();
     if active < limit {
         return Ok(());
     }

@@ -1,0 +1,392 @@
+//! A decision in the making: what each input makes of the account, one after the other.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{Decision, Dispatch, DueRows, Ended, EventReply, Input, Reply, Surroundings};
+use crate::domain::{
+    account::{Account, AccountSlot},
+    automation::Automation,
+    change::{AttemptEnded, CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
+    command,
+    event::{Event, Rejection, RejectionReason},
+    execution::{
+        Attempt, NewExecution, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished, advance, fail_action, settle,
+    },
+    id::{AccountUid, EventId, ExecutionUid, WebhookUid},
+    limits::{Backlog, Flight, Window, webhook_slots},
+    loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
+    plan::{LimitOverrides, Limits, Plan},
+    request::{Record, build},
+    template::{Scope, Trees},
+    timestamp::Timestamp,
+    webhook::Webhook,
+};
+
+/// A decision in the making.
+pub struct Draft<'a, 'w> {
+    pub(in crate::domain) slot: &'a AccountSlot,
+    pub(in crate::domain) around: &'a mut Surroundings<'w>,
+    pub(in crate::domain) change: Change,
+    known: &'a HashSet<EventId>,
+    seen: HashSet<EventId>,
+    dispatches: Vec<Dispatch>,
+    pub(in crate::domain) limits: Limits,
+    flight: Flight,
+    webhook_flight: HashMap<WebhookUid, usize>,
+    waiting: HashMap<WebhookUid, Option<Timestamp>>,
+    bytes: usize,
+}
+
+impl<'a, 'w> Draft<'a, 'w> {
+    pub(super) fn new(slot: &'a AccountSlot, known: &'a HashSet<EventId>, around: &'a mut Surroundings<'w>) -> Self {
+        let change = match &slot.account {
+            Some(account) => {
+                let window = account.window.at(around.now, around.rules.window_length_ms);
+                Change::new(
+                    account.uid,
+                    slot.id.clone(),
+                    Some(account.revision),
+                    window,
+                    account.backlog,
+                    account.next_due_at,
+                )
+            }
+            None => {
+                let window = Window { no: 0, start: around.now, used: 0 };
+                Change::new(AccountUid((around.uuid)()), slot.id.clone(), None, window, Backlog::default(), None)
+            }
+        };
+        let account = slot.account.as_ref();
+        let nothing = around.rules.plans.resolve(Plan::Essential, &LimitOverrides::default());
+        let limits = account.map_or(nothing, |account| around.rules.limits(&account.facts));
+        Self {
+            limits,
+            slot,
+            around,
+            change,
+            known,
+            seen: HashSet::new(),
+            dispatches: Vec::new(),
+            flight: account.map(|account| account.flight).unwrap_or_default(),
+            webhook_flight: account.map(|account| account.webhook_flight.clone()).unwrap_or_default(),
+            waiting: HashMap::new(),
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.change.rows() >= CHANGE_ROWS_MAX || self.bytes >= CHANGE_BYTES_MAX
+    }
+
+    pub(super) fn finish(mut self, replies: Vec<Reply>) -> Decision {
+        if self.change.backlog.count > 0
+            && let Some(account) = &self.slot.account
+        {
+            let has_room = self.change.window.room(account.execution_limit(&self.limits)) > 0;
+            let end = self.change.window.end(self.around.rules.window_length_ms);
+            self.change.due_by(if has_room { self.around.now } else { end });
+        }
+        self.change.is_empty &= self.change.rows() == 0;
+        Decision { change: self.change, replies, dispatches: self.dispatches }
+    }
+
+    pub(super) fn take(&mut self, input: &Input) -> Reply {
+        match input {
+            Input::Command(command) => Reply::Command(command::decide(self, command)),
+            Input::Event(event) => Reply::Event(self.event(event)),
+            Input::Outcome(ended) => {
+                self.outcome(ended);
+                Reply::None
+            }
+            Input::Due(rows) => {
+                self.due(rows);
+                Reply::None
+            }
+            Input::Resume(rows) => {
+                self.resume(rows);
+                Reply::None
+            }
+            Input::Tidy => {
+                self.tidy();
+                Reply::None
+            }
+        }
+    }
+
+    /// The account, unless it is gone for callers.
+    pub(in crate::domain) fn living(&self) -> Option<&'a Account> {
+        self.slot.account.as_ref().filter(|account| !account.facts.deleted)
+    }
+
+    fn event(&mut self, event: &Arc<Event>) -> EventReply {
+        let Some(account) = self.living() else {
+            let message = format!("there is no account {}: create it first", self.slot.id);
+            return EventReply::Rejected(Rejection::new("parent", RejectionReason::AccountNotFound, message));
+        };
+        if self.known.contains(&event.id) || self.seen.contains(&event.id) {
+            return EventReply::Duplicate;
+        }
+        #[cfg(test)]
+        assert_ne!(event.id.as_str(), super::BREAKS_DOWN, "a test asks for a fault");
+        let mut candidates = account.triggered_by(event).peekable();
+        if !account.facts.plan.has_automation_webhooks() || candidates.peek().is_none() {
+            return EventReply::Accepted;
+        }
+        let trees = match Trees::of(event) {
+            Ok(trees) => trees,
+            Err(error) => return EventReply::Rejected(Rejection::new("data", RejectionReason::InvalidJson, error)),
+        };
+        let state = trees.state(event.action);
+        let matches: Vec<_> = candidates.filter(|automation| automation.compiled.conditions.hold(state)).collect();
+        if matches.is_empty() {
+            return EventReply::Accepted;
+        }
+        for automation in matches {
+            self.run(account, automation, event, &trees);
+        }
+        self.bytes += event.weight_bytes();
+        self.seen.insert(event.id.clone());
+        self.change.events.push(Arc::clone(event));
+        EventReply::Accepted
+    }
+
+    fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>) {
+        let (traceparent, parent_span) = traceparent(event, self.around);
+        let uid = ExecutionUid((self.around.uuid)());
+        let scope = Scope {
+            event,
+            data: &trees.data,
+            previous: trees.previous.as_ref(),
+            account: &self.slot.id,
+            automation_name: &automation.display_name,
+            execution: uid,
+        };
+        let webhook_of = |uid: WebhookUid| account.webhooks.get(&uid).map(|webhook| &**webhook);
+        let record = Arc::new(Record {
+            source_name: automation.display_name.clone(),
+            source_id: automation.id.clone(),
+            causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
+            traceparent,
+            parent_span,
+            requests: build(automation, scope, webhook_of, self.around.rules.body_bytes_max),
+            explanation: automation.compiled.conditions.explain(trees.state(event.action)),
+        });
+        self.bytes += record.weight_bytes();
+        let progress = Progress::begin(self.around.now);
+        let mut execution = Unfinished { uid, source_kind: SourceKind::Automation, record, progress };
+        if self.is_loop(account, automation, event) {
+            execution.progress = execution.progress.stop(Reason::Loop, self.around.now);
+        } else {
+            self.admit_or_pause(account, &mut execution);
+        }
+        self.change.executions.push(NewExecution {
+            uid,
+            source_kind: execution.source_kind,
+            source: automation.uid.0,
+            event_id: event.id.clone(),
+            run: 0,
+            object: event.object.clone(),
+            action: event.action,
+            entity_id: event.entity_id.clone(),
+            acting_user: event.user_id.clone(),
+            is_caused: event.cause.is_some(),
+            created_at: self.around.now,
+            progress: execution.progress,
+            record: execution.record,
+        });
+    }
+
+    /// Whether executions that cause each other have come too deep, or round too often.
+    fn is_loop(&self, account: &Account, automation: &Automation, event: &Event) -> bool {
+        let Some(cause) = &event.cause else { return false };
+        let circle = (automation.uid, event.entity_id.clone());
+        let is_same = |new: &&NewExecution| new.is_caused && new.source == circle.0.0 && new.entity_id == circle.1;
+        let now = self.change.executions.iter().filter(is_same).count();
+        let runs = account.loops.count(&circle, self.around.now) + u32::try_from(now).unwrap_or(u32::MAX);
+        cause.depth > CAUSATION_DEPTH_MAX || runs >= CAUSED_RUNS_MAX
+    }
+
+    /// A new execution counts in the window if it has room and nothing is held back; otherwise it is held back, too.
+    fn admit_or_pause(&mut self, account: &Account, execution: &mut Unfinished) {
+        let limit = account.execution_limit(&self.limits);
+        let now = self.around.now;
+        let backlog = &mut self.change.backlog;
+        if backlog.count == 0 && self.change.window.room(limit) > 0 {
+            self.change.window.used += 1;
+            execution.progress.admitted = Some(self.change.window.no);
+            self.start_or_wait(account, execution, true);
+        } else if backlog.count >= self.around.rules.paused_max {
+            execution.progress = execution.progress.stop(Reason::BacklogFull, now);
+        } else {
+            let place = backlog.next_place(now);
+            *backlog = Backlog { count: backlog.count + 1, newest: place };
+            execution.progress.state = State::Paused;
+            execution.progress.reason = Some(Reason::ExecutionLimit);
+            execution.progress.due_at = Some(place);
+        }
+    }
+
+    /// Executions that the limit has held back, oldest first: admitted as far as the window has room, ended where
+    /// they have waited for too long. The others stay where they are.
+    fn admit(&mut self, account: &Account, taken: &DueRows) {
+        let limit = account.execution_limit(&self.limits);
+        let now = self.around.now;
+        let mut next = taken.next;
+        for row in &taken.rows {
+            let mut execution = row.clone();
+            let place = row.progress.due_at.unwrap_or(now);
+            if place.plus_ms(self.around.rules.paused_age_max_ms) <= now {
+                execution.progress = execution.progress.stop(Reason::PausedTooLong, now);
+            } else if self.change.window.room(limit) > 0 {
+                self.change.window.used += 1;
+                let admitted = Some(self.change.window.no);
+                execution.progress =
+                    Progress { state: State::Pending, reason: None, due_at: Some(now), admitted, ..execution.progress };
+                self.start_or_wait(account, &mut execution, false);
+            } else {
+                next = Some(next.map_or(place, |next| next.min(place)));
+                continue;
+            }
+            self.change.backlog.count = self.change.backlog.count.saturating_sub(1);
+            self.step(execution, None);
+        }
+        self.change.waiting.push((THE_LIMIT, next));
+        self.change.is_empty = false;
+    }
+
+    fn outcome(&mut self, ended: &Ended) {
+        let (uid, attempt) = (ended.execution, &ended.attempt);
+        let Some(account) = self.living() else { return };
+        let Some(running) = account.running.get(&uid) else { return };
+        let Some(webhook) = running.webhook() else { return };
+        let progress = &running.progress;
+        if (progress.action_no, progress.attempts + 1) != (ended.action_no, ended.attempt_no) {
+            return;
+        }
+        self.change.attempts.push(AttemptEnded {
+            execution: uid,
+            action_no: ended.action_no,
+            number: ended.attempt_no,
+            attempt: Attempt::clone(attempt),
+        });
+        self.flight.remove(running.source_kind);
+        if let Some(count) = self.webhook_flight.get_mut(&webhook) {
+            *count = count.saturating_sub(1);
+        }
+        let random = (self.around.random)();
+        let schedule = &self.around.rules.schedule;
+        let progress = settle(&running.record, &running.progress, &attempt.outcome, schedule, random, self.around.now);
+        let mut execution = Unfinished { progress, ..running.clone() };
+        if execution.progress.state == State::Running {
+            self.start_or_wait(account, &mut execution, true);
+        }
+        self.step(execution, Some(webhook));
+    }
+
+    fn due(&mut self, taken: &DueRows) {
+        if taken.webhook == THE_LIMIT {
+            if let Some(account) = &self.slot.account {
+                self.admit(account, taken);
+            }
+            return;
+        }
+        self.waiting.insert(taken.webhook, taken.next);
+        self.change.waiting.push((taken.webhook, taken.next));
+        self.change.is_empty = false;
+        self.resume(&taken.rows);
+    }
+
+    fn resume(&mut self, rows: &[Unfinished]) {
+        let Some(account) = &self.slot.account else { return };
+        for row in rows {
+            let mut execution = row.clone();
+            self.start_or_wait(account, &mut execution, false);
+            self.step(execution, None);
+        }
+    }
+
+    fn step(&mut self, execution: Unfinished, was_running: Option<WebhookUid>) {
+        let progress = &execution.progress;
+        self.change.due_for(progress.state, progress.due_at, self.around.now);
+        self.change.steps.push(Step { execution, was_running });
+    }
+
+    fn tidy(&mut self) {
+        let Some(account) = &self.slot.account else { return };
+        let truth = account.true_due_at(self.around.now, self.around.rules);
+        // A window that a clock set back has moved ends one length after that was noticed, so it is written down.
+        let is_moved = self.change.window.start < account.window.start;
+        if truth != account.next_due_at || is_moved {
+            self.change.next_due_at = truth;
+            self.change.is_empty = false;
+        }
+    }
+
+    /// Sends the next request of an execution if its webhook and a slot allow it; otherwise it waits or ends.
+    fn start_or_wait(&mut self, account: &Account, execution: &mut Unfinished, queues: bool) {
+        let now = self.around.now;
+        loop {
+            execution.progress = advance(&execution.record, execution.progress.clone(), now);
+            let Some(request) = execution.request().filter(|_| !execution.progress.state.is_final()) else {
+                break;
+            };
+            let reason = match account.webhooks.get(&request.webhook) {
+                Some(webhook) if webhook.deleted_at.is_none() && webhook.enabled => {
+                    let webhook = Arc::clone(webhook);
+                    self.send_or_queue(account, execution, webhook, queues);
+                    break;
+                }
+                Some(webhook) if webhook.deleted_at.is_none() => Reason::WebhookDisabled,
+                _ => Reason::WebhookDeleted,
+            };
+            execution.progress = fail_action(request, &execution.progress, reason, now);
+        }
+        let progress = &execution.progress;
+        self.change.due_for(progress.state, progress.due_at, now);
+    }
+
+    fn send_or_queue(&mut self, account: &Account, execution: &mut Unfinished, webhook: Arc<Webhook>, queues: bool) {
+        let of_webhook = self.webhook_flight.get(&webhook.uid).copied().unwrap_or_default();
+        let others_wait = queues && self.waits(account, webhook.uid).is_some_and(|due| due <= self.around.now);
+        let has_slot =
+            self.flight.free(execution.source_kind, &self.limits) > 0 && of_webhook < webhook_slots(&self.limits);
+        let progress = &mut execution.progress;
+        if !has_slot || others_wait || !self.around.may_start {
+            progress.due_at = Some(progress.due_at.unwrap_or(self.around.now));
+            progress.state = if progress.attempts == 0 { State::Pending } else { State::Retrying };
+            return;
+        }
+        progress.state = State::Running;
+        progress.due_at = None;
+        self.flight.add(execution.source_kind);
+        *self.webhook_flight.entry(webhook.uid).or_default() += 1;
+        self.dispatches.push(Dispatch {
+            execution: execution.uid,
+            action_no: execution.progress.action_no,
+            attempt_no: execution.progress.attempts + 1,
+            record: Arc::clone(&execution.record),
+            webhook,
+        });
+    }
+
+    fn waits(&self, account: &Account, webhook: WebhookUid) -> Option<Timestamp> {
+        match self.waiting.get(&webhook) {
+            Some(next) => *next,
+            None => account.waiting.get(&webhook).copied(),
+        }
+    }
+}
+
+/// The context of a new execution's span, under that of its event or in a trace of its own, and its parent's id.
+fn traceparent(event: &Event, around: &mut Surroundings<'_>) -> (String, Option<String>) {
+    let span = (around.random)() | 1;
+    let given = event.traceparent.as_deref();
+    match given.and_then(|given| Some((given.get(3..35)?, given.get(36..52)?, given.get(53..55)?))) {
+        Some((trace, parent, flags)) => (format!("00-{trace}-{span:016x}-{flags}"), Some(parent.to_owned())),
+        // Nobody records this trace: the flags say so.
+        None => (format!("00-{}-{span:016x}-00", (around.uuid)().simple()), None),
+    }
+}
