@@ -277,7 +277,7 @@ impl AccountSlot {
         }
         for webhook in &change.webhooks {
             account.webhooks.insert(webhook.uid, Arc::clone(webhook));
-            if webhook.deleted_at.is_some()
+            if !webhook.is_enabled()
                 && let Some(earliest) = account.waiting.get_mut(&webhook.uid)
             {
                 *earliest = Timestamp::default();

@@ -20,6 +20,7 @@ use super::{
     plan::{LimitOverrides, Plan},
     refusal::{Precondition, Refusal},
     request::Method,
+    retry::RetryPolicy,
     template::BodySpec,
     timestamp::Timestamp,
     url::EndpointUrl,
@@ -59,6 +60,7 @@ pub enum Task {
     CreateWebhook { id: Option<ResourceId>, webhook: NewWebhook },
     UpdateWebhook { id: ResourceId, etag: String, patch: WebhookPatch },
     DeleteWebhook { id: ResourceId, etag: String },
+    RotateSecret { id: ResourceId, overlap_ms: u64 },
     CreateAutomation { id: Option<ResourceId>, automation: NewAutomation },
     UpdateAutomation { id: ResourceId, etag: String, patch: AutomationPatch },
     DeleteAutomation { id: ResourceId, etag: String },
@@ -85,6 +87,7 @@ pub struct NewWebhook {
     pub kind: WebhookKind,
     pub endpoint: EndpointUrl,
     pub credentials: Credentials,
+    pub retry: RetryPolicy,
 }
 
 /// What to change of a webhook.
@@ -94,6 +97,8 @@ pub struct WebhookPatch {
     pub display_name: Option<String>,
     pub endpoint: Option<EndpointUrl>,
     pub credentials: Option<Credentials>,
+    pub retry: Option<RetryPolicy>,
+    pub enabled: Option<bool>,
 }
 
 /// An automation to create.
@@ -155,6 +160,7 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>, command: &Command) -> Result<Ans
         Task::CreateWebhook { id, webhook } => webhook::create_webhook(draft, command, id.as_ref(), webhook),
         Task::UpdateWebhook { id, etag, patch } => webhook::update_webhook(draft, command, id, etag, patch),
         Task::DeleteWebhook { id, etag } => webhook::delete_webhook(draft, command, id, etag),
+        Task::RotateSecret { id, overlap_ms } => webhook::rotate_secret(draft, command, id, *overlap_ms),
         Task::CreateAutomation { id, automation } => {
             automation::create_automation(draft, command, id.as_ref(), automation)
         }

@@ -34,7 +34,7 @@ pub fn wanted(account: &Account, now: Timestamp, rules: &Rules) -> Vec<Wanted> {
     due.sort_by_key(|(_, earliest)| **earliest);
     let mut wanted: Vec<_> = of_backlog(account, now, rules).into_iter().collect();
     for (uid, _) in due {
-        let sends = account.webhooks.get(uid).is_some_and(|webhook| webhook.deleted_at.is_none() && webhook.enabled);
+        let sends = account.webhooks.get(uid).is_some_and(|webhook| webhook.is_enabled());
         if !sends {
             wanted.push(Wanted { webhook: *uid, by: Timestamp(i64::MAX), rows_max: ENDED_ROWS_MAX });
             continue;

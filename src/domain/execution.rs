@@ -9,7 +9,7 @@ use super::{
     event::Action,
     id::{EntityId, EventId, ExecutionUid, ObjectName, UserId, WebhookUid},
     request::{Record, Request},
-    retry::Schedule,
+    retry::{FailureClass, RetryPolicy, Schedule},
     timestamp::Timestamp,
 };
 
@@ -175,6 +175,24 @@ pub enum Verdict {
 }
 
 impl Outcome {
+    /// What kind of failure it is, if it is one that may be tried again.
+    pub fn failure_class(&self) -> Option<FailureClass> {
+        match self {
+            Outcome::Answer { status: 408, .. } | Outcome::Error { kind: Reason::Timeout, .. } => {
+                Some(FailureClass::Timeout)
+            }
+            Outcome::Answer { status: 425 | 429, .. } => Some(FailureClass::Throttled),
+            Outcome::Answer { status: 500..=599, .. } => Some(FailureClass::ServerError),
+            Outcome::Error { kind: Reason::Dns | Reason::Connect | Reason::Tls, .. } => Some(FailureClass::Transport),
+            _ => None,
+        }
+    }
+
+    /// Whether the endpoint says that it is gone for good.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Outcome::Answer { status: 410, .. })
+    }
+
     /// What it means.
     pub fn verdict(&self) -> Verdict {
         match self {
@@ -326,7 +344,7 @@ pub fn settle(
     record: &Record,
     before: &Progress,
     outcome: &Outcome,
-    schedule: &Schedule,
+    (policy, schedule): (&RetryPolicy, &Schedule),
     random: u64,
     now: Timestamp,
 ) -> Progress {
@@ -340,7 +358,7 @@ pub fn settle(
             progress.attempts = 0;
             return advance(record, progress, now);
         }
-        Verdict::Retry(reason) => match schedule.delay_ms(progress.attempts, random) {
+        Verdict::Retry(reason) => match policy.delay_ms(schedule, progress.attempts, outcome, random, now) {
             Some(delay_ms) => {
                 progress.state = State::Retrying;
                 progress.reason = Some(reason);

@@ -18,7 +18,7 @@ use super::{
     limits::{Backlog, Window},
     plan::{LimitOverrides, Plan, PlanLimits},
     request::{Method, Record},
-    retry::Schedule,
+    retry::{RetryPolicy, Schedule},
     template::BodySpec,
     timestamp::Timestamp,
     url::{EndpointUrl, UrlPolicy},
@@ -126,6 +126,7 @@ impl World {
             kind: WebhookKind::Automation,
             endpoint,
             credentials: Credentials::None,
+            retry: RetryPolicy::default(),
         };
         let id = Some("hook".parse().expect("an id"));
         world.command(admin.clone(), Task::CreateWebhook { id, webhook });

@@ -11,6 +11,7 @@ use sha2::Sha256;
 use super::{
     id::{ResourceId, UserId, WebhookUid},
     refusal::Violations,
+    retry::RetryPolicy,
     timestamp::Timestamp,
     url::EndpointUrl,
 };
@@ -56,9 +57,11 @@ pub struct Webhook {
     /// How requests authenticate.
     pub credentials: Credentials,
     /// What signs requests: the current secret first, then those that overlap.
-    pub secrets: Vec<SecretString>,
-    /// Whether requests are sent.
-    pub enabled: bool,
+    pub secrets: Vec<SigningSecret>,
+    /// How failed requests are tried again.
+    pub retry: RetryPolicy,
+    /// Why no requests are sent; none where they are.
+    pub disabled: Option<DisableReason>,
     /// The user who owns it; only for regular webhooks.
     pub owner: Option<UserId>,
     /// The account's revision when it was last changed; its etag.
@@ -69,6 +72,60 @@ pub struct Webhook {
     pub updated_at: Timestamp,
     /// When it was deleted; kept as long as an execution names it.
     pub deleted_at: Option<Timestamp>,
+}
+
+impl Webhook {
+    /// Whether requests are sent.
+    pub fn is_enabled(&self) -> bool {
+        self.deleted_at.is_none() && self.disabled.is_none()
+    }
+}
+
+/// Why no requests are sent to a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisableReason {
+    /// An admin has disabled it.
+    Admin,
+    /// The endpoint has answered 410: it is gone.
+    Gone,
+}
+
+/// A secret that signs requests.
+#[derive(Debug, Clone)]
+pub struct SigningSecret {
+    /// `whsec_` and base64.
+    pub secret: SecretString,
+    /// Until when it signs, for one that was replaced.
+    pub until: Option<Timestamp>,
+}
+
+impl SigningSecret {
+    /// A new one.
+    pub fn new(random: [u8; SECRET_BYTES]) -> Self {
+        Self { secret: signing_secret(random), until: None }
+    }
+
+    /// Whether it signs at a time.
+    pub fn signs_at(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// How many secrets sign at once; the oldest goes first.
+pub const SECRETS_MAX: usize = 3;
+/// How long a replaced secret goes on signing where nothing is asked.
+pub const OVERLAP_MS_DEFAULT: u64 = 86_400_000;
+/// How long a replaced secret may go on signing.
+pub const OVERLAP_MS_MAX: u64 = 604_800_000;
+
+/// The secrets after one more: the new one first, the others go on for the overlap.
+pub fn rotate(secrets: &[SigningSecret], new: SigningSecret, overlap_ms: u64, now: Timestamp) -> Vec<SigningSecret> {
+    let until = now.plus_ms(overlap_ms);
+    let replaced = secrets.iter().map(|old| SigningSecret {
+        secret: old.secret.clone(),
+        until: Some(old.until.map_or(until, |before| before.min(until))),
+    });
+    std::iter::once(new).chain(replaced.filter(|old| old.signs_at(now))).take(SECRETS_MAX).collect()
 }
 
 /// How requests authenticate at the endpoint.
@@ -187,21 +244,22 @@ pub fn check_display_name(name: &str, at: &str, faults: &mut Violations) {
 }
 
 /// A new signing secret from random bytes.
-pub fn signing_secret(random: [u8; SECRET_BYTES]) -> SecretString {
+fn signing_secret(random: [u8; SECRET_BYTES]) -> SecretString {
     format!("{SECRET_PREFIX}{}", BASE64.encode(random)).into()
 }
 
-/// The `webhook-signature` header (Standard Webhooks): a signature of every secret over id, time and body.
-pub fn signatures(secrets: &[SecretString], request_id: &str, seconds: i64, body: &[u8]) -> String {
-    let sign = |secret: &SecretString| {
-        let encoded = secret.expose_secret().strip_prefix(SECRET_PREFIX)?;
+/// The `webhook-signature` header (Standard Webhooks): a signature of every secret of that time over id, time and body.
+pub fn signatures(secrets: &[SigningSecret], request_id: &str, seconds: i64, body: &[u8]) -> String {
+    let now = Timestamp(seconds.saturating_mul(1_000_000));
+    let sign = |secret: &SigningSecret| {
+        let encoded = secret.secret.expose_secret().strip_prefix(SECRET_PREFIX)?;
         let key = BASE64.decode(encoded).ok()?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&key).ok()?;
         mac.update(format!("{request_id}.{seconds}.").as_bytes());
         mac.update(body);
         Some(format!("v1,{}", BASE64.encode(mac.finalize().into_bytes())))
     };
-    secrets.iter().filter_map(sign).collect::<Vec<_>>().join(" ")
+    secrets.iter().filter(|secret| secret.signs_at(now)).filter_map(sign).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -210,18 +268,35 @@ mod tests {
 
     #[test]
     fn signatures_verify_with_the_standards_own_library() {
-        let secrets = [signing_secret([7; SECRET_BYTES]), signing_secret([9; SECRET_BYTES])];
+        let secrets = [SigningSecret::new([7; SECRET_BYTES]), SigningSecret::new([9; SECRET_BYTES])];
         let body = br#"{"a": 1}"#;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
         let now = i64::try_from(now).expect("fits");
         let header = signatures(&secrets, "rq-1-1", now, body);
         for secret in &secrets {
-            let verifier = standardwebhooks::Webhook::new(secret.expose_secret()).expect("a secret");
+            let verifier = standardwebhooks::Webhook::new(secret.secret.expose_secret()).expect("a secret");
             let mut headers = http_headers("rq-1-1", now, &header);
             verifier.verify(body, &headers).expect("verifies");
             headers.insert("webhook-id", "rq-1-2".parse().expect("a value"));
             assert!(verifier.verify(body, &headers).is_err(), "another id does not verify");
         }
+    }
+
+    #[test]
+    fn replaced_secrets_sign_on_for_the_overlap() {
+        let now = Timestamp(1_000_000_000);
+        let first = SigningSecret::new([1; SECRET_BYTES]);
+        let two = rotate(&[first], SigningSecret::new([2; SECRET_BYTES]), 60_000, now);
+        let signed_at = |secrets: &[SigningSecret], ms: u64| {
+            signatures(secrets, "rq-1-1", now.plus_ms(ms).seconds(), b"{}").split(' ').count()
+        };
+        assert_eq!((signed_at(&two, 0), signed_at(&two, 59_000), signed_at(&two, 60_000)), (2, 2, 1));
+        let three = rotate(&two, SigningSecret::new([3; SECRET_BYTES]), 600_000, now.plus_ms(1_000));
+        assert_eq!((signed_at(&three, 2_000), signed_at(&three, 60_000)), (3, 2), "an overlap is never made longer");
+        let at_once = rotate(&three, SigningSecret::new([4; SECRET_BYTES]), 0, now.plus_ms(2_000));
+        assert_eq!((at_once.len(), signed_at(&at_once, 2_000)), (1, 1), "without an overlap the others end at once");
+        let many = (5..20).fold(at_once, |secrets, byte| rotate(&secrets, SigningSecret::new([byte; 32]), 1_000, now));
+        assert_eq!(many.len(), SECRETS_MAX);
     }
 
     fn http_headers(id: &str, seconds: i64, signature: &str) -> axum::http::HeaderMap {

@@ -167,6 +167,7 @@ addressed! {
         let name = request.webhook.as_ref().map_or("", |webhook| &webhook.name);
         of(name::resource("webhook.name", name, "webhooks"))
     };
+    RotateWebhookSecretRequest by |request| of(name::resource("name", &request.name, "webhooks"));
     DeleteWebhookRequest by |request| of(name::resource("name", &request.name, "webhooks"));
     CreateAutomationRequest by |request| name::account("parent", &request.parent);
     GetAutomationRequest by |request| of(name::resource("name", &request.name, "automations"));

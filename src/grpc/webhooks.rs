@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     command::{Answer, Command, Task, WebhookPatch},
     refusal::{Refusal, Violations},
+    webhook::{OVERLAP_MS_DEFAULT, OVERLAP_MS_MAX},
 };
 
 fn created(answer: &Answer, shows_secrets: bool) -> pb::CreateWebhookResponse {
@@ -24,6 +25,11 @@ fn created(answer: &Answer, shows_secrets: bool) -> pb::CreateWebhookResponse {
         },
         _ => pb::CreateWebhookResponse::default(),
     }
+}
+
+fn rotated(answer: &Answer, shows_secrets: bool) -> pb::RotateWebhookSecretResponse {
+    let created = created(answer, shows_secrets);
+    pb::RotateWebhookSecretResponse { webhook: created.webhook, signing_secret: created.signing_secret }
 }
 
 fn updated(answer: &Answer, shows_secrets: bool) -> pb::UpdateWebhookResponse {
@@ -62,6 +68,7 @@ serve! {
         get_webhook(GetWebhookRequest) -> GetWebhookResponse;
         list_webhooks(ListWebhooksRequest) -> ListWebhooksResponse;
         update_webhook(UpdateWebhookRequest) -> UpdateWebhookResponse;
+        rotate_webhook_secret(RotateWebhookSecretRequest) -> RotateWebhookSecretResponse;
         delete_webhook(DeleteWebhookRequest) -> DeleteWebhookResponse;
     }
 }
@@ -128,12 +135,16 @@ impl Api {
             ("display_name", !webhook.display_name.is_empty()),
             ("endpoint_url", !webhook.endpoint_url.is_empty()),
             ("credentials", webhook.credentials.is_some()),
+            ("retry_policy", webhook.retry_policy.is_some()),
+            ("enabled", webhook.enabled),
         ];
         let mut patch = WebhookPatch::default();
         let mut faults = Violations::default();
         for field in masked(request.update_mask.as_ref(), &fields)? {
             match field {
                 "display_name" => patch.display_name = Some(webhook.display_name.clone()),
+                "retry_policy" => patch.retry = convert::retry_policy(webhook.retry_policy.clone(), &mut faults),
+                "enabled" => patch.enabled = Some(webhook.enabled),
                 "credentials" => patch.credentials = Some(convert::credentials(webhook.credentials.clone())),
                 _ => {
                     let url = &webhook.endpoint_url;
@@ -145,6 +156,22 @@ impl Api {
         let command =
             Command { caller: entered.caller, task: Task::UpdateWebhook { id, etag: webhook.etag, patch }, repeat };
         self.answer(&entered.account, command, |answer| updated(answer, true)).await
+    }
+
+    async fn rotate_webhook_secret(
+        &self,
+        entered: Entered<GlobalAdmin>,
+        request: pb::RotateWebhookSecretRequest,
+    ) -> Result<pb::RotateWebhookSecretResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "webhooks")?;
+        let encode = |answer: &Answer| rotated(answer, false).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "RotateWebhookSecret", &request, encode)?;
+        let overlap_ms = request.overlap.as_ref().map_or(Some(OVERLAP_MS_DEFAULT), convert::duration_ms);
+        let overlap_ms = overlap_ms.filter(|overlap| *overlap <= OVERLAP_MS_MAX);
+        let overlap_ms = overlap_ms.ok_or_else(|| status::invalid("overlap", "must be 0 to seven days"))?;
+        let task = Task::RotateSecret { id, overlap_ms };
+        let command = Command { caller: entered.caller, task, repeat };
+        self.answer(&entered.account, command, |answer| rotated(answer, true)).await
     }
 
     async fn delete_webhook(

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     entities::{accounts, activations, automations, executions, webhooks},
-    rows::{self, DUE_RUNNING},
+    rows::{self, DUE_RUNNING, ENABLED},
 };
 use crate::domain::{
     account::Loaded,
@@ -130,7 +130,7 @@ impl Store {
 
     /// The earliest due time of what waits for each webhook: one look into the index each, however much waits.
     async fn waiting(&self, account: Uuid) -> Result<Vec<(WebhookUid, Timestamp)>, StoreError> {
-        let sql = "SELECT w.uid, w.deleted_at, (SELECT MIN(e.due_at) FROM executions e \
+        let sql = "SELECT w.uid, w.deleted_at, w.status, (SELECT MIN(e.due_at) FROM executions e \
                    WHERE e.account_uid = w.account_uid AND e.next_webhook = w.uid AND e.due_at > $2) AS earliest \
                    FROM webhooks w WHERE w.account_uid = $1";
         let values = [account.into(), DUE_RUNNING.into()];
@@ -139,9 +139,11 @@ impl Store {
         for row in self.reader.query_all_raw(statement).await? {
             let webhook: Uuid = row.try_get("", "uid")?;
             let deleted: Option<i64> = row.try_get("", "deleted_at")?;
+            let status: String = row.try_get("", "status")?;
             let earliest: Option<i64> = row.try_get("", "earliest")?;
             if let Some(earliest) = earliest {
-                let due = if deleted.is_some() { Timestamp::default() } else { Timestamp(earliest) };
+                let due =
+                    if deleted.is_some() || status != ENABLED { Timestamp::default() } else { Timestamp(earliest) };
                 found.push((WebhookUid(webhook), due));
             }
         }

@@ -24,7 +24,7 @@ use crate::domain::{
     request::Record,
     timestamp::Timestamp,
     url::EndpointUrl,
-    webhook::{Credentials, Webhook, WebhookKind},
+    webhook::{Credentials, DisableReason, SigningSecret, Webhook, WebhookKind},
 };
 
 /// How many partitions accounts are spread over.
@@ -171,6 +171,47 @@ fn credentials_of(bytes: &[u8]) -> Stored<Credentials> {
     })
 }
 
+/// A signing secret as it is sealed; the first ones were bare.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredSecret {
+    Bare(String),
+    Dated {
+        secret: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+}
+
+impl StoredSecret {
+    fn into_secret(self) -> SigningSecret {
+        match self {
+            StoredSecret::Bare(secret) => SigningSecret { secret: secret.into(), until: None },
+            StoredSecret::Dated { secret, until } => SigningSecret { secret: secret.into(), until },
+        }
+    }
+}
+
+/// The word of a webhook that sends requests.
+pub const ENABLED: &str = "ENABLED";
+
+fn status_word(disabled: Option<DisableReason>) -> &'static str {
+    match disabled {
+        None => ENABLED,
+        Some(DisableReason::Admin) => "DISABLED",
+        Some(DisableReason::Gone) => "DISABLED_GONE",
+    }
+}
+
+fn disabled_of(word: &str) -> Stored<Option<DisableReason>> {
+    match word {
+        ENABLED => Ok(None),
+        "DISABLED" => Ok(Some(DisableReason::Admin)),
+        "DISABLED_GONE" => Ok(Some(DisableReason::Gone)),
+        other => Err(StoreError::Row(format!("{other} is no status of a webhook"))),
+    }
+}
+
 /// The word of a kind of webhook.
 pub fn webhook_kind_word(kind: WebhookKind) -> Stored<String> {
     word(kind)
@@ -179,7 +220,11 @@ pub fn webhook_kind_word(kind: WebhookKind) -> Stored<String> {
 /// The row of a webhook, its secrets sealed.
 pub fn webhook_row(sealer: &Sealer, account: AccountUid, webhook: &Webhook) -> Stored<webhooks::Model> {
     let place = |field| Place { account: account.0, webhook: webhook.uid.0, field };
-    let secrets: Vec<_> = webhook.secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect();
+    let store = |secret: &SigningSecret| StoredSecret::Dated {
+        secret: secret.secret.expose_secret().to_owned(),
+        until: secret.until,
+    };
+    let secrets: Vec<_> = webhook.secrets.iter().map(store).collect();
     let secrets = serde_json::to_vec(&secrets).map_err(StoreError::Encoding)?;
     let credentials = credentials_bytes(&webhook.credentials)?;
     Ok(webhooks::Model {
@@ -188,13 +233,13 @@ pub fn webhook_row(sealer: &Sealer, account: AccountUid, webhook: &Webhook) -> S
         id: webhook.id.to_string(),
         display_name: webhook.display_name.clone(),
         kind: word(webhook.kind)?,
-        status: if webhook.enabled { "ENABLED" } else { "DISABLED" }.to_owned(),
+        status: status_word(webhook.disabled).to_owned(),
         owner_user_id: webhook.owner.as_ref().map(ToString::to_string),
         masked_url: webhook.endpoint.masked(),
         sealed_url: sealer.seal(place("url"), webhook.endpoint.as_str().as_bytes())?,
         sealed_credentials: credentials.map(|plain| sealer.seal(place("credentials"), &plain)).transpose()?,
         sealed_secrets: sealer.seal(place("secrets"), &secrets)?,
-        policy: br#"{"v":1}"#.to_vec(),
+        policy: to_bytes(&webhook.retry)?,
         health: None,
         revision: webhook.revision,
         created_at: webhook.created_at.0,
@@ -209,7 +254,7 @@ pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Stored<Webhook> {
     let url = sealer.open(place("url"), &row.sealed_url)?;
     let endpoint = std::str::from_utf8(&url).ok().and_then(EndpointUrl::from_stored);
     let secrets = sealer.open(place("secrets"), &row.sealed_secrets)?;
-    let secrets: Vec<String> = serde_json::from_slice(&secrets).map_err(StoreError::Encoding)?;
+    let secrets: Vec<StoredSecret> = serde_json::from_slice(&secrets).map_err(StoreError::Encoding)?;
     let credentials = match &row.sealed_credentials {
         None => Credentials::None,
         Some(sealed) => credentials_of(&sealer.open(place("credentials"), sealed)?)?,
@@ -220,8 +265,9 @@ pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Stored<Webhook> {
         kind: from_word(&row.kind)?,
         endpoint: endpoint.ok_or_else(|| StoreError::Row(format!("webhook {} has no URL", row.id)))?,
         credentials,
-        secrets: secrets.into_iter().map(Into::into).collect(),
-        enabled: row.status == "ENABLED",
+        secrets: secrets.into_iter().map(StoredSecret::into_secret).collect(),
+        retry: from_bytes(&row.policy)?,
+        disabled: disabled_of(&row.status)?,
         owner: row.owner_user_id.as_deref().map(parse).transpose()?,
         revision: row.revision,
         created_at: Timestamp(row.created_at),

@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 23] = [
+const ACCESS: [(&str, [bool; 4]); 24] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -36,6 +36,7 @@ const ACCESS: [(&str, [bool; 4]); 23] = [
     ("WebhookService/GetWebhook", [true, true, true, true]),
     ("WebhookService/ListWebhooks", [true, true, true, true]),
     ("WebhookService/UpdateWebhook", [false, true, false, false]),
+    ("WebhookService/RotateWebhookSecret", [false, true, false, false]),
     ("WebhookService/DeleteWebhook", [false, true, false, false]),
     ("AutomationService/CreateAutomation", [false, true, true, false]),
     ("AutomationService/GetAutomation", [true, true, true, true]),
@@ -83,6 +84,9 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
         "WebhookService/UpdateWebhook" => call!(webhooks.update_webhook(UpdateWebhookRequest {
             webhook: Some(pb::Webhook { name: webhook, ..Default::default() }),
         })),
+        "WebhookService/RotateWebhookSecret" => {
+            call!(webhooks.rotate_webhook_secret(RotateWebhookSecretRequest { name: webhook }))
+        }
         "WebhookService/DeleteWebhook" => call!(webhooks.delete_webhook(DeleteWebhookRequest { name: webhook })),
         "AutomationService/CreateAutomation" => {
             call!(automations.create_automation(CreateAutomationRequest { parent: parent }))

@@ -332,9 +332,13 @@ pub struct Got {
     pub body: String,
 }
 
+#[derive(Default)]
 struct Desk {
     got: Mutex<Vec<Got>>,
     status: Mutex<u16>,
+    /// Paths that are answered with a status of their own.
+    at: Mutex<Vec<(String, u16)>>,
+    retry_after: Mutex<Option<String>>,
     open: watch::Sender<bool>,
 }
 
@@ -347,7 +351,7 @@ pub struct Receiver {
 
 impl Receiver {
     pub async fn start() -> Self {
-        let desk = Arc::new(Desk { got: Mutex::default(), status: Mutex::new(200), open: watch::channel(true).0 });
+        let desk = Arc::new(Desk { status: Mutex::new(200), open: watch::channel(true).0, ..Desk::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/", listener.local_addr().expect("an address"));
         let app = Router::new().fallback(receive).with_state(Arc::clone(&desk));
@@ -361,6 +365,16 @@ impl Receiver {
 
     pub fn answer_with(&self, status: u16) {
         *self.desk.status.lock().expect("unpoisoned") = status;
+    }
+
+    /// Answers at paths that begin so with a status of their own.
+    pub fn answer_at(&self, path: &str, status: u16) {
+        self.desk.at.lock().expect("unpoisoned").push((path.to_owned(), status));
+    }
+
+    /// Asks to be left alone with every answer.
+    pub fn retry_after(&self, text: &str) {
+        *self.desk.retry_after.lock().expect("unpoisoned") = Some(text.to_owned());
     }
 
     /// Holds every answer back from now on.
@@ -379,12 +393,19 @@ async fn receive(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, &'static str) {
+) -> (StatusCode, HeaderMap, &'static str) {
+    let path = uri.path().to_owned();
     let body = String::from_utf8_lossy(&body).into_owned();
     desk.got.lock().expect("unpoisoned").push(Got { method: method.to_string(), uri: uri.to_string(), headers, body });
     let _ = desk.open.subscribe().wait_for(|open| *open).await;
-    let status = *desk.status.lock().expect("unpoisoned");
-    (StatusCode::from_u16(status).expect("a status"), "the answer")
+    let own =
+        desk.at.lock().expect("unpoisoned").iter().find(|(at, _)| path.starts_with(at)).map(|(_, status)| *status);
+    let status = own.unwrap_or(*desk.status.lock().expect("unpoisoned"));
+    let mut answer_headers = HeaderMap::new();
+    if let Some(text) = &*desk.retry_after.lock().expect("unpoisoned") {
+        answer_headers.insert("retry-after", text.parse().expect("a value"));
+    }
+    (StatusCode::from_u16(status).expect("a status"), answer_headers, "the answer")
 }
 
 /// Looks again and again until something is there.

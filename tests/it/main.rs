@@ -3,6 +3,7 @@
 mod activation;
 mod clients;
 mod crash;
+mod delivery;
 mod doors;
 mod harness;
 mod layers;

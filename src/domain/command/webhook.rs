@@ -9,7 +9,7 @@ use crate::domain::{
     id::{AccountId, ResourceId, WebhookUid},
     refusal::{Precondition, Refusal, Violations},
     url::Ending,
-    webhook::{Webhook, WebhookKind, check_display_name, signing_secret},
+    webhook::{DisableReason, SigningSecret, Webhook, WebhookKind, check_display_name, rotate},
 };
 
 pub fn create_webhook(
@@ -46,7 +46,7 @@ pub fn create_webhook(
     if of_kind >= limit {
         return Err(too_many("automation_webhooks", limit));
     }
-    let secret = signing_secret((draft.around.secret)());
+    let secret = SigningSecret::new((draft.around.secret)());
     let webhook = Arc::new(Webhook {
         uid,
         id,
@@ -55,7 +55,8 @@ pub fn create_webhook(
         endpoint: new.endpoint.clone(),
         credentials: new.credentials.clone(),
         secrets: vec![secret.clone()],
-        enabled: true,
+        retry: new.retry.clone(),
+        disabled: None,
         owner: None,
         revision: draft.change.revision,
         created_at: draft.now(),
@@ -63,7 +64,7 @@ pub fn create_webhook(
         deleted_at: None,
     });
     draft.change.webhooks.push(Arc::clone(&webhook));
-    Ok(Answer::Webhook(account_id, webhook, Some(secret)))
+    Ok(Answer::Webhook(account_id, webhook, Some(secret.secret)))
 }
 
 pub fn update_webhook(
@@ -78,7 +79,9 @@ pub fn update_webhook(
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
     check_etag(etag, before.revision, webhook_name(&account_id, id))?;
-    let mut webhook = Webhook::clone(before);
+    // Outcomes of the same decision may have changed it.
+    let before = draft.webhook(account, before.uid).unwrap_or_else(|| Arc::clone(before));
+    let mut webhook = Webhook::clone(&before);
     let mut faults = Violations::default();
     if let Some(name) = &patch.display_name {
         check_display_name(name, "webhook.display_name", &mut faults);
@@ -103,11 +106,43 @@ pub fn update_webhook(
         }
         webhook.endpoint = endpoint.clone();
     }
+    if let Some(retry) = &patch.retry {
+        webhook.retry = retry.clone();
+    }
+    if let Some(enabled) = patch.enabled {
+        webhook.disabled = if enabled { None } else { Some(webhook.disabled.unwrap_or(DisableReason::Admin)) };
+    }
+    if account.waiting.contains_key(&webhook.uid) {
+        let now = draft.now();
+        draft.change.due_by(now);
+    }
     webhook.revision = draft.change.revision;
     webhook.updated_at = draft.now();
     let webhook = Arc::new(webhook);
     draft.change.webhooks.push(Arc::clone(&webhook));
     Ok(Answer::Webhook(account_id, webhook, None))
+}
+
+pub fn rotate_secret(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    id: &ResourceId,
+    overlap_ms: u64,
+) -> Result<Answer, Refusal> {
+    let account_id = draft.slot.id.clone();
+    command.caller.require_global_admin(&account_id)?;
+    let account = draft.account()?;
+    let before = find_webhook(account, &account_id, id)?;
+    let before = draft.webhook(account, before.uid).unwrap_or_else(|| Arc::clone(before));
+    let secret = SigningSecret::new((draft.around.secret)());
+    let webhook = Arc::new(Webhook {
+        secrets: rotate(&before.secrets, secret.clone(), overlap_ms, draft.now()),
+        revision: draft.change.revision,
+        updated_at: draft.now(),
+        ..Webhook::clone(&before)
+    });
+    draft.change.webhooks.push(Arc::clone(&webhook));
+    Ok(Answer::Webhook(account_id, webhook, Some(secret.secret)))
 }
 
 pub fn delete_webhook(

@@ -22,7 +22,7 @@ use crate::domain::{
     request::{Record, build},
     template::{Scope, Trees},
     timestamp::Timestamp,
-    webhook::Webhook,
+    webhook::{DisableReason, Webhook},
 };
 
 /// A decision in the making.
@@ -277,13 +277,37 @@ impl<'a, 'w> Draft<'a, 'w> {
             *count = count.saturating_sub(1);
         }
         let random = (self.around.random)();
-        let schedule = &self.around.rules.schedule;
-        let progress = settle(&running.record, &running.progress, &attempt.outcome, schedule, random, self.around.now);
+        let now = self.around.now;
+        let of_webhook = self.webhook(account, webhook);
+        let policy = of_webhook.as_ref().map(|webhook| webhook.retry.clone()).unwrap_or_default();
+        let retry = (&policy, &self.around.rules.schedule);
+        let progress = settle(&running.record, &running.progress, &attempt.outcome, retry, random, now);
+        if let Some(webhook) = of_webhook.filter(|webhook| webhook.is_enabled() && attempt.outcome.is_gone()) {
+            self.disable(&webhook, DisableReason::Gone);
+        }
         let mut execution = Unfinished { progress, ..running.clone() };
         if execution.progress.state == State::Running {
             self.start_or_wait(account, &mut execution, true);
         }
         self.step(execution, Some(webhook));
+    }
+
+    /// A webhook as it is after what this decision has done so far.
+    pub(in crate::domain) fn webhook(&self, account: &Account, uid: WebhookUid) -> Option<Arc<Webhook>> {
+        let changed = self.change.webhooks.iter().rev().find(|webhook| webhook.uid == uid);
+        changed.or_else(|| account.webhooks.get(&uid)).map(Arc::clone)
+    }
+
+    /// No more requests are sent to a webhook; what waits for it ends.
+    fn disable(&mut self, webhook: &Webhook, reason: DisableReason) {
+        let (revision, updated_at) = (self.change.revision, self.around.now);
+        self.change.webhooks.push(Arc::new(Webhook {
+            disabled: Some(reason),
+            revision,
+            updated_at,
+            ..webhook.clone()
+        }));
+        self.change.due_by(updated_at);
     }
 
     fn due(&mut self, taken: &DueRows) {
@@ -333,9 +357,8 @@ impl<'a, 'w> Draft<'a, 'w> {
             let Some(request) = execution.request().filter(|_| !execution.progress.state.is_final()) else {
                 break;
             };
-            let reason = match account.webhooks.get(&request.webhook) {
-                Some(webhook) if webhook.deleted_at.is_none() && webhook.enabled => {
-                    let webhook = Arc::clone(webhook);
+            let reason = match self.webhook(account, request.webhook) {
+                Some(webhook) if webhook.is_enabled() => {
                     self.send_or_queue(account, execution, webhook, queues);
                     break;
                 }

@@ -1,0 +1,234 @@
+//! How requests are tried again, when a webhook is disabled, and signatures while secrets change.
+
+use hookline::grpc::pb;
+use standardwebhooks::Webhook as Verifier;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually};
+
+crate::on_both_databases!(
+    a_webhook_has_a_retry_policy_of_its_own,
+    an_endpoint_puts_the_next_attempt_off,
+    a_disabled_webhook_fails_what_comes_until_it_is_enabled,
+    an_endpoint_that_is_gone_disables_its_webhook,
+    secrets_overlap_while_they_change,
+    later_actions_go_on_where_an_action_may_fail,
+);
+
+async fn set_up(server: &Server, receiver: &Receiver) -> (Client, Client) {
+    let service = server.client("service", "*", &[]).await;
+    service.create_account("42", pb::Plan::Power).await.expect("creates");
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    admin.create_webhook("42", "hook", &receiver.url).await.expect("creates");
+    let one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+    admin.create_automation("42", one).await.expect("creates");
+    (service, admin)
+}
+
+async fn update(admin: &Client, mask: &str, webhook: pb::Webhook) -> Result<pb::Webhook, tonic::Status> {
+    let request = pb::UpdateWebhookRequest {
+        webhook: Some(pb::Webhook { name: "accounts/42/webhooks/hook".into(), ..webhook }),
+        update_mask: Some(prost_types::FieldMask { paths: vec![mask.into()] }),
+        ..Default::default()
+    };
+    let answer = admin.webhooks().update_webhook(admin.ask(request)).await?.into_inner();
+    Ok(answer.webhook.expect("a webhook"))
+}
+
+async fn set_policy(admin: &Client, policy: pb::RetryPolicy) -> Result<pb::Webhook, tonic::Status> {
+    update(admin, "retry_policy", pb::Webhook { retry_policy: Some(policy), ..Default::default() }).await
+}
+
+fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
+}
+
+async fn publish(service: &Client, id: &str) {
+    assert_eq!(service.publish("42", vec![deal(id, "8", "{}")]).await.expect("acks"), []);
+}
+
+/// The execution of an event, once it is in a state.
+async fn in_state(client: &Client, event: &str, state: pb::ExecutionState) -> pb::Execution {
+    let found = eventually("the execution is there", || async {
+        client.history("42").await.into_iter().find(|one| one.event_id == event && one.state() == state)
+    })
+    .await;
+    client.execution(&found.name).await
+}
+
+async fn a_webhook_has_a_retry_policy_of_its_own(database: Database) {
+    let server = Server::start(&database, &["--retry-delays-ms", "10"]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = set_up(&server, &receiver).await;
+    let custom = pb::RetryPolicy {
+        preset: pb::RetryPreset::Custom.into(),
+        delays: vec![seconds(1)],
+        final_failures: vec![pb::FailureClass::Throttled.into()],
+    };
+    let shown = set_policy(&admin, custom.clone()).await.expect("sets");
+    assert_eq!(shown.retry_policy, Some(custom), "it is shown as it was set");
+    receiver.answer_with(503);
+    publish(&service, "e1").await;
+    let failed = in_state(&service, "e1", pb::ExecutionState::Failed).await;
+    let attempts = &failed.requests[0].attempts;
+    assert_eq!(attempts.len(), 2, "one delay, two attempts");
+    let start = |at: usize| {
+        attempts[at].start_time.as_ref().expect("a time").seconds as f64
+            + f64::from(attempts[at].start_time.as_ref().expect("a time").nanos) / 1e9
+    };
+    assert!(start(1) - start(0) >= 0.8, "after its own delay, not after the installation's");
+    receiver.answer_with(429);
+    publish(&service, "e2").await;
+    let failed = in_state(&service, "e2", pb::ExecutionState::Failed).await;
+    assert_eq!(failed.requests[0].attempts.len(), 1, "what the policy makes final is final");
+
+    let pipedrive = pb::RetryPolicy { preset: pb::RetryPreset::Pipedrive.into(), ..Default::default() };
+    let shown = set_policy(&admin, pipedrive.clone()).await.expect("sets");
+    assert_eq!(shown.retry_policy, Some(pipedrive));
+    let bad = |delays: Vec<prost_types::Duration>, preset: pb::RetryPreset| pb::RetryPolicy {
+        preset: preset.into(),
+        delays,
+        final_failures: Vec::new(),
+    };
+    for (policy, field) in [
+        (bad(vec![seconds(0)], pb::RetryPreset::Custom), "webhook.retry_policy.delays"),
+        (bad(vec![seconds(-1)], pb::RetryPreset::Custom), "webhook.retry_policy.delays"),
+        (bad(vec![seconds(259_201)], pb::RetryPreset::Custom), "webhook.retry_policy.delays"),
+        (bad(vec![seconds(1); 21], pb::RetryPreset::Custom), "webhook.retry_policy.delays"),
+        (bad(vec![seconds(1)], pb::RetryPreset::Pipedrive), "webhook.retry_policy.delays"),
+        (pb::RetryPolicy { preset: 99, ..Default::default() }, "webhook.retry_policy.preset"),
+        (pb::RetryPolicy { final_failures: vec![0], ..Default::default() }, "webhook.retry_policy.final_failures[0]"),
+    ] {
+        let refused = set_policy(&admin, policy).await.expect_err(field);
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert_eq!(refused.get_error_details().bad_request().expect("fields").field_violations[0].field, field);
+    }
+}
+
+async fn an_endpoint_puts_the_next_attempt_off(database: Database) {
+    let server = Server::start(&database, &["--retry-delays-ms", "10,10"]).await;
+    let receiver = Receiver::start().await;
+    let (service, _) = set_up(&server, &receiver).await;
+    receiver.answer_with(503);
+    receiver.retry_after("600");
+    publish(&service, "e1").await;
+    let waiting = in_state(&service, "e1", pb::ExecutionState::Retrying).await;
+    let (due, made) = (waiting.due_time.expect("a time"), waiting.create_time.expect("a time"));
+    assert!((598..=605).contains(&(due.seconds - made.seconds)), "{} s", due.seconds - made.seconds);
+}
+
+async fn a_disabled_webhook_fails_what_comes_until_it_is_enabled(database: Database) {
+    let server = Server::start(&database, &["--retry-delays-ms", "600000"]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = set_up(&server, &receiver).await;
+    receiver.answer_with(503);
+    publish(&service, "e1").await;
+    in_state(&service, "e1", pb::ExecutionState::Retrying).await;
+    let disabled = update(&admin, "enabled", pb::Webhook::default()).await.expect("disables");
+    assert_eq!((disabled.enabled, disabled.disable_reason()), (false, pb::WebhookDisableReason::Admin));
+    publish(&service, "e2").await;
+    for event in ["e1", "e2"] {
+        let failed = in_state(&service, event, pb::ExecutionState::Failed).await;
+        assert_eq!(failed.reason, "WEBHOOK_DISABLED", "what waits and what comes");
+    }
+    server.kill().await;
+    receiver.answer_with(200);
+    let server = Server::start(&database, &[]).await;
+    let service = server.client("service", "*", &[]).await;
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    publish(&service, "e3").await;
+    in_state(&service, "e3", pb::ExecutionState::Failed).await;
+    let enabled =
+        update(&admin, "enabled", pb::Webhook { enabled: true, ..Default::default() }).await.expect("enables");
+    assert_eq!((enabled.enabled, enabled.disable_reason()), (true, pb::WebhookDisableReason::Unspecified));
+    publish(&service, "e4").await;
+    in_state(&service, "e4", pb::ExecutionState::Succeeded).await;
+    assert_eq!(receiver.got().len(), 2);
+}
+
+async fn an_endpoint_that_is_gone_disables_its_webhook(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = set_up(&server, &receiver).await;
+    receiver.answer_with(410);
+    publish(&service, "e1").await;
+    let failed = in_state(&service, "e1", pb::ExecutionState::Failed).await;
+    assert_eq!((failed.reason.as_str(), failed.requests[0].attempts[0].http_status), ("REJECTED", 410));
+    let request = pb::GetWebhookRequest { name: "accounts/42/webhooks/hook".into() };
+    let shown = admin.webhooks().get_webhook(admin.ask(request)).await.expect("gets").into_inner().webhook;
+    let shown = shown.expect("a webhook");
+    assert_eq!((shown.enabled, shown.disable_reason()), (false, pb::WebhookDisableReason::Gone));
+    publish(&service, "e2").await;
+    assert_eq!(in_state(&service, "e2", pb::ExecutionState::Failed).await.reason, "WEBHOOK_DISABLED");
+    assert_eq!(receiver.got().len(), 1);
+}
+
+async fn secrets_overlap_while_they_change(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = set_up(&server, &receiver).await;
+    let rotate = |overlap: Option<prost_types::Duration>| pb::RotateWebhookSecretRequest {
+        name: "accounts/42/webhooks/hook".into(),
+        overlap,
+        ..Default::default()
+    };
+    let first = admin.webhooks().rotate_webhook_secret(admin.ask(rotate(None))).await.expect("rotates").into_inner();
+    let second = admin.webhooks().rotate_webhook_secret(admin.ask(rotate(None))).await.expect("rotates").into_inner();
+    let verifies = |at: usize, secret: &str| {
+        let got = &receiver.got()[at];
+        Verifier::new(secret).expect("a secret").verify(got.body.as_bytes(), &got.headers).is_ok()
+    };
+    publish(&service, "e1").await;
+    in_state(&service, "e1", pb::ExecutionState::Succeeded).await;
+    assert!(verifies(0, &first.signing_secret) && verifies(0, &second.signing_secret), "both verify");
+    let third = admin.webhooks().rotate_webhook_secret(admin.ask(rotate(Some(seconds(0))))).await.expect("rotates");
+    let third = third.into_inner();
+    server.kill().await;
+    let server = Server::start(&database, &[]).await;
+    let service = server.client("service", "*", &[]).await;
+    publish(&service, "e2").await;
+    in_state(&service, "e2", pb::ExecutionState::Succeeded).await;
+    assert!(verifies(1, &third.signing_secret));
+    assert!(!verifies(1, &second.signing_secret), "without an overlap the old one ends at once");
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    let long = rotate(Some(seconds(604_801)));
+    let refused = admin.webhooks().rotate_webhook_secret(admin.ask(long)).await.expect_err("too long");
+    assert_eq!(refused.get_error_details().bad_request().expect("fields").field_violations[0].field, "overlap");
+}
+
+async fn later_actions_go_on_where_an_action_may_fail(database: Database) {
+    let server = Server::start(&database, &["--retry-delays-ms", "600000"]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = set_up(&server, &receiver).await;
+    admin.create_webhook("42", "broken", &format!("{}broken/", receiver.url)).await.expect("creates");
+    let several = |object: &str, continues: bool| {
+        let mut several = automation("42", "hook", object, pb::EventAction::Change, r#"{"no": 1}"#);
+        let action = several.actions[0].clone();
+        several.actions.push(pb::WebhookAction {
+            webhook: "accounts/42/webhooks/broken".into(),
+            continue_on_failure: continues,
+            ..action.clone()
+        });
+        several.actions.push(action);
+        several
+    };
+    admin.create_automation("42", several("lead", true)).await.expect("creates");
+    admin.create_automation("42", several("note", false)).await.expect("creates");
+    receiver.answer_at("/broken/", 404);
+    for object in ["lead", "note"] {
+        let mut input = deal(object, "8", "{}");
+        if let Some(pb::event_input::Kind::Event(event)) = &mut input.kind {
+            event.object = object.into();
+        }
+        service.publish("42", vec![input]).await.expect("acks");
+    }
+    let went_on = in_state(&service, "lead", pb::ExecutionState::Succeeded).await;
+    assert_eq!(went_on.failed_actions, 1);
+    let tried: Vec<_> = went_on.requests.iter().map(|request| request.attempts.len()).collect();
+    assert_eq!(tried, [1, 1, 1], "the third is sent although the second failed");
+    let failed = in_state(&service, "note", pb::ExecutionState::Failed).await;
+    assert_eq!(failed.reason, "REJECTED");
+    let tried: Vec<_> = failed.requests.iter().map(|request| request.attempts.len()).collect();
+    assert_eq!(tried, [1, 1, 0], "the third is left unsent");
+}
