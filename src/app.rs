@@ -239,6 +239,7 @@ fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits) -> Engin
     EngineConfig {
         rules: Rules {
             plans,
+            breaker_open_ms: args.breaker_open_ms,
             paused_max: args.paused_executions_max,
             paused_age_max_ms: args.paused_age_max_ms,
             body_bytes_max: usize::try_from(args.body_bytes_max).unwrap_or(usize::MAX),

@@ -95,6 +95,10 @@ pub struct ServeArgs {
     /// The delays before failed requests are sent again, in milliseconds, ±20 %.
     #[arg(long, env = "HOOKLINE_RETRY_DELAYS_MS", value_delimiter = ',', default_value = "5000,30000,120000,600000,3600000,10800000,28800000", value_parser = clap::value_parser!(u64).range(1..=259_200_000))]
     pub retry_delays_ms: Vec<u64>,
+    /// How long an endpoint is left alone that has failed ten first tries in a row, in milliseconds; then twice as long
+    /// after each probe that fails, up to half an hour.
+    #[arg(long, env = "HOOKLINE_BREAKER_OPEN_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=1_800_000))]
+    pub breaker_open_ms: u64,
     /// How large a rendered body may be, in bytes.
     #[arg(long, env = "HOOKLINE_BODY_BYTES_MAX", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub body_bytes_max: u32,

@@ -4,12 +4,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     automation::Automation,
+    breaker::Health,
     change::{Change, Step},
     decision::Rules,
     event::{Action, Event},
     execution::{SourceKind, State, THE_LIMIT, Unfinished},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, ResourceId, WebhookUid},
-    limits::{Backlog, Flight, Window},
+    limits::{Backlog, Flight, Window, webhook_slots},
     loops::Loops,
     plan::{LimitOverrides, Limits, Plan},
     timestamp::Timestamp,
@@ -80,6 +81,8 @@ pub struct Account {
     pub waiting: HashMap<WebhookUid, Timestamp>,
     /// What executions that cause each other do.
     pub loops: Loops,
+    /// How endpoints do, where something has failed.
+    pub health: HashMap<WebhookUid, Health>,
 }
 
 /// What an account is made of when it is read from the database.
@@ -105,6 +108,8 @@ pub struct Loaded {
     pub running: Vec<Unfinished>,
     /// The earliest time at which something waits for each webhook.
     pub waiting: Vec<(WebhookUid, Timestamp)>,
+    /// How endpoints do, where it was written down.
+    pub health: Vec<(WebhookUid, Health)>,
 }
 
 impl Account {
@@ -125,6 +130,7 @@ impl Account {
             webhook_flight: HashMap::new(),
             waiting: loaded.waiting.into_iter().collect(),
             loops: Loops::default(),
+            health: loaded.health.into_iter().collect(),
         };
         account.automations =
             loaded.automations.into_iter().map(|automation| (automation.uid, Arc::new(automation))).collect();
@@ -173,9 +179,23 @@ impl Account {
     /// The true time at which the account must be looked at next.
     pub fn true_due_at(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
         let running = (!self.running.is_empty() || self.facts.deleted).then_some(now);
-        let waiting = self.waiting.iter().filter(|(webhook, _)| **webhook != THE_LIMIT).map(|(_, due)| *due);
+        let of_webhooks = self.waiting.iter().filter(|(webhook, _)| **webhook != THE_LIMIT);
+        let waiting = of_webhooks.map(|(webhook, due)| self.due_at(*webhook, *due));
         let backlog = (self.backlog.count > 0).then(|| self.backlog_due_at(now, rules));
         waiting.chain(running).chain(backlog).min()
+    }
+
+    /// When a request to a webhook is due that waits until a time: not while its endpoint is left alone.
+    pub fn due_at(&self, webhook: WebhookUid, earliest: Timestamp) -> Timestamp {
+        let sends = self.webhooks.get(&webhook).is_some_and(|webhook| webhook.is_enabled());
+        let opens_at = self.health.get(&webhook).and_then(|health| health.breaker.opens_at()).filter(|_| sends);
+        opens_at.map_or(earliest, |opens_at| opens_at.max(earliest))
+    }
+
+    /// How many requests to a webhook may be under way.
+    pub fn allowance(&self, webhook: WebhookUid, limits: &Limits, now: Timestamp) -> usize {
+        let slots = webhook_slots(limits);
+        self.health.get(&webhook).map_or(slots, |health| health.breaker.allowance(slots, now))
     }
 
     /// When the first execution that the limit holds back can be admitted.
@@ -265,6 +285,7 @@ impl AccountSlot {
                 automations: Vec::new(),
                 running: Vec::new(),
                 waiting: Vec::new(),
+                health: Vec::new(),
             }));
         }
         let Some(account) = &mut self.account else { return };
@@ -282,6 +303,9 @@ impl AccountSlot {
             {
                 *earliest = Timestamp::default();
             }
+        }
+        for change in &change.health {
+            account.health.insert(change.webhook, change.health.clone());
         }
         for automation in &change.automations {
             account.automations.insert(automation.uid, Arc::clone(automation));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     account::AccountFacts,
     automation::Automation,
+    breaker::Health,
     event::Event,
     execution::{Attempt, NewExecution, State, Unfinished},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, RequestId, WebhookUid},
@@ -39,6 +40,8 @@ pub struct Change {
     pub facts: Option<AccountFacts>,
     /// Webhooks to write.
     pub webhooks: Vec<Arc<Webhook>>,
+    /// How endpoints do.
+    pub health: Vec<HealthChange>,
     /// Automations to write.
     pub automations: Vec<Arc<Automation>>,
     /// An automation to delete.
@@ -66,6 +69,17 @@ pub struct Step {
     pub execution: Unfinished,
     /// Whether a request of it was under way, and for which webhook.
     pub was_running: Option<WebhookUid>,
+}
+
+/// How an endpoint does after an attempt.
+#[derive(Debug, Clone)]
+pub struct HealthChange {
+    /// The webhook.
+    pub webhook: WebhookUid,
+    /// How it does.
+    pub health: Health,
+    /// Whether that is worth writing down.
+    pub is_written: bool,
 }
 
 /// An attempt that ended.
@@ -114,6 +128,7 @@ impl Change {
             next_due_at,
             facts: None,
             webhooks: Vec::new(),
+            health: Vec::new(),
             automations: Vec::new(),
             deleted_automation: None,
             events: Vec::new(),

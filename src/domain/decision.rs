@@ -140,6 +140,8 @@ pub struct Rules {
     pub paused_max: u64,
     /// How long an execution may be held back.
     pub paused_age_max_ms: u64,
+    /// How long an endpoint is left alone at first that answers nothing.
+    pub breaker_open_ms: u64,
     /// How large a rendered body may be.
     pub body_bytes_max: usize,
     /// How long a window of executions is.

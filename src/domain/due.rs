@@ -5,7 +5,6 @@ use super::{
     decision::Rules,
     execution::{SourceKind, THE_LIMIT},
     id::WebhookUid,
-    limits::webhook_slots,
     timestamp::Timestamp,
 };
 
@@ -40,7 +39,7 @@ pub fn wanted(account: &Account, now: Timestamp, rules: &Rules) -> Vec<Wanted> {
             continue;
         }
         let under_way = account.webhook_flight.get(uid).copied().unwrap_or_default();
-        let rows_max = webhook_slots(&limits).saturating_sub(under_way).min(free);
+        let rows_max = account.allowance(*uid, &limits, now).saturating_sub(under_way).min(free);
         if rows_max > 0 {
             free -= rows_max;
             wanted.push(Wanted { webhook: *uid, by: now, rows_max });
@@ -67,8 +66,12 @@ pub fn next_due(account: &Account, now: Timestamp, rules: &Rules) -> Option<Time
     let limits = rules.limits(&account.facts);
     let has_slot = account.flight.free(SourceKind::Automation, &limits) > 0;
     let of_webhook = |uid: &WebhookUid| account.webhook_flight.get(uid).copied().unwrap_or_default();
-    let is_free = |uid: &WebhookUid| *uid != THE_LIMIT && has_slot && of_webhook(uid) < webhook_slots(&limits);
-    let waiting = account.waiting.iter().filter(|(uid, _)| is_free(uid)).map(|(_, earliest)| *earliest);
+    let is_free = |uid: &WebhookUid| {
+        let opens_at = account.due_at(*uid, now);
+        *uid != THE_LIMIT && has_slot && of_webhook(uid) < account.allowance(*uid, &limits, opens_at)
+    };
+    let free = account.waiting.iter().filter(|(uid, _)| is_free(uid));
+    let waiting = free.map(|(uid, earliest)| account.due_at(*uid, *earliest));
     let backlog = (account.backlog.count > 0).then(|| account.backlog_due_at(now, rules));
     waiting.chain(backlog).min()
 }

@@ -87,6 +87,7 @@ pub enum Reason {
     UnsafePath,
     BodyTooLarge,
     ExecutionLimit,
+    EndpointUnavailable,
     BacklogFull,
     PausedTooLong,
     Loop,
@@ -94,7 +95,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason and its word.
-    pub const WORDS: [(Reason, &'static str); 17] = [
+    pub const WORDS: [(Reason, &'static str); 18] = [
         (Reason::WebhookDeleted, "WEBHOOK_DELETED"),
         (Reason::WebhookDisabled, "WEBHOOK_DISABLED"),
         (Reason::Unauthorized, "UNAUTHORIZED"),
@@ -109,6 +110,7 @@ impl Reason {
         (Reason::UnsafePath, "UNSAFE_PATH"),
         (Reason::BodyTooLarge, "BODY_TOO_LARGE"),
         (Reason::ExecutionLimit, "EXECUTION_LIMIT"),
+        (Reason::EndpointUnavailable, "ENDPOINT_UNAVAILABLE"),
         (Reason::BacklogFull, "BACKLOG_FULL"),
         (Reason::PausedTooLong, "PAUSED_TOO_LONG"),
         (Reason::Loop, "LOOP"),
@@ -186,6 +188,11 @@ impl Outcome {
             Outcome::Error { kind: Reason::Dns | Reason::Connect | Reason::Tls, .. } => Some(FailureClass::Transport),
             _ => None,
         }
+    }
+
+    /// Whether it arrived.
+    pub fn is_success(&self) -> bool {
+        matches!(self.verdict(), Verdict::Success)
     }
 
     /// Whether the endpoint says that it is gone for good.
@@ -280,6 +287,11 @@ impl Progress {
         }
     }
 
+    /// Whether the limit holds it back.
+    pub fn is_held_back(&self) -> bool {
+        self.state == State::Paused && self.reason == Some(Reason::ExecutionLimit)
+    }
+
     /// It ends before anything is sent.
     pub fn stop(&self, reason: Reason, now: Timestamp) -> Self {
         Self { state: State::Stopped, reason: Some(reason), due_at: None, ended_at: Some(now), ..self.clone() }
@@ -312,7 +324,7 @@ impl Unfinished {
 
     /// What it waits for: its webhook, or the limit.
     pub fn waits_for(&self) -> Option<WebhookUid> {
-        if self.progress.state == State::Paused { Some(THE_LIMIT) } else { self.webhook() }
+        if self.progress.is_held_back() { Some(THE_LIMIT) } else { self.webhook() }
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod address;
 pub mod automation;
+pub mod breaker;
 pub mod caller;
 pub mod change;
 pub mod command;

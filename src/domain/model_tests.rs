@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     account::{Account, AccountSlot, Loaded},
+    breaker::Health,
     caller::{AccountScope, Caller},
     command::{Answer, Command, NewAction, NewAutomation, NewWebhook, Task},
     decision::{Decision, Dispatch, DueRows, Ended, EventReply, Input, Reply, Rules, Surroundings, decide},
@@ -80,6 +81,8 @@ struct World {
     events: HashSet<EventId>,
     /// Window, backlog, revision and due time, as they were last written.
     written: (Window, Backlog, i64, Option<Timestamp>),
+    /// How endpoints do, as it was last written.
+    health: HashMap<WebhookUid, Health>,
     under_way: Vec<Dispatch>,
     next_uuid: u128,
     /// Arrivals in the order of their admission.
@@ -98,6 +101,7 @@ impl World {
         }
         let rules = Rules {
             plans,
+            breaker_open_ms: 30_000,
             paused_max: PAUSED_MAX,
             paused_age_max_ms: PAUSED_AGE_MAX_MS,
             body_bytes_max: 1_000,
@@ -112,6 +116,7 @@ impl World {
             rows: BTreeMap::new(),
             events: HashSet::new(),
             written: (Window::default(), Backlog::default(), 0, None),
+            health: HashMap::new(),
             under_way: Vec::new(),
             next_uuid: 1,
             admitted: Vec::new(),
@@ -235,6 +240,9 @@ impl World {
             self.note_admission(Some(&before), &row);
             self.rows.insert(step.execution.uid, row);
         }
+        for change in change.health.iter().filter(|change| change.is_written) {
+            self.health.insert(change.webhook, change.health.clone());
+        }
         self.slot.apply(change);
         self.under_way.extend(decision.dispatches);
     }
@@ -270,7 +278,7 @@ impl World {
     fn waits_for(row: &Row) -> Option<WebhookUid> {
         let open = !row.progress.state.is_final() && row.progress.state != State::Running;
         let webhook = row.record.requests.get(row.progress.action_no).map(|request| request.webhook);
-        if row.progress.state == State::Paused { Some(THE_LIMIT) } else { webhook.filter(|_| open) }
+        if row.progress.is_held_back() { Some(THE_LIMIT) } else { webhook.filter(|_| open) }
     }
 
     fn read(&self, wanted: due::Wanted) -> DueRows {
@@ -339,7 +347,7 @@ impl World {
             of_webhook.filter_map(|row| row.progress.due_at).min()
         };
         let keys = before.webhooks.keys().copied().chain([THE_LIMIT]);
-        let newest = self.rows.values().filter(|row| row.progress.state == State::Paused);
+        let newest = self.rows.values().filter(|row| row.progress.is_held_back());
         let newest = newest.filter_map(|row| row.progress.due_at).max().unwrap_or_default();
         let loaded = Loaded {
             uid: AccountUid(before.uid.0),
@@ -352,6 +360,7 @@ impl World {
             automations: before.automations.values().map(|automation| (**automation).clone()).collect(),
             running: Vec::new(),
             waiting: keys.filter_map(|webhook| Some((webhook, waiting(webhook)?))).collect(),
+            health: self.health.clone().into_iter().collect(),
         };
         let orphans: Vec<_> = self
             .rows
@@ -369,7 +378,7 @@ impl World {
     /// What must hold whenever the account is at rest.
     fn check(&self) {
         let account = self.account();
-        let paused = self.rows.values().filter(|row| row.progress.state == State::Paused).count();
+        let paused = self.rows.values().filter(|row| row.progress.is_held_back()).count();
         assert_eq!(account.backlog.count, paused as u64, "what is held back is counted");
         let room =
             account.window.at(self.now, WINDOW_MS).room(account.execution_limit(&self.rules.limits(&account.facts)));

@@ -88,6 +88,8 @@ pub enum DisableReason {
     Admin,
     /// The endpoint has answered 410: it is gone.
     Gone,
+    /// Attempts have failed on three days without one success.
+    Failing,
 }
 
 /// A secret that signs requests.

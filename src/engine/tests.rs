@@ -38,6 +38,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
         let config = EngineConfig {
             rules: Rules {
                 plans: PlanLimits::default(),
+                breaker_open_ms: 30_000,
                 paused_max: 1_000,
                 paused_age_max_ms: 600_000,
                 body_bytes_max: 65_536,

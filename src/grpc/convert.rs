@@ -274,6 +274,7 @@ pub fn webhook(account: &AccountId, webhook: &Webhook, shows_secrets: bool) -> p
             None => pb::WebhookDisableReason::Unspecified.into(),
             Some(DisableReason::Admin) => pb::WebhookDisableReason::Admin.into(),
             Some(DisableReason::Gone) => pb::WebhookDisableReason::Gone.into(),
+            Some(DisableReason::Failing) => pb::WebhookDisableReason::Failing.into(),
         },
     }
 }

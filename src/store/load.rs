@@ -65,6 +65,8 @@ impl Store {
         };
         let webhooks =
             webhooks::Entity::find().filter(webhooks::Column::AccountUid.eq(row.uid)).all(&self.reader).await?;
+        let of_row = |row: &webhooks::Model| Ok(rows::health(row)?.map(|health| (WebhookUid(row.uid), health)));
+        let health = webhooks.iter().filter_map(|row| of_row(row).transpose()).collect::<Result<_, StoreError>>()?;
         let webhooks = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect::<Result<_, _>>()?;
         let (running, orphans) =
             self.running(row.uid).await?.into_iter().partition(|execution| held.contains(&execution.uid));
@@ -82,6 +84,7 @@ impl Store {
             automations: self.automations_of(row.uid).await?,
             running,
             waiting,
+            health,
         };
         Ok(Some(Read { loaded, orphans }))
     }

@@ -20,6 +20,8 @@ pub struct Prepared {
     pub created: Option<accounts::Model>,
     pub facts: Option<Facts>,
     pub webhooks: Vec<webhooks::Model>,
+    /// How endpoints do, by webhook.
+    pub health: Vec<(Uuid, Vec<u8>)>,
     pub automations: Vec<automations::Model>,
     pub activations: Vec<activations::Model>,
     pub deleted_automation: Option<(Uuid, i64)>,
@@ -83,6 +85,12 @@ impl Prepared {
                 .iter()
                 .map(|one| rows::webhook_row(sealer, account, one))
                 .collect::<Result<_, _>>()?,
+            health: change
+                .health
+                .iter()
+                .filter(|change| change.is_written)
+                .map(|change| Ok((change.webhook.0, rows::health_bytes(&change.health)?)))
+                .collect::<Result<_, StoreError>>()?,
             automations: change
                 .automations
                 .iter()

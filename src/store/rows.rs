@@ -14,6 +14,7 @@ use super::{
 use crate::domain::{
     account::AccountFacts,
     automation::{Activation, Automation, AutomationSpec},
+    breaker::Health,
     change::{AttemptEnded, Change},
     event::{Action, Event},
     execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
@@ -200,6 +201,7 @@ fn status_word(disabled: Option<DisableReason>) -> &'static str {
         None => ENABLED,
         Some(DisableReason::Admin) => "DISABLED",
         Some(DisableReason::Gone) => "DISABLED_GONE",
+        Some(DisableReason::Failing) => "DISABLED_FAILING",
     }
 }
 
@@ -208,8 +210,19 @@ fn disabled_of(word: &str) -> Stored<Option<DisableReason>> {
         ENABLED => Ok(None),
         "DISABLED" => Ok(Some(DisableReason::Admin)),
         "DISABLED_GONE" => Ok(Some(DisableReason::Gone)),
+        "DISABLED_FAILING" => Ok(Some(DisableReason::Failing)),
         other => Err(StoreError::Row(format!("{other} is no status of a webhook"))),
     }
+}
+
+/// How an endpoint does, as it is written.
+pub fn health_bytes(health: &Health) -> Stored<Vec<u8>> {
+    to_bytes(health)
+}
+
+/// How an endpoint does, from its row; none where nothing was written.
+pub fn health(row: &webhooks::Model) -> Stored<Option<Health>> {
+    row.health.as_deref().map(from_bytes).transpose()
 }
 
 /// The word of a kind of webhook.
@@ -390,7 +403,7 @@ pub fn due_number(progress: &Progress) -> Option<i64> {
 
 fn next_webhook(record: &Record, progress: &Progress) -> Option<Uuid> {
     let open = !progress.state.is_final();
-    if progress.state == State::Paused {
+    if progress.is_held_back() {
         return Some(THE_LIMIT.0);
     }
     record.requests.get(progress.action_no).filter(|_| open).map(|request| request.webhook.0)

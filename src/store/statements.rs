@@ -131,7 +131,6 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
                 C::SealedCredentials,
                 C::SealedSecrets,
                 C::Policy,
-                C::Health,
                 C::Revision,
                 C::UpdatedAt,
                 C::DeletedAt,
@@ -139,6 +138,14 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
             let upsert = OnConflict::columns([C::AccountUid, C::Uid]).update_columns(replaced).to_owned();
             let insert = webhooks::Entity::insert(webhook.clone().into_active_model()).on_conflict(upsert);
             insert.exec_without_returning(txn).await?;
+        }
+        for (webhook, health) in &change.health {
+            webhooks::Entity::update_many()
+                .col_expr(webhooks::Column::Health, Expr::value(health.clone()))
+                .filter(webhooks::Column::AccountUid.eq(change.account.0))
+                .filter(webhooks::Column::Uid.eq(*webhook))
+                .exec(txn)
+                .await?;
         }
         for automation in &change.automations {
             use automations::Column as C;

@@ -14,6 +14,7 @@ crate::on_both_databases!(
     an_endpoint_that_is_gone_disables_its_webhook,
     secrets_overlap_while_they_change,
     later_actions_go_on_where_an_action_may_fail,
+    an_endpoint_that_answers_nothing_is_left_alone_and_let_back_in,
 );
 
 async fn set_up(server: &Server, receiver: &Receiver) -> (Client, Client) {
@@ -195,6 +196,54 @@ async fn secrets_overlap_while_they_change(database: Database) {
     let long = rotate(Some(seconds(604_801)));
     let refused = admin.webhooks().rotate_webhook_secret(admin.ask(long)).await.expect_err("too long");
     assert_eq!(refused.get_error_details().bad_request().expect("fields").field_violations[0].field, "overlap");
+}
+
+async fn an_endpoint_that_answers_nothing_is_left_alone_and_let_back_in(database: Database) {
+    let flags = ["--retry-delays-ms", "600000", "--breaker-open-ms", "1500"];
+    let server = Server::start(&database, &flags).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = set_up(&server, &receiver).await;
+    admin.create_webhook("42", "other", &format!("{}other/", receiver.url)).await.expect("creates");
+    let other = automation("42", "other", "lead", pb::EventAction::Change, "{}");
+    admin.create_automation("42", other).await.expect("creates");
+    receiver.answer_with(503);
+    receiver.answer_at("/other/", 200);
+    for at in 0..10 {
+        publish(&service, &format!("e{at}")).await;
+    }
+    eventually("ten first tries fail", || async {
+        let history = service.history("42").await;
+        (history.iter().filter(|one| one.state() == pb::ExecutionState::Retrying).count() == 10).then_some(())
+    })
+    .await;
+    for at in 10..16 {
+        publish(&service, &format!("e{at}")).await;
+    }
+    let parked = in_state(&service, "e15", pb::ExecutionState::Paused).await;
+    assert_eq!(parked.reason, "ENDPOINT_UNAVAILABLE");
+    assert!(parked.due_time.is_none() && parked.requests[0].attempts.is_empty());
+    let mut lead = deal("lead", "8", "{}");
+    if let Some(pb::event_input::Kind::Event(event)) = &mut lead.kind {
+        event.object = "lead".into();
+    }
+    service.publish("42", vec![lead]).await.expect("acks");
+    in_state(&service, "lead", pb::ExecutionState::Succeeded).await;
+    let probed = in_state(&service, "e10", pb::ExecutionState::Retrying).await;
+    assert_eq!(probed.requests[0].attempts.len(), 1, "the oldest one was the probe");
+    let history = service.history("42").await;
+    assert_eq!(history.iter().filter(|one| one.state() == pb::ExecutionState::Paused).count(), 5, "one at a time");
+    server.kill().await;
+
+    receiver.answer_with(200);
+    let server = Server::start(&database, &flags).await;
+    let service = server.client("service", "*", &[]).await;
+    let arrived = eventually("the others arrive", || async {
+        let history = service.history("42").await;
+        let done: Vec<_> = history.into_iter().filter(|one| one.state() == pb::ExecutionState::Succeeded).collect();
+        (done.len() == 6).then_some(done)
+    })
+    .await;
+    assert!(arrived.iter().all(|one| one.event_id != "e10"), "retries wait for their own time");
 }
 
 async fn later_actions_go_on_where_an_action_may_fail(database: Database) {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::{Answer, Command, NewWebhook, WebhookPatch, check_etag, id_taken, require_plan, too_many, webhook_name};
 use crate::domain::{
     account::{Account, WEBHOOKS_MAX},
+    breaker::Health,
+    change::HealthChange,
     decision::Draft,
     id::{AccountId, ResourceId, WebhookUid},
     refusal::{Precondition, Refusal, Violations},
@@ -108,6 +110,11 @@ pub fn update_webhook(
     }
     if let Some(retry) = &patch.retry {
         webhook.retry = retry.clone();
+    }
+    if patch.enabled == Some(true) && webhook.disabled.is_some() {
+        // It begins anew.
+        let (webhook, health) = (webhook.uid, Health::default());
+        draft.change.health.push(HealthChange { webhook, health, is_written: true });
     }
     if let Some(enabled) = patch.enabled {
         webhook.disabled = if enabled { None } else { Some(webhook.disabled.unwrap_or(DisableReason::Admin)) };

@@ -9,7 +9,8 @@ use super::{Decision, Dispatch, DueRows, Ended, EventReply, Input, Reply, Surrou
 use crate::domain::{
     account::{Account, AccountSlot},
     automation::Automation,
-    change::{AttemptEnded, CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
+    breaker::Health,
+    change::{AttemptEnded, CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, HealthChange, Step},
     command,
     event::{Event, Rejection, RejectionReason},
     execution::{
@@ -282,8 +283,13 @@ impl<'a, 'w> Draft<'a, 'w> {
         let policy = of_webhook.as_ref().map(|webhook| webhook.retry.clone()).unwrap_or_default();
         let retry = (&policy, &self.around.rules.schedule);
         let progress = settle(&running.record, &running.progress, &attempt.outcome, retry, random, now);
-        if let Some(webhook) = of_webhook.filter(|webhook| webhook.is_enabled() && attempt.outcome.is_gone()) {
-            self.disable(&webhook, DisableReason::Gone);
+        let is_hopeless = self.note_health(account, webhook, ended);
+        if let Some(webhook) = of_webhook.filter(|webhook| webhook.is_enabled()) {
+            if attempt.outcome.is_gone() {
+                self.disable(&webhook, DisableReason::Gone);
+            } else if is_hopeless {
+                self.disable(&webhook, DisableReason::Failing);
+            }
         }
         let mut execution = Unfinished { progress, ..running.clone() };
         if execution.progress.state == State::Running {
@@ -296,6 +302,32 @@ impl<'a, 'w> Draft<'a, 'w> {
     pub(in crate::domain) fn webhook(&self, account: &Account, uid: WebhookUid) -> Option<Arc<Webhook>> {
         let changed = self.change.webhooks.iter().rev().find(|webhook| webhook.uid == uid);
         changed.or_else(|| account.webhooks.get(&uid)).map(Arc::clone)
+    }
+
+    /// How an endpoint does after what this decision has done so far.
+    fn health(&self, account: &Account, webhook: WebhookUid) -> Health {
+        let changed = self.change.health.iter().rev().find(|change| change.webhook == webhook);
+        changed.map(|change| &change.health).or_else(|| account.health.get(&webhook)).cloned().unwrap_or_default()
+    }
+
+    /// Takes note of how an endpoint does after an attempt. Answers whether it is no use to go on with it.
+    fn note_health(&mut self, account: &Account, webhook: WebhookUid, ended: &Ended) -> bool {
+        let before = self.health(account, webhook);
+        let slots = webhook_slots(&self.limits);
+        let is_first_try = ended.attempt_no == 1;
+        let health = before.after(
+            &ended.attempt.outcome,
+            is_first_try,
+            slots,
+            self.around.rules.breaker_open_ms,
+            self.around.now,
+        );
+        let is_hopeless = health.is_hopeless();
+        if health != before {
+            let is_written = before.must_be_written(&health);
+            self.change.health.push(HealthChange { webhook, health, is_written });
+        }
+        is_hopeless
     }
 
     /// No more requests are sent to a webhook; what waits for it ends.
@@ -374,15 +406,22 @@ impl<'a, 'w> Draft<'a, 'w> {
     fn send_or_queue(&mut self, account: &Account, execution: &mut Unfinished, webhook: Arc<Webhook>, queues: bool) {
         let of_webhook = self.webhook_flight.get(&webhook.uid).copied().unwrap_or_default();
         let others_wait = queues && self.waits(account, webhook.uid).is_some_and(|due| due <= self.around.now);
-        let has_slot =
-            self.flight.free(execution.source_kind, &self.limits) > 0 && of_webhook < webhook_slots(&self.limits);
+        let breaker = self.health(account, webhook.uid).breaker;
+        let allowance = breaker.allowance(webhook_slots(&self.limits), self.around.now);
+        let has_slot = self.flight.free(execution.source_kind, &self.limits) > 0 && of_webhook < allowance;
         let progress = &mut execution.progress;
         if !has_slot || others_wait || !self.around.may_start {
             progress.due_at = Some(progress.due_at.unwrap_or(self.around.now));
-            progress.state = if progress.attempts == 0 { State::Pending } else { State::Retrying };
+            let is_left_alone = breaker.opens_at().is_some();
+            (progress.state, progress.reason) = match progress.attempts {
+                _ if is_left_alone => (State::Paused, Some(Reason::EndpointUnavailable)),
+                0 => (State::Pending, None),
+                _ => (State::Retrying, progress.reason.filter(|reason| *reason != Reason::EndpointUnavailable)),
+            };
             return;
         }
         progress.state = State::Running;
+        progress.reason = None;
         progress.due_at = None;
         self.flight.add(execution.source_kind);
         *self.webhook_flight.entry(webhook.uid).or_default() += 1;
