@@ -13,6 +13,7 @@ use super::{
     limits::{Backlog, Flight, Window, webhook_slots},
     loops::Loops,
     plan::{LimitOverrides, Limits, Plan},
+    rate::Bucket,
     timestamp::Timestamp,
     webhook::Webhook,
 };
@@ -83,6 +84,8 @@ pub struct Account {
     pub loops: Loops,
     /// How endpoints do, where something has failed.
     pub health: HashMap<WebhookUid, Health>,
+    /// How many requests may go to webhooks that have a limit.
+    pub buckets: HashMap<WebhookUid, Bucket>,
 }
 
 /// What an account is made of when it is read from the database.
@@ -131,6 +134,7 @@ impl Account {
             waiting: loaded.waiting.into_iter().collect(),
             loops: Loops::default(),
             health: loaded.health.into_iter().collect(),
+            buckets: HashMap::new(),
         };
         account.automations =
             loaded.automations.into_iter().map(|automation| (automation.uid, Arc::new(automation))).collect();
@@ -185,17 +189,26 @@ impl Account {
         waiting.chain(running).chain(backlog).min()
     }
 
-    /// When a request to a webhook is due that waits until a time: not while its endpoint is left alone.
+    /// When a request to a webhook is due that waits until a time: not while its endpoint is left alone, nor before its
+    /// limit a second lets one go.
     pub fn due_at(&self, webhook: WebhookUid, earliest: Timestamp) -> Timestamp {
-        let sends = self.webhooks.get(&webhook).is_some_and(|webhook| webhook.is_enabled());
-        let opens_at = self.health.get(&webhook).and_then(|health| health.breaker.opens_at()).filter(|_| sends);
-        opens_at.map_or(earliest, |opens_at| opens_at.max(earliest))
+        let Some(found) = self.webhooks.get(&webhook).filter(|webhook| webhook.is_enabled()) else { return earliest };
+        let opens_at = self.health.get(&webhook).and_then(|health| health.breaker.opens_at());
+        let per_second = found.requests_per_second;
+        let next_at = per_second.zip(self.buckets.get(&webhook)).map(|(limit, bucket)| bucket.next_at(limit));
+        [opens_at, next_at].into_iter().flatten().fold(earliest, Timestamp::max)
     }
 
     /// How many requests to a webhook may be under way.
     pub fn allowance(&self, webhook: WebhookUid, limits: &Limits, now: Timestamp) -> usize {
         let slots = webhook_slots(limits);
         self.health.get(&webhook).map_or(slots, |health| health.breaker.allowance(slots, now))
+    }
+
+    /// How many requests to a webhook its limit a second lets go now.
+    pub fn tokens(&self, webhook: &Webhook, now: Timestamp) -> usize {
+        let bucket = self.buckets.get(&webhook.uid).copied().unwrap_or_default();
+        webhook.requests_per_second.map_or(usize::MAX, |limit| bucket.tokens(limit, now))
     }
 
     /// When the first execution that the limit holds back can be admitted.
@@ -304,6 +317,7 @@ impl AccountSlot {
                 *earliest = Timestamp::default();
             }
         }
+        account.buckets.extend(change.buckets.iter().copied());
         for change in &change.health {
             account.health.insert(change.webhook, change.health.clone());
         }

@@ -10,6 +10,7 @@ use super::{
     execution::{Attempt, NewExecution, State, Unfinished},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, RequestId, WebhookUid},
     limits::{Backlog, Window},
+    rate::Bucket,
     timestamp::Timestamp,
     webhook::Webhook,
 };
@@ -42,6 +43,8 @@ pub struct Change {
     pub webhooks: Vec<Arc<Webhook>>,
     /// How endpoints do.
     pub health: Vec<HealthChange>,
+    /// How many requests may go to webhooks that have a limit, after those of this change.
+    pub buckets: Vec<(WebhookUid, Bucket)>,
     /// Automations to write.
     pub automations: Vec<Arc<Automation>>,
     /// An automation to delete.
@@ -129,6 +132,7 @@ impl Change {
             facts: None,
             webhooks: Vec::new(),
             health: Vec::new(),
+            buckets: Vec::new(),
             automations: Vec::new(),
             deleted_automation: None,
             events: Vec::new(),

@@ -88,6 +88,7 @@ pub struct NewWebhook {
     pub endpoint: EndpointUrl,
     pub credentials: Credentials,
     pub retry: RetryPolicy,
+    pub requests_per_second: Option<u32>,
 }
 
 /// What to change of a webhook.
@@ -98,6 +99,7 @@ pub struct WebhookPatch {
     pub endpoint: Option<EndpointUrl>,
     pub credentials: Option<Credentials>,
     pub retry: Option<RetryPolicy>,
+    pub requests_per_second: Option<Option<u32>>,
     pub enabled: Option<bool>,
 }
 

@@ -33,13 +33,13 @@ pub fn wanted(account: &Account, now: Timestamp, rules: &Rules) -> Vec<Wanted> {
     due.sort_by_key(|(_, earliest)| **earliest);
     let mut wanted: Vec<_> = of_backlog(account, now, rules).into_iter().collect();
     for (uid, _) in due {
-        let sends = account.webhooks.get(uid).is_some_and(|webhook| webhook.is_enabled());
-        if !sends {
+        let Some(webhook) = account.webhooks.get(uid).filter(|webhook| webhook.is_enabled()) else {
             wanted.push(Wanted { webhook: *uid, by: Timestamp(i64::MAX), rows_max: ENDED_ROWS_MAX });
             continue;
-        }
+        };
         let under_way = account.webhook_flight.get(uid).copied().unwrap_or_default();
         let rows_max = account.allowance(*uid, &limits, now).saturating_sub(under_way).min(free);
+        let rows_max = rows_max.min(account.tokens(webhook, now));
         if rows_max > 0 {
             free -= rows_max;
             wanted.push(Wanted { webhook: *uid, by: now, rows_max });

@@ -20,6 +20,7 @@ pub mod limits;
 pub mod loops;
 pub mod path;
 pub mod plan;
+pub mod rate;
 pub mod refusal;
 pub mod request;
 pub mod retry;

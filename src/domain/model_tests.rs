@@ -132,6 +132,7 @@ impl World {
             endpoint,
             credentials: Credentials::None,
             retry: RetryPolicy::default(),
+            requests_per_second: None,
         };
         let id = Some("hook".parse().expect("an id"));
         world.command(admin.clone(), Task::CreateWebhook { id, webhook });

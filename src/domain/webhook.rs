@@ -60,6 +60,8 @@ pub struct Webhook {
     pub secrets: Vec<SigningSecret>,
     /// How failed requests are tried again.
     pub retry: RetryPolicy,
+    /// How many requests a second go to it at most.
+    pub requests_per_second: Option<u32>,
     /// Why no requests are sent; none where they are.
     pub disabled: Option<DisableReason>,
     /// The user who owns it; only for regular webhooks.

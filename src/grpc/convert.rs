@@ -14,6 +14,7 @@ use crate::{
         execution::{Attempt, Outcome, SourceKind, State, Verdict},
         id::{AccountId, ObjectName},
         plan::{LimitOverrides, Plan},
+        rate::PER_SECOND_MAX,
         refusal::Violations,
         request::Method,
         retry::{DELAY_MS_MIN, DELAYS_MAX, FailureClass, PIPEDRIVE_DELAYS_MS, RetryPolicy, SCHEDULE_MS_MAX, Schedule},
@@ -138,13 +139,23 @@ pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violat
     check_display_name(&webhook.display_name, "webhook.display_name", faults);
     credentials.check("webhook.credentials", faults);
     let retry = retry_policy(webhook.retry_policy, faults);
+    let requests_per_second = requests_per_second(webhook.requests_per_second, faults);
     Some(NewWebhook {
         display_name: webhook.display_name,
         kind: kind?,
         endpoint: endpoint?,
         credentials,
         retry: retry?,
+        requests_per_second,
     })
+}
+
+/// Reads a limit a second; 0 is none.
+pub fn requests_per_second(given: u32, faults: &mut Violations) -> Option<u32> {
+    if given > PER_SECOND_MAX {
+        faults.add("webhook.requests_per_second", format!("must be 0 (no limit) to {PER_SECOND_MAX}"));
+    }
+    Some(given).filter(|limit| *limit > 0)
 }
 
 /// Reads a retry policy; none given is the installation's.
@@ -270,6 +281,7 @@ pub fn webhook(account: &AccountId, webhook: &Webhook, shows_secrets: bool) -> p
         create_time: Some(timestamp(webhook.created_at)),
         update_time: Some(timestamp(webhook.updated_at)),
         retry_policy: shown_retry(&webhook.retry),
+        requests_per_second: webhook.requests_per_second.unwrap_or_default(),
         disable_reason: match webhook.disabled {
             None => pb::WebhookDisableReason::Unspecified.into(),
             Some(DisableReason::Admin) => pb::WebhookDisableReason::Admin.into(),

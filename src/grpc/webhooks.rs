@@ -136,6 +136,7 @@ impl Api {
             ("endpoint_url", !webhook.endpoint_url.is_empty()),
             ("credentials", webhook.credentials.is_some()),
             ("retry_policy", webhook.retry_policy.is_some()),
+            ("requests_per_second", webhook.requests_per_second != 0),
             ("enabled", webhook.enabled),
         ];
         let mut patch = WebhookPatch::default();
@@ -144,6 +145,10 @@ impl Api {
             match field {
                 "display_name" => patch.display_name = Some(webhook.display_name.clone()),
                 "retry_policy" => patch.retry = convert::retry_policy(webhook.retry_policy.clone(), &mut faults),
+                "requests_per_second" => {
+                    let limit = webhook.requests_per_second;
+                    patch.requests_per_second = Some(convert::requests_per_second(limit, &mut faults));
+                }
                 "enabled" => patch.enabled = Some(webhook.enabled),
                 "credentials" => patch.credentials = Some(convert::credentials(webhook.credentials.clone())),
                 _ => {

@@ -23,6 +23,7 @@ use crate::domain::{
     plan::{LimitOverrides, Plan},
     refusal::Violations,
     request::Record,
+    retry::RetryPolicy,
     timestamp::Timestamp,
     url::EndpointUrl,
     webhook::{Credentials, DisableReason, SigningSecret, Webhook, WebhookKind},
@@ -193,6 +194,14 @@ impl StoredSecret {
     }
 }
 
+#[derive(Serialize, Deserialize)]
+struct StoredPolicy {
+    #[serde(flatten)]
+    retry: RetryPolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    requests_per_second: Option<u32>,
+}
+
 /// The word of a webhook that sends requests.
 pub const ENABLED: &str = "ENABLED";
 
@@ -252,7 +261,10 @@ pub fn webhook_row(sealer: &Sealer, account: AccountUid, webhook: &Webhook) -> S
         sealed_url: sealer.seal(place("url"), webhook.endpoint.as_str().as_bytes())?,
         sealed_credentials: credentials.map(|plain| sealer.seal(place("credentials"), &plain)).transpose()?,
         sealed_secrets: sealer.seal(place("secrets"), &secrets)?,
-        policy: to_bytes(&webhook.retry)?,
+        policy: to_bytes(StoredPolicy {
+            retry: webhook.retry.clone(),
+            requests_per_second: webhook.requests_per_second,
+        })?,
         health: None,
         revision: webhook.revision,
         created_at: webhook.created_at.0,
@@ -268,6 +280,7 @@ pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Stored<Webhook> {
     let endpoint = std::str::from_utf8(&url).ok().and_then(EndpointUrl::from_stored);
     let secrets = sealer.open(place("secrets"), &row.sealed_secrets)?;
     let secrets: Vec<StoredSecret> = serde_json::from_slice(&secrets).map_err(StoreError::Encoding)?;
+    let policy: StoredPolicy = from_bytes(&row.policy)?;
     let credentials = match &row.sealed_credentials {
         None => Credentials::None,
         Some(sealed) => credentials_of(&sealer.open(place("credentials"), sealed)?)?,
@@ -279,7 +292,8 @@ pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Stored<Webhook> {
         endpoint: endpoint.ok_or_else(|| StoreError::Row(format!("webhook {} has no URL", row.id)))?,
         credentials,
         secrets: secrets.into_iter().map(StoredSecret::into_secret).collect(),
-        retry: from_bytes(&row.policy)?,
+        retry: policy.retry,
+        requests_per_second: policy.requests_per_second,
         disabled: disabled_of(&row.status)?,
         owner: row.owner_user_id.as_deref().map(parse).transpose()?,
         revision: row.revision,

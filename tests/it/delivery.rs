@@ -15,6 +15,7 @@ crate::on_both_databases!(
     secrets_overlap_while_they_change,
     later_actions_go_on_where_an_action_may_fail,
     an_endpoint_that_answers_nothing_is_left_alone_and_let_back_in,
+    a_webhook_gets_no_more_a_second_than_it_wants,
 );
 
 async fn set_up(server: &Server, receiver: &Receiver) -> (Client, Client) {
@@ -244,6 +245,35 @@ async fn an_endpoint_that_answers_nothing_is_left_alone_and_let_back_in(database
     })
     .await;
     assert!(arrived.iter().all(|one| one.event_id != "e10"), "retries wait for their own time");
+}
+
+async fn a_webhook_gets_no_more_a_second_than_it_wants(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = set_up(&server, &receiver).await;
+    let limit = |requests_per_second| pb::Webhook { requests_per_second, ..Default::default() };
+    assert_eq!(update(&admin, "requests_per_second", limit(5)).await.expect("sets").requests_per_second, 5);
+    let refused = update(&admin, "requests_per_second", limit(1_001)).await.expect_err("too many");
+    let details = refused.get_error_details();
+    assert_eq!(details.bad_request().expect("fields").field_violations[0].field, "webhook.requests_per_second");
+    let events = (0..15).map(|at| deal(&format!("e{at}"), "8", "{}")).collect();
+    service.publish("42", events).await.expect("acks");
+    let history = eventually("all arrive", || async {
+        let history = service.history("42").await;
+        history.iter().all(|one| one.state() == pb::ExecutionState::Succeeded).then_some(history)
+    })
+    .await;
+    let mut starts = Vec::new();
+    for one in &history {
+        let attempts = &service.execution(&one.name).await.requests[0].attempts;
+        assert_eq!(attempts.len(), 1, "waiting uses up no attempt");
+        let start = attempts[0].start_time.as_ref().expect("a time");
+        starts.push(start.seconds * 1_000 + i64::from(start.nanos) / 1_000_000);
+    }
+    starts.sort_unstable();
+    assert_eq!(starts.len(), 15);
+    let took = starts[14] - starts[0];
+    assert!(took >= 1_900, "five at once, then five a second: {took} ms");
 }
 
 async fn later_actions_go_on_where_an_action_may_fail(database: Database) {

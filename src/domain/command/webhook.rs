@@ -58,6 +58,7 @@ pub fn create_webhook(
         credentials: new.credentials.clone(),
         secrets: vec![secret.clone()],
         retry: new.retry.clone(),
+        requests_per_second: new.requests_per_second,
         disabled: None,
         owner: None,
         revision: draft.change.revision,
@@ -107,6 +108,9 @@ pub fn update_webhook(
             ));
         }
         webhook.endpoint = endpoint.clone();
+    }
+    if let Some(limit) = patch.requests_per_second {
+        webhook.requests_per_second = limit;
     }
     if let Some(retry) = &patch.retry {
         webhook.retry = retry.clone();

@@ -20,6 +20,7 @@ use crate::domain::{
     limits::{Backlog, Flight, Window, webhook_slots},
     loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
     plan::{LimitOverrides, Limits, Plan},
+    rate::Bucket,
     request::{Record, build},
     template::{Scope, Trees},
     timestamp::Timestamp,
@@ -310,6 +311,12 @@ impl<'a, 'w> Draft<'a, 'w> {
         changed.map(|change| &change.health).or_else(|| account.health.get(&webhook)).cloned().unwrap_or_default()
     }
 
+    /// How many requests may go to a webhook after what this decision has done so far.
+    fn bucket(&self, account: &Account, webhook: WebhookUid) -> Bucket {
+        let changed = self.change.buckets.iter().rev().find(|(of, _)| *of == webhook).map(|(_, bucket)| *bucket);
+        changed.or_else(|| account.buckets.get(&webhook).copied()).unwrap_or_default()
+    }
+
     /// Takes note of how an endpoint does after an attempt. Answers whether it is no use to go on with it.
     fn note_health(&mut self, account: &Account, webhook: WebhookUid, ended: &Ended) -> bool {
         let before = self.health(account, webhook);
@@ -409,8 +416,10 @@ impl<'a, 'w> Draft<'a, 'w> {
         let breaker = self.health(account, webhook.uid).breaker;
         let allowance = breaker.allowance(webhook_slots(&self.limits), self.around.now);
         let has_slot = self.flight.free(execution.source_kind, &self.limits) > 0 && of_webhook < allowance;
+        let bucket = self.bucket(account, webhook.uid);
+        let has_token = webhook.requests_per_second.is_none_or(|limit| bucket.tokens(limit, self.around.now) > 0);
         let progress = &mut execution.progress;
-        if !has_slot || others_wait || !self.around.may_start {
+        if !has_slot || !has_token || others_wait || !self.around.may_start {
             progress.due_at = Some(progress.due_at.unwrap_or(self.around.now));
             let is_left_alone = breaker.opens_at().is_some();
             (progress.state, progress.reason) = match progress.attempts {
@@ -423,6 +432,9 @@ impl<'a, 'w> Draft<'a, 'w> {
         progress.state = State::Running;
         progress.reason = None;
         progress.due_at = None;
+        if let Some(limit) = webhook.requests_per_second {
+            self.change.buckets.push((webhook.uid, bucket.take(limit, self.around.now)));
+        }
         self.flight.add(execution.source_kind);
         *self.webhook_flight.entry(webhook.uid).or_default() += 1;
         self.dispatches.push(Dispatch {
