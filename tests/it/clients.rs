@@ -101,6 +101,40 @@ async fn every_sample_published_from_python_and_from_node_becomes_a_request() {
     assert_eq!(receiver.got().len(), events, "what Node published again was recognised");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_verify_with_the_standards_libraries_in_python_and_javascript() {
+    const PYTHON: &str = "import os, sys; from standardwebhooks import Webhook; \
+        Webhook(sys.argv[1]).verify(sys.argv[5], {'webhook-id': sys.argv[2], 'webhook-timestamp': sys.argv[3], \
+        'webhook-signature': sys.argv[4]})";
+    const NODE: &str = "const [secret, id, timestamp, signature, body] = process.argv.slice(1); \
+        const { Webhook } = require('standardwebhooks'); new Webhook(secret).verify(body, {'webhook-id': id, \
+        'webhook-timestamp': timestamp, 'webhook-signature': signature})";
+    let database = Database::sqlite();
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let service = server.client("service", "*", &[]).await;
+    service.create_account("42", pb::Plan::Power).await.expect("creates");
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    let secret = admin.create_webhook("42", "hook", &receiver.url).await.expect("creates").signing_secret;
+    let one = automation("42", "hook", "deal", pb::EventAction::Change, r#"{"text": "{{deal.text}}"}"#);
+    admin.create_automation("42", one).await.expect("creates");
+    let event = crate::harness::deal("e1", "8", r#"{"text": "déjà vu \u0001"}"#);
+    service.publish("42", vec![event]).await.expect("acks");
+    let got = crate::harness::eventually("it arrives", || async { receiver.got().pop() }).await;
+    let header = |name: &str| got.headers[name].to_str().expect("text").to_owned();
+    let clients = root().join("target/clients");
+    for (body, is_good) in [(got.body.clone(), true), (got.body.replace("vu", "vus"), false)] {
+        let given =
+            [secret.clone(), header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"), body];
+        let mut python = Command::new(clients.join("python/bin/python"));
+        let python = python.args(["-c", PYTHON]).args(&given).output().await.expect("runs");
+        assert_eq!(python.status.success(), is_good, "{}", String::from_utf8_lossy(&python.stderr));
+        let mut node = Command::new("node");
+        let node = node.args(["-e", NODE]).args(&given).current_dir(clients.join("node")).output().await.expect("runs");
+        assert_eq!(node.status.success(), is_good, "{}", String::from_utf8_lossy(&node.stderr));
+    }
+}
+
 /// A proxy whose first connection breaks after a few answers.
 async fn breaking_proxy(server: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
