@@ -4,11 +4,12 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "hookline/v1/account.proto",
     "hookline/v1/automation.proto",
     "hookline/v1/event.proto",
     "hookline/v1/execution.proto",
+    "hookline/v1/explain.proto",
     "hookline/v1/webhook.proto",
 ];
 

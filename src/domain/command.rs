@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+pub use self::automation::draft_automation;
 use super::{
     account::{Account, AccountFacts},
     automation::Automation,

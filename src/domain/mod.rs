@@ -11,6 +11,7 @@ pub mod command;
 pub mod condition;
 pub mod decimal;
 pub mod decision;
+pub mod dry_run;
 pub mod due;
 pub mod event;
 pub mod execution;

@@ -9,8 +9,9 @@ use super::{
     automation::Automation,
     condition::Explanation,
     execution::Reason,
-    id::{ResourceId, WebhookUid},
+    id::{AccountId, ResourceId, WebhookUid},
     template::Scope,
+    timestamp::Timestamp,
     webhook::Webhook,
 };
 
@@ -109,6 +110,26 @@ pub fn build<'w>(
             }
         })
         .collect()
+}
+
+/// A request that only tests a webhook.
+pub fn test_request(account: &AccountId, webhook: &Webhook, now: Timestamp) -> Request {
+    let body = serde_json::json!({
+        "test": true,
+        "account_id": account.as_str(),
+        "webhook_id": webhook.id.as_str(),
+        "sent_at": now.to_rfc3339(),
+    });
+    Request {
+        webhook: webhook.uid,
+        webhook_id: webhook.id.clone(),
+        method: Method::Post,
+        endpoint: webhook.endpoint.masked(),
+        path: String::new(),
+        body: body.to_string(),
+        continue_on_failure: false,
+        failure: None,
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -34,8 +34,11 @@ use crate::{
         command::{Answer, Command},
         decision::{Dispatch, Ended, EventReply, Rules},
         event::Event,
-        id::AccountId,
+        execution::Attempt,
+        id::{AccountId, ExecutionUid},
         refusal::Refusal,
+        request::{Record, test_request},
+        webhook::Webhook,
     },
     store::Store,
     telemetry::Spans,
@@ -45,6 +48,9 @@ use crate::{
 const RESTARTS_MAX: usize = 5;
 /// How many calls and frames of events wait in an account; callers wait beyond that.
 const INPUTS_WAITING_MAX: usize = 1_024;
+
+/// How many test requests are under way at once.
+const TESTS_AT_ONCE_MAX: usize = 16;
 
 /// How the engine works.
 #[derive(Debug, Clone)]
@@ -69,6 +75,8 @@ pub(crate) struct Shared {
     flights: Flights,
     slots: Semaphore,
     spans: Spans,
+    /// Places for test requests.
+    tests: Semaphore,
     /// Whether requests may start; not while the process is about to end.
     may_start: AtomicBool,
 }
@@ -109,6 +117,17 @@ pub enum CommandReply {
     Repeated(Vec<u8>),
 }
 
+/// What became of a test request.
+#[derive(Debug)]
+pub struct Tested {
+    /// What happened.
+    pub attempt: Attempt,
+    /// The body that was sent.
+    pub body: String,
+    /// Its id.
+    pub request_id: String,
+}
+
 /// Events that were taken in and wait to become durable.
 pub struct Pending(Option<oneshot::Receiver<Result<Vec<EventReply>, EngineError>>>);
 
@@ -142,6 +161,7 @@ impl Engine {
             flights: Flights::default(),
             slots,
             spans,
+            tests: Semaphore::new(TESTS_AT_ONCE_MAX),
             may_start: AtomicBool::new(true),
         };
         let engine = Self { shared: Arc::new(shared) };
@@ -184,6 +204,29 @@ impl Engine {
     /// How many requests are under way.
     pub fn requests_in_flight(&self) -> usize {
         self.shared.flights.count()
+    }
+
+    /// Sends one test request to a webhook as it is. It is in no history and counts in no limit.
+    pub async fn test(&self, account: &AccountId, webhook: Arc<Webhook>) -> Result<Tested, EngineError> {
+        let Ok(_place) = self.shared.tests.try_acquire() else {
+            let message = format!("{TESTS_AT_ONCE_MAX} test requests are under way: try again in a moment");
+            return Err(EngineError::Refused(Refusal::Exhausted { subject: "tests".to_owned(), message }));
+        };
+        let execution = ExecutionUid(uuid::Uuid::now_v7());
+        let request = test_request(account, &webhook, now());
+        let body = request.body.clone();
+        let record = Arc::new(Record {
+            source_name: "a test".to_owned(),
+            source_id: webhook.id.clone(),
+            causation_depth: 0,
+            traceparent: format!("00-{}-{:016x}-00", uuid::Uuid::now_v7().simple(), clock::random() | 1),
+            parent_span: None,
+            requests: vec![request],
+            explanation: Vec::new(),
+        });
+        let dispatch = Dispatch { execution, action_no: 0, attempt_no: 1, record, webhook };
+        let attempt = self.shared.http.send(&dispatch, &self.shared.spans).await;
+        Ok(Tested { attempt, body, request_id: execution.request_id(1) })
     }
 
     /// Starts no further request: what is due stays durable and waits for the next start.

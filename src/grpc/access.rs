@@ -30,6 +30,8 @@ pub enum Member {}
 pub enum Service {}
 /// A global admin of the account.
 pub enum GlobalAdmin {}
+/// A backend, a global admin, or a user whose token carries `automations.write`.
+pub enum Explainer {}
 /// A global admin or a user of the account.
 pub enum AnyUser {}
 /// A global admin of the account, or a user of it whose token carries `automations.write`.
@@ -50,6 +52,15 @@ impl Access for Service {
 impl Access for GlobalAdmin {
     fn check(caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
         caller.require_global_admin(account)
+    }
+}
+
+impl Access for Explainer {
+    fn check(caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
+        match caller {
+            Caller::Service { .. } => caller.require_service(account),
+            _ => caller.require_automation_writer(account).map(drop),
+        }
     }
 }
 
@@ -180,6 +191,8 @@ addressed! {
     DeactivateAutomationRequest by |request| of(name::resource("name", &request.name, "automations"));
     DeleteAutomationRequest by |request| of(name::resource("name", &request.name, "automations"));
     PublishBatchRequest by |request| name::account("parent", &request.parent);
+    TestWebhookRequest by |request| of(name::resource("name", &request.name, "webhooks"));
+    DryRunRequest by |request| name::account("parent", &request.parent);
     GetExecutionRequest by |request| of(name::execution("name", &request.name));
     ListExecutionsRequest by |request| name::account("parent", &request.parent);
 }

@@ -13,7 +13,7 @@ use crate::domain::{
     automation::ACTIVATION_USERS_MAX,
     command::{Answer, AutomationPatch, Command, NewAutomation, Task, Whom},
     condition::Conditions,
-    id::ObjectName,
+    id::{AccountId, ObjectName},
     refusal::{Refusal, Violations},
     webhook::check_display_name,
 };
@@ -69,6 +69,26 @@ fn enabled(state: i32, faults: &mut Violations) -> Option<bool> {
     }
 }
 
+/// Reads an automation to create, or a draft of one.
+pub(super) fn new_automation(account: &AccountId, given: pb::Automation) -> Result<NewAutomation, Status> {
+    let mut faults = Violations::default();
+    let object = object(&given.trigger_object, &mut faults);
+    let action = convert::event_action("automation.trigger_action", given.trigger_action, &mut faults);
+    let conditions = given.conditions.map(|group| convert::group(group, "automation.conditions", 1, &mut faults));
+    let actions = convert::actions(account, given.actions, object.as_ref(), &mut faults);
+    check_display_name(&given.display_name, "automation.display_name", &mut faults);
+    if let (Some(Some(group)), Some(action)) = (&conditions, action) {
+        let _ = Conditions::compile(Some(group), action, "automation.conditions", &mut faults);
+    }
+    let enabled = enabled(given.state, &mut faults);
+    faults.check().map_err(|refusal| status::refused(&refusal))?;
+    let (Some(object), Some(action), Some(actions), Some(enabled)) = (object, action, actions, enabled) else {
+        return Err(status::invalid("automation", "is required"));
+    };
+    let display_name = given.display_name;
+    Ok(NewAutomation { display_name, object, action, conditions: conditions.flatten(), actions, enabled })
+}
+
 fn object(text: &str, faults: &mut Violations) -> Option<ObjectName> {
     faults.take("automation.trigger_object", text.parse())
 }
@@ -94,24 +114,7 @@ impl Api {
         let encode = |answer: &Answer| created(answer).encode_to_vec();
         let repeat = name::repeat(&request.request_id, "CreateAutomation", &request, encode)?;
         let id = name::chosen_id("automation_id", &request.automation_id)?;
-        let given = request.automation.unwrap_or_default();
-        let mut faults = Violations::default();
-        let object = object(&given.trigger_object, &mut faults);
-        let action = convert::event_action("automation.trigger_action", given.trigger_action, &mut faults);
-        let conditions = given.conditions.map(|group| convert::group(group, "automation.conditions", 1, &mut faults));
-        let actions = convert::actions(&entered.account, given.actions, object.as_ref(), &mut faults);
-        check_display_name(&given.display_name, "automation.display_name", &mut faults);
-        if let (Some(Some(group)), Some(action)) = (&conditions, action) {
-            let _ = Conditions::compile(Some(group), action, "automation.conditions", &mut faults);
-        }
-        let enabled = enabled(given.state, &mut faults);
-        faults.check().map_err(|refusal| status::refused(&refusal))?;
-        let (Some(object), Some(action), Some(actions), Some(enabled)) = (object, action, actions, enabled) else {
-            return Err(status::invalid("automation", "is required"));
-        };
-        let display_name = given.display_name;
-        let automation =
-            NewAutomation { display_name, object, action, conditions: conditions.flatten(), actions, enabled };
+        let automation = new_automation(&entered.account, request.automation.unwrap_or_default())?;
         let command = Command { caller: entered.caller, task: Task::CreateAutomation { id, automation }, repeat };
         self.answer(&entered.account, command, created).await
     }

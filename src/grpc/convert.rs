@@ -16,7 +16,7 @@ use crate::{
         plan::{LimitOverrides, Plan},
         rate::PER_SECOND_MAX,
         refusal::Violations,
-        request::Method,
+        request::{Method, Request},
         retry::{DELAY_MS_MIN, DELAYS_MAX, FailureClass, PIPEDRIVE_DELAYS_MS, RetryPolicy, SCHEDULE_MS_MAX, Schedule},
         template::BodySpec,
         timestamp::Timestamp,
@@ -585,7 +585,7 @@ pub fn execution(account: &AccountId, view: &ExecutionView, in_full: bool) -> pb
     shown
 }
 
-fn explanation(found: &Explanation) -> pb::ClauseExplanation {
+pub fn explanation(found: &Explanation) -> pb::ClauseExplanation {
     pb::ClauseExplanation {
         path: found.path.clone(),
         field: found.field.clone(),
@@ -596,23 +596,32 @@ fn explanation(found: &Explanation) -> pb::ClauseExplanation {
 }
 
 fn requests(account: &AccountId, view: &ExecutionView) -> Vec<pb::Request> {
-    let shown = |(at, request): (usize, &crate::domain::request::Request)| {
+    let shown = |(at, one): (usize, &Request)| {
         let attempts = view.attempts.get(&at).map(Vec::as_slice).unwrap_or_default();
         pb::Request {
             request_id: view.uid.request_id(at + 1),
-            webhook: format!("accounts/{account}/webhooks/{}", request.webhook_id),
-            method: pb_method(request.method),
-            endpoint_url: request.endpoint.clone(),
-            path: request.path.clone(),
-            body: request.body.clone().into(),
-            failure: request.failure.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
-            attempts: attempts.iter().zip(1..).map(|(attempt, number)| pb_attempt(attempt, number)).collect(),
+            attempts: attempts.iter().zip(1..).map(|(found, number)| attempt(found, number)).collect(),
+            ..request(account, one)
         }
     };
     view.record.requests.iter().enumerate().map(shown).collect()
 }
 
-fn pb_attempt(attempt: &Attempt, number: i32) -> pb::Attempt {
+/// A request as it is built, before it has an id.
+pub fn request(account: &AccountId, request: &Request) -> pb::Request {
+    pb::Request {
+        request_id: String::new(),
+        webhook: format!("accounts/{account}/webhooks/{}", request.webhook_id),
+        method: pb_method(request.method),
+        endpoint_url: request.endpoint.clone(),
+        path: request.path.clone(),
+        body: request.body.clone().into(),
+        failure: request.failure.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+        attempts: Vec::new(),
+    }
+}
+
+pub fn attempt(attempt: &Attempt, number: i32) -> pb::Attempt {
     let micros = attempt.duration_us.max(0);
     let error_kind = match attempt.outcome.verdict() {
         Verdict::Success => String::new(),

@@ -214,7 +214,7 @@ fn rejected(sequence: u64, index: u32, rejection: &Rejection) -> pb::EventResult
 }
 
 /// Reads an event in any of its forms.
-fn event(account: &AccountId, input: pb::EventInput) -> Result<Event, Rejection> {
+pub(super) fn event(account: &AccountId, input: pb::EventInput) -> Result<Event, Rejection> {
     let mut event = match input.kind {
         Some(pb::event_input::Kind::Envelope(bytes)) => parse_envelope(account, &bytes)?,
         Some(pb::event_input::Kind::Event(event)) => native(&event)?,

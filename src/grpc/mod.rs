@@ -7,6 +7,7 @@ mod automations;
 mod convert;
 mod events;
 mod executions;
+mod explain;
 mod name;
 mod status;
 mod tls;
@@ -48,7 +49,7 @@ use crate::{
 };
 
 /// The wire format, made from `proto/`.
-#[expect(unused_qualifications, clippy::allow_attributes, reason = "made by a generator")]
+#[expect(unused_qualifications, clippy::allow_attributes, clippy::large_enum_variant, reason = "made by a generator")]
 pub mod pb {
     tonic::include_proto!("hookline.v1");
 
@@ -57,12 +58,13 @@ pub mod pb {
 }
 
 /// The services whose health can be asked for by name.
-pub const SERVICE_NAMES: [&str; 5] = [
+pub const SERVICE_NAMES: [&str; 6] = [
     pb::account_service_server::SERVICE_NAME,
     pb::webhook_service_server::SERVICE_NAME,
     pb::automation_service_server::SERVICE_NAME,
     pb::event_service_server::SERVICE_NAME,
     pb::execution_service_server::SERVICE_NAME,
+    pb::explain_service_server::SERVICE_NAME,
 ];
 /// How often a silent client is asked whether it is still there, and how long it may take to answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -179,7 +181,8 @@ impl Api {
             .add_service(service!(webhook_service_server, WebhookServiceServer))
             .add_service(service!(automation_service_server, AutomationServiceServer))
             .add_service(service!(event_service_server, EventServiceServer))
-            .add_service(service!(execution_service_server, ExecutionServiceServer)))
+            .add_service(service!(execution_service_server, ExecutionServiceServer))
+            .add_service(service!(explain_service_server, ExplainServiceServer)))
     }
 
     /// The account that a caller has entered.

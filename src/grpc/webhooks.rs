@@ -1,5 +1,7 @@
 //! `WebhookService`.
 
+use std::sync::Arc;
+
 use prost::Message;
 use secrecy::ExposeSecret;
 use tonic::Status;
@@ -69,6 +71,7 @@ serve! {
         list_webhooks(ListWebhooksRequest) -> ListWebhooksResponse;
         update_webhook(UpdateWebhookRequest) -> UpdateWebhookResponse;
         rotate_webhook_secret(RotateWebhookSecretRequest) -> RotateWebhookSecretResponse;
+        test_webhook(TestWebhookRequest) -> TestWebhookResponse;
         delete_webhook(DeleteWebhookRequest) -> DeleteWebhookResponse;
     }
 }
@@ -177,6 +180,25 @@ impl Api {
         let task = Task::RotateSecret { id, overlap_ms };
         let command = Command { caller: entered.caller, task, repeat };
         self.answer(&entered.account, command, |answer| rotated(answer, true)).await
+    }
+
+    async fn test_webhook(
+        &self,
+        entered: Entered<GlobalAdmin>,
+        request: pb::TestWebhookRequest,
+    ) -> Result<pb::TestWebhookResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "webhooks")?;
+        let view = self.account_of(&entered.account).await?;
+        let found = self.store.find_webhook(view.uid, &id).await.map_err(status::store)?;
+        let found = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", request.name)))?;
+        let tested = self.engine.test(&entered.account, Arc::new(found)).await;
+        let tested = tested.map_err(|error| status::engine(&error))?;
+        Ok(pb::TestWebhookResponse {
+            succeeded: tested.attempt.outcome.is_success(),
+            attempt: Some(convert::attempt(&tested.attempt, 1)),
+            body: tested.body.into(),
+            request_id: tested.request_id,
+        })
     }
 
     async fn delete_webhook(

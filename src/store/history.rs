@@ -10,15 +10,15 @@ use uuid::Uuid;
 
 use super::{
     Store, StoreError,
-    entities::{accounts, activations, attempts, automations, executions, webhooks},
+    entities::{accounts, activations, attempts, automations, events, executions, webhooks},
     rows,
 };
 use crate::domain::{
     account::AccountFacts,
     automation::Automation,
-    event::Action,
+    event::{Action, Event},
     execution::{Attempt, Progress, SourceKind, State},
-    id::{AccountId, AccountUid, ExecutionUid, ResourceId, UserId},
+    id::{AccountId, AccountUid, EventId, ExecutionUid, ResourceId, UserId},
     limits::Window,
     request::Record,
     timestamp::Timestamp,
@@ -228,6 +228,13 @@ impl Store {
         };
         let found = found.into_iter().map(with_users).collect::<Result<_, _>>()?;
         Ok(Page::cut(found, size, |automation: &Automation| automation.uid.0))
+    }
+
+    /// An event of the history.
+    pub async fn find_event(&self, account: AccountUid, id: EventId) -> Result<Option<Event>, StoreError> {
+        let row = events::Entity::find_by_id((account.0, id.to_string())).one(&self.reader).await?;
+        let Some(row) = row else { return Ok(None) };
+        Event::from_stored(id, &row.payload).map(Some).map_err(StoreError::Encoding)
     }
 
     /// What an account has of things that are limited.

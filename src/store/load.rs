@@ -10,10 +10,11 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     entities::{accounts, activations, automations, executions, webhooks},
+    history::AccountView,
     rows::{self, DUE_RUNNING, ENABLED},
 };
 use crate::domain::{
-    account::Loaded,
+    account::{Account, Loaded},
     automation::Automation,
     decision::DueRows,
     due::Wanted,
@@ -87,6 +88,26 @@ impl Store {
             health,
         };
         Ok(Some(Read { loaded, orphans }))
+    }
+
+    /// Reads an account to look at: its rules and limits, and nothing of what is under way.
+    pub async fn read_account(&self, view: &AccountView) -> Result<Account, StoreError> {
+        let webhooks =
+            webhooks::Entity::find().filter(webhooks::Column::AccountUid.eq(view.uid.0)).all(&self.reader).await?;
+        let webhooks = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect::<Result<_, _>>()?;
+        Ok(Account::new(Loaded {
+            uid: view.uid,
+            facts: view.facts.clone(),
+            revision: 0,
+            window: view.window,
+            backlog: Backlog { count: view.paused, newest: Timestamp::default() },
+            next_due_at: None,
+            webhooks,
+            automations: self.automations_of(view.uid.0).await?,
+            running: Vec::new(),
+            waiting: Vec::new(),
+            health: Vec::new(),
+        }))
     }
 
     async fn account_row(&self, id: &AccountId) -> Result<Option<accounts::Model>, StoreError> {

@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 24] = [
+const ACCESS: [(&str, [bool; 4]); 26] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -37,6 +37,8 @@ const ACCESS: [(&str, [bool; 4]); 24] = [
     ("WebhookService/ListWebhooks", [true, true, true, true]),
     ("WebhookService/UpdateWebhook", [false, true, false, false]),
     ("WebhookService/RotateWebhookSecret", [false, true, false, false]),
+    ("WebhookService/TestWebhook", [false, true, false, false]),
+    ("ExplainService/DryRun", [true, true, true, false]),
     ("WebhookService/DeleteWebhook", [false, true, false, false]),
     ("AutomationService/CreateAutomation", [false, true, true, false]),
     ("AutomationService/GetAutomation", [true, true, true, true]),
@@ -87,6 +89,8 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
         "WebhookService/RotateWebhookSecret" => {
             call!(webhooks.rotate_webhook_secret(RotateWebhookSecretRequest { name: webhook }))
         }
+        "WebhookService/TestWebhook" => call!(webhooks.test_webhook(TestWebhookRequest { name: webhook })),
+        "ExplainService/DryRun" => call!(explain.dry_run(DryRunRequest { parent: parent })),
         "WebhookService/DeleteWebhook" => call!(webhooks.delete_webhook(DeleteWebhookRequest { name: webhook })),
         "AutomationService/CreateAutomation" => {
             call!(automations.create_automation(CreateAutomationRequest { parent: parent }))

@@ -225,6 +225,10 @@ impl Client {
         pb::execution_service_client::ExecutionServiceClient::new(self.channel.clone())
     }
 
+    pub fn explain(&self) -> pb::explain_service_client::ExplainServiceClient<Channel> {
+        pb::explain_service_client::ExplainServiceClient::new(self.channel.clone())
+    }
+
     pub async fn create_account(&self, id: &str, plan: pb::Plan) -> Answer<pb::Account> {
         let account = Some(pb::Account { plan: plan.into(), ..pb::Account::default() });
         let request = pb::CreateAccountRequest { account_id: id.into(), account, request_id: String::new() };

@@ -5,6 +5,7 @@ mod clients;
 mod crash;
 mod delivery;
 mod doors;
+mod explain;
 mod harness;
 mod layers;
 mod limits;

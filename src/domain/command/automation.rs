@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::{
     Answer, AutomationPatch, Command, NewAction, NewAutomation, Whom, automation_name, check_etag, id_taken,
     require_plan, too_many, webhook_name,
 };
 use crate::domain::{
     account::{AUTOMATIONS_MAX, Account},
-    automation::{ACTIVATION_USERS_MAX, ActionSpec, Activation, Automation, AutomationSpec},
+    automation::{ACTIVATION_USERS_MAX, ActionSpec, Activation, Automation, AutomationSpec, Compiled},
     caller::Caller,
     decision::Draft,
     id::{AccountId, AutomationUid, ResourceId, UserId},
     refusal::{Precondition, Refusal, Violations},
+    timestamp::Timestamp,
     url::Ending,
     webhook::{WebhookKind, check_display_name},
 };
@@ -27,19 +30,7 @@ pub fn create_automation(
     let owner: UserId = command.caller.require_automation_writer(&account_id)?.clone();
     let account = draft.account()?;
     require_plan(account, "automation", "automations")?;
-    let spec = AutomationSpec {
-        object: new.object.clone(),
-        action: new.action,
-        conditions: new.conditions.clone(),
-        actions: resolve_actions(account, &account_id, &new.actions)?,
-    };
-    let mut faults = Violations::default();
-    check_display_name(&new.display_name, "automation.display_name", &mut faults);
-    let compiled = spec.compile("automation", &mut faults);
-    faults.check()?;
-    let Some(compiled) = compiled else {
-        return Err(Refusal::invalid("automation", "could not be made ready"));
-    };
+    let (spec, compiled) = compile(&account_id, account, new)?;
     let uid = AutomationUid((draft.around.uuid)());
     let id = id.cloned().unwrap_or_else(|| ResourceId::fresh("au", uid.0));
     if account.automation(&id).is_some() {
@@ -70,6 +61,52 @@ pub fn create_automation(
     });
     draft.change.automations.push(Arc::clone(&automation));
     Ok(Answer::Automation(account_id, automation, account.facts.plan))
+}
+
+/// Finds the webhooks of a new automation and makes its rules ready.
+fn compile(
+    account_id: &AccountId,
+    account: &Account,
+    new: &NewAutomation,
+) -> Result<(AutomationSpec, Compiled), Refusal> {
+    let spec = AutomationSpec {
+        object: new.object.clone(),
+        action: new.action,
+        conditions: new.conditions.clone(),
+        actions: resolve_actions(account, account_id, &new.actions)?,
+    };
+    let mut faults = Violations::default();
+    check_display_name(&new.display_name, "automation.display_name", &mut faults);
+    let compiled = spec.compile("automation", &mut faults);
+    faults.check()?;
+    let Some(compiled) = compiled else {
+        return Err(Refusal::invalid("automation", "could not be made ready"));
+    };
+    Ok((spec, compiled))
+}
+
+/// An automation as it would be if it were created, to look at.
+pub fn draft_automation(
+    account_id: &AccountId,
+    account: &Account,
+    new: &NewAutomation,
+    uid: Uuid,
+) -> Result<Automation, Refusal> {
+    let (spec, compiled) = compile(account_id, account, new)?;
+    let owner: UserId = "draft".parse().map_err(|error: String| Refusal::invalid("draft", error))?;
+    Ok(Automation {
+        uid: AutomationUid(uid),
+        id: ResourceId::fresh("au", uid),
+        display_name: new.display_name.clone(),
+        spec,
+        compiled,
+        enabled: new.enabled,
+        activation: Activation::everyone(),
+        owner,
+        revision: 0,
+        created_at: Timestamp::default(),
+        updated_at: Timestamp::default(),
+    })
 }
 
 pub fn update_automation(

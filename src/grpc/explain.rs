@@ -1,0 +1,100 @@
+//! `ExplainService`.
+
+use tonic::Status;
+use uuid::Uuid;
+
+use super::{
+    Api,
+    access::{Entered, Explainer, serve},
+    automations, convert, events, name, pb, status,
+};
+use crate::{
+    domain::{
+        caller::Caller,
+        command,
+        dry_run::{Check, CheckKind, dry_run},
+        event::Event,
+        id::{AccountId, EventId, ExecutionUid},
+        refusal::Refusal,
+    },
+    engine,
+    store::AccountView,
+};
+
+serve! {
+    explain_service_server::ExplainService {
+        dry_run(DryRunRequest) -> DryRunResponse;
+    }
+}
+
+impl Api {
+    async fn dry_run(
+        &self,
+        entered: Entered<Explainer>,
+        request: pb::DryRunRequest,
+    ) -> Result<pb::DryRunResponse, Status> {
+        let view = self.account_of(&entered.account).await?;
+        let event = self.subject(&entered, &view, request.subject).await?;
+        let account = self.store.read_account(&view).await.map_err(status::store)?;
+        let automation = match request.source {
+            Some(pb::dry_run_request::Source::Automation(full_name)) => {
+                let (of, id) = name::resource("automation", &full_name, "automations")?;
+                let found = account.automation(&id).filter(|_| of == entered.account).cloned();
+                found.ok_or_else(|| status::refused(&Refusal::not_found("automation", full_name)))?
+            }
+            Some(pb::dry_run_request::Source::Draft(draft)) => {
+                let new = automations::new_automation(&entered.account, draft)?;
+                let draft = command::draft_automation(&entered.account, &account, &new, Uuid::now_v7());
+                draft.map_err(|refusal| status::refused(&refusal))?.into()
+            }
+            None => return Err(status::invalid("automation", "is required: a saved automation, or a draft")),
+        };
+        let (execution, now) = (ExecutionUid(Uuid::now_v7()), engine::now());
+        let found = dry_run(&entered.account, &account, &automation, &event, &self.rules, execution, now);
+        let found = found.map_err(|error| status::invalid("event", error))?;
+        Ok(pb::DryRunResponse {
+            would_run: found.runs(),
+            checks: found.checks.iter().map(check).collect(),
+            explanation: found.explanation.iter().map(convert::explanation).collect(),
+            requests: found.requests.iter().map(|one| convert::request(&entered.account, one)).collect(),
+            would_pause: found.is_paused,
+        })
+    }
+
+    async fn subject(
+        &self,
+        entered: &Entered<Explainer>,
+        view: &AccountView,
+        subject: Option<pb::dry_run_request::Subject>,
+    ) -> Result<Event, Status> {
+        match subject {
+            Some(pb::dry_run_request::Subject::Event(input)) => given(&entered.account, input),
+            Some(pb::dry_run_request::Subject::EventId(id)) => {
+                if matches!(entered.caller, Caller::User { .. }) {
+                    let message = "only a service or a global_admin may take an event of the history";
+                    return Err(status::refused(&Refusal::denied(message)));
+                }
+                let parsed: EventId = id.parse().map_err(|error: String| status::invalid("event_id", error))?;
+                let found = self.store.find_event(view.uid, parsed).await.map_err(status::store)?;
+                found.ok_or_else(|| status::refused(&Refusal::not_found("event", id)))
+            }
+            None => Err(status::invalid("event", "is required: an event, or the id of one of the history")),
+        }
+    }
+}
+
+fn given(account: &AccountId, input: pb::EventInput) -> Result<Event, Status> {
+    events::event(account, input)
+        .map_err(|rejection| status::invalid(&format!("event.{}", rejection.field), rejection.message))
+}
+
+fn check(found: &Check) -> pb::DryRunCheck {
+    let kind = match found.kind {
+        CheckKind::Plan => pb::DryRunCheckKind::Plan,
+        CheckKind::Enabled => pb::DryRunCheckKind::Enabled,
+        CheckKind::Trigger => pb::DryRunCheckKind::Trigger,
+        CheckKind::Activation => pb::DryRunCheckKind::Activation,
+        CheckKind::Conditions => pb::DryRunCheckKind::Conditions,
+    };
+    pb::DryRunCheck { kind: kind.into(), held: found.holds, message: found.message.clone() }
+}
