@@ -1,10 +1,15 @@
 //! The whole job in front of your eyes: a real server on a throw-away SQLite file, a real receiver on the loopback,
 //! everything else over the public API.
 
+mod scenes;
+
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,7 +50,15 @@ const WAIT_STEP: Duration = Duration::from_millis(50);
 /// What the demo must show: executions in all, and how many of them fail.
 const EXPECTED: (usize, usize) = (5, 1);
 
-type Received = Arc<Mutex<Vec<[String; 3]>>>;
+/// What the receiver got, and how it answers.
+#[derive(Default)]
+struct Desk {
+    got: Mutex<Vec<[String; 3]>>,
+    /// Whether the dying endpoint answers 503.
+    is_dead: AtomicBool,
+}
+
+type Received = Arc<Desk>;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the demo; an error is anything that was not as expected.
@@ -60,7 +73,8 @@ pub async fn run(arbiters: Vec<actix::ArbiterHandle>) -> Result<(), StartError> 
 async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>) -> Result<(), Failure> {
     let database = folder.join("demo.db").display().to_string();
     let words = ["hookline", "serve", "--listen", "127.0.0.1:0", "--allow-http", "--allow-addresses", "127.0.0.0/8"];
-    let cli = <Cli as clap::Parser>::try_parse_from(words.into_iter().chain(["--database", &database]))?;
+    let quick = ["--retry-delays-ms", "1000,1000,2000", "--breaker-open-ms", "2000", "--database", &database];
+    let cli = <Cli as clap::Parser>::try_parse_from(words.into_iter().chain(quick))?;
     let Command::Serve(args) = cli.command else { return Err("no server".into()) };
     let keys = Keys::load(&args.keys, &Location::Sqlite(PathBuf::from(&database)))?;
     let secret = keys.signing.ok_or("no signing key")?;
@@ -99,8 +113,12 @@ async fn take(
 ) -> StatusCode {
     let id = headers.get("webhook-id").and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
     let line = [format!("{method} {uri}"), String::from_utf8_lossy(&body).into_owned(), id];
-    received.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-    if uri.path().starts_with("/broken") { StatusCode::FORBIDDEN } else { StatusCode::OK }
+    received.got.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    match uri.path().split('/').nth(1) {
+        Some("broken") => StatusCode::FORBIDDEN,
+        Some("dies") if received.is_dead.load(Ordering::SeqCst) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
+    }
 }
 
 /// Calls of one caller.
@@ -147,12 +165,19 @@ async fn drive(
     print_history(&executions);
     let count = |state: pb::ExecutionState| executions.iter().filter(|one| one.state() == state).count();
     let (succeeded, failed) = (count(pb::ExecutionState::Succeeded), count(pb::ExecutionState::Failed));
-    println!("\none endpoint refuses on purpose; two events have no automation whose conditions hold");
-    println!("demo: {} events, {} executions, {succeeded} succeeded, {failed} failed", SAMPLES.len(), executions.len());
-    if (executions.len(), failed) == EXPECTED && succeeded == EXPECTED.0 - EXPECTED.1 {
-        return Ok(());
+    if (executions.len(), failed) != EXPECTED || succeeded != EXPECTED.0 - EXPECTED.1 {
+        return Err(format!("{} executions of which {} fail were expected", EXPECTED.0, EXPECTED.1).into());
     }
-    Err(format!("{} executions of which {} fail were expected", EXPECTED.0, EXPECTED.1).into())
+    println!("  one endpoint refuses on purpose; two events have no automation whose conditions hold");
+    let limit = scenes::limit(&service, &caller("global_admin", "limited")?, receiver).await?;
+    let dying = scenes::dying_endpoint(&service, &caller("global_admin", "dying")?, receiver, received).await?;
+    println!(
+        "\ndemo: {} events, {} executions, {} succeeded, {failed} failed",
+        SAMPLES.len() + limit.events + dying.events,
+        executions.len() + limit.executions + dying.executions,
+        succeeded + limit.succeeded + dying.succeeded,
+    );
+    Ok(())
 }
 
 async fn connect(address: SocketAddr) -> Result<Channel, Failure> {
@@ -371,7 +396,7 @@ async fn wait_for_executions(service: &Client, accounts: &[&str]) -> Result<Vec<
 
 fn print_received(received: &Received) {
     println!("what the receiver got");
-    let lines = received.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines = received.got.lock().unwrap_or_else(PoisonError::into_inner);
     for [request, body, id] in lines.iter() {
         println!("  {request}\n    webhook-id {id}\n    {body}");
     }
