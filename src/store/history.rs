@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, DbBackend, EntityTrait, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, Query},
 };
 use uuid::Uuid;
@@ -309,13 +309,19 @@ impl Store {
             .filter(executions::Column::AccountUid.eq(account.0))
             .filter(readable(account, filter.reader.as_ref()));
         if let Some(id) = &filter.automation {
-            let sources = Query::select()
+            // Looked up first, so that the index over source and execution serves the page as it is.
+            let sources: Vec<Uuid> = automations::Entity::find()
+                .select_only()
                 .column(automations::Column::Uid)
-                .from(automations::Entity)
-                .and_where(automations::Column::AccountUid.eq(account.0))
-                .and_where(automations::Column::Id.eq(id.as_str()))
-                .to_owned();
-            query = query.filter(executions::Column::SourceUid.in_subquery(sources));
+                .filter(automations::Column::AccountUid.eq(account.0))
+                .filter(automations::Column::Id.eq(id.as_str()))
+                .into_tuple()
+                .all(&self.reader)
+                .await?;
+            query = match sources.as_slice() {
+                [one] => query.filter(executions::Column::SourceUid.eq(*one)),
+                _ => query.filter(executions::Column::SourceUid.is_in(sources)),
+            };
         }
         query = query.filter(
             Condition::all()
@@ -324,8 +330,11 @@ impl Store {
                 .add_option(filter.end.map(|end| executions::Column::CreatedAt.lt(end.0)))
                 .add_option(before.map(|before| executions::Column::Uid.lt(before))),
         );
+        // An event has few executions: SQLite must find them by the event, not go through the account in order.
+        let by_event = filter.event_id.is_some() && self.reader.get_database_backend() == DbBackend::Sqlite;
+        let order = if by_event { Expr::cust("+executions.uid") } else { Expr::col(executions::Column::Uid) };
         let scanned: Vec<(Uuid, i16)> = query
-            .order_by_desc(executions::Column::Uid)
+            .order_by(order, Order::Desc)
             .limit(if filter.states.is_empty() { one_more(size) } else { SCANNED_ROWS_MAX })
             .into_tuple()
             .all(&self.reader)

@@ -13,7 +13,7 @@ use crate::{
         limits::{Backlog, Window},
         plan::{LimitOverrides, Plan},
     },
-    store::{Location, Store},
+    store::{Location, Store, load::RUNNING_SQL, statements::known_events_sql},
 };
 
 struct Bench {
@@ -101,6 +101,22 @@ async fn each_change_has_its_receipt() {
     bench.store.journal.fence(AccountUid(Uuid::from_u128(1))).await.expect("fences");
     assert!(matches!(bench.commit(&change(1, Some(2), &["c"])).await, Receipt::Stale), "nothing lands past a fence");
     assert_eq!(bench.stored().await, ["a", "b"]);
+}
+
+/// Statements that run with every commit or load must find what they need by an index, however much there is.
+#[tokio::test]
+async fn hot_statements_never_read_whole_tables() {
+    let bench = bench().await;
+    for (sql, index) in [
+        (known_events_sql(sea_orm::DbBackend::Sqlite, 3), "sqlite_autoindex_events_1 (account_uid=? AND event_id=?)"),
+        (RUNNING_SQL.to_owned(), "executions_due (account_uid=? AND next_webhook=? AND due_at=?)"),
+    ] {
+        let explain = Statement::from_string(sea_orm::DbBackend::Sqlite, format!("EXPLAIN QUERY PLAN {sql}"));
+        let rows = bench.other.query_all_raw(explain).await.expect("explains");
+        let plan: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").expect("text")).collect();
+        assert!(plan.iter().any(|step| step.contains(index)), "{sql}: {plan:?}");
+        assert!(!plan.iter().any(|step| step.starts_with("SCAN e")), "{sql}: {plan:?}");
+    }
 }
 
 #[tokio::test]

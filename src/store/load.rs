@@ -24,6 +24,11 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
+/// An account's executions whose request is under way. The order of the join is given: SQLite would read all of the
+/// account's history first.
+pub const RUNNING_SQL: &str = "SELECT e.* FROM webhooks w CROSS JOIN executions e WHERE w.account_uid = $1 \
+    AND e.account_uid = w.account_uid AND e.next_webhook = w.uid AND e.due_at = $2 ORDER BY e.uid";
+
 /// An account that must be looked at.
 #[derive(Debug, Clone)]
 pub struct DueAccount {
@@ -144,10 +149,8 @@ impl Store {
     }
 
     async fn running(&self, account: Uuid) -> Result<Vec<Unfinished>, StoreError> {
-        let sql = "SELECT e.* FROM webhooks w JOIN executions e ON e.account_uid = w.account_uid \
-                   AND e.next_webhook = w.uid AND e.due_at = $2 WHERE w.account_uid = $1 ORDER BY e.uid";
         let values = [account.into(), DUE_RUNNING.into()];
-        let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), sql, values);
+        let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), RUNNING_SQL, values);
         let rows = executions::Model::find_by_statement(statement).all(&self.reader).await?;
         rows.iter().map(rows::unfinished).collect()
     }

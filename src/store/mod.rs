@@ -14,7 +14,7 @@ mod statements;
 
 use std::sync::Arc;
 
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 
 pub use self::{
     database::{Location, Lock},
@@ -72,6 +72,8 @@ impl Store {
         let connections = database::open(location).await?;
         if let Some(writer) = connections.writers.first() {
             database::migrate(writer, location).await?;
+            // Limits may have been configured anew meanwhile: whoever waits for one is looked at.
+            writer.execute_unprepared("UPDATE accounts SET next_due_at = 0 WHERE paused > 0").await?;
         }
         let sealer = Arc::new(sealer);
         let all = connections.writers.iter().chain([&connections.reader]).cloned().collect();

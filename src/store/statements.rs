@@ -40,6 +40,16 @@ fn tuples(backend: DbBackend, rows: usize, columns: usize) -> String {
     sql
 }
 
+/// Looks up so many keys of events. Written as a join whose order is given: SQLite would read the whole table for
+/// `(…) IN (VALUES …)`.
+pub fn known_events_sql(backend: DbBackend, keys: usize) -> String {
+    format!(
+        "SELECT e.account_uid, e.event_id FROM (VALUES {}) AS v CROSS JOIN events e \
+         WHERE e.account_uid = v.column1 AND e.event_id = v.column2",
+        tuples(backend, keys, 2)
+    )
+}
+
 /// Which of the changes' events are stored already, by account.
 pub async fn known_events(
     txn: &DatabaseTransaction,
@@ -48,10 +58,7 @@ pub async fn known_events(
     let mut known: HashMap<Uuid, HashSet<EventId>> = HashMap::new();
     let keys: Vec<_> = changes.iter().flat_map(|change| &change.events).collect();
     for chunk in keys.chunks(PARAMETERS_MAX / 2) {
-        let sql = format!(
-            "SELECT account_uid, event_id FROM events WHERE (account_uid, event_id) IN (VALUES {})",
-            tuples(txn.get_database_backend(), chunk.len(), 2)
-        );
+        let sql = known_events_sql(txn.get_database_backend(), chunk.len());
         let values = chunk.iter().flat_map(|event| [Value::from(event.account_uid), event.event_id.clone().into()]);
         let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
         for row in txn.query_all_raw(statement).await? {
