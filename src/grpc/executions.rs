@@ -9,7 +9,7 @@ use super::{
     convert, name, pb, status,
 };
 use crate::{
-    domain::{id::AccountId, refusal::Refusal, timestamp::Timestamp},
+    domain::{execution::Reason, id::AccountId, refusal::Refusal, timestamp::Timestamp},
     store::ExecutionFilter,
 };
 
@@ -58,6 +58,14 @@ impl Api {
     }
 }
 
+/// Reads an optional field.
+fn optional<T: std::str::FromStr<Err = String>>(field: &str, text: &str) -> Result<Option<T>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error: String| status::invalid(field, error))
+}
+
 fn filter(account: &AccountId, request: &pb::ListExecutionsRequest) -> Result<ExecutionFilter, Status> {
     let automation = match request.automation.as_str() {
         "" => None,
@@ -69,6 +77,10 @@ fn filter(account: &AccountId, request: &pb::ListExecutionsRequest) -> Result<Ex
     let state = |(at, number): (usize, &i32)| {
         convert::state(*number).ok_or_else(|| status::invalid(&format!("states[{at}]"), "is no state of an execution"))
     };
+    let reason = |(at, word): (usize, &String)| {
+        let found = Reason::parse(word);
+        found.ok_or_else(|| status::invalid(&format!("reasons[{at}]"), "is no reason of an execution"))
+    };
     let time = |field: &str, time: Option<&prost_types::Timestamp>| -> Result<Option<Timestamp>, Status> {
         let Some(time) = time else { return Ok(None) };
         let wanted = "must be a time from 1970 to 9999";
@@ -78,6 +90,9 @@ fn filter(account: &AccountId, request: &pb::ListExecutionsRequest) -> Result<Ex
         reader: None,
         automation,
         states: request.states.iter().enumerate().map(state).collect::<Result<_, _>>()?,
+        reasons: request.reasons.iter().enumerate().map(reason).collect::<Result<_, _>>()?,
+        object: optional("object", &request.object)?,
+        entity_id: optional("entity_id", &request.entity_id)?,
         event_id: (!request.event_id.is_empty()).then(|| request.event_id.clone()),
         start: time("start_time", request.start_time.as_ref())?,
         end: time("end_time", request.end_time.as_ref())?,

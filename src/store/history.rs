@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ColumnTrait, Condition, DbBackend, EntityTrait, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, Query},
+    ColumnTrait, Condition, DbBackend, EntityTrait, FromQueryResult, Order, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+    sea_query::{Expr, Query, SimpleExpr},
 };
 use uuid::Uuid;
 
@@ -17,8 +18,8 @@ use crate::domain::{
     account::AccountFacts,
     automation::Automation,
     event::{Action, Event},
-    execution::{Attempt, Progress, SourceKind, State},
-    id::{AccountId, AccountUid, EventId, ExecutionUid, ResourceId, UserId},
+    execution::{Attempt, Progress, Reason, SourceKind, State},
+    id::{AccountId, AccountUid, EntityId, EventId, ExecutionUid, ObjectName, ResourceId, UserId},
     limits::Window,
     request::Record,
     timestamp::Timestamp,
@@ -85,12 +86,55 @@ pub struct ExecutionFilter {
     pub automation: Option<ResourceId>,
     /// Only those in one of these states.
     pub states: Vec<State>,
+    /// Only those with one of these reasons.
+    pub reasons: Vec<Reason>,
     /// Only those caused by this event.
     pub event_id: Option<String>,
+    /// Only those of this kind of object.
+    pub object: Option<ObjectName>,
+    /// Only those of this object.
+    pub entity_id: Option<EntityId>,
     /// Only those made at or after this time.
     pub start: Option<Timestamp>,
     /// Only those made before this time.
     pub end: Option<Timestamp>,
+}
+
+/// What of a row decides whether it is listed.
+#[derive(Debug, FromQueryResult)]
+struct Scanned {
+    uid: Uuid,
+    source_uid: Uuid,
+    state: i16,
+    reason: Option<String>,
+    object: String,
+    entity_id: String,
+    acting_user: Option<String>,
+    created_at: i64,
+}
+
+impl ExecutionFilter {
+    /// Whether rows have to be looked at one by one.
+    fn is_narrow(&self) -> bool {
+        let has_lists = !self.states.is_empty() || !self.reasons.is_empty();
+        let has_values = self.object.is_some() || self.entity_id.is_some() || self.reader.is_some();
+        has_lists || has_values || self.start.is_some() || self.end.is_some()
+    }
+
+    /// Whether a row is listed; `owned` are the reader's automations.
+    fn fits(&self, row: &Scanned, owned: &[Uuid]) -> bool {
+        let reason = row.reason.as_deref().and_then(Reason::parse);
+        let is_readable = self.reader.as_ref().is_none_or(|reader| {
+            row.acting_user.as_deref() == Some(reader.as_str()) || owned.contains(&row.source_uid)
+        });
+        is_readable
+            && (self.states.is_empty() || self.states.iter().any(|state| rows::state_number(*state) == row.state))
+            && (self.reasons.is_empty() || reason.is_some_and(|reason| self.reasons.contains(&reason)))
+            && self.object.as_ref().is_none_or(|object| object.as_str() == row.object)
+            && self.entity_id.as_ref().is_none_or(|id| id.as_str() == row.entity_id)
+            && self.start.is_none_or(|start| row.created_at >= start.0)
+            && self.end.is_none_or(|end| row.created_at < end.0)
+    }
 }
 
 /// A page, and the place after which the next one begins.
@@ -293,6 +337,16 @@ impl Store {
         Ok(Some(view))
     }
 
+    /// The automations of an account, living or deleted, that fit a condition.
+    async fn automations_where(&self, account: AccountUid, fits: SimpleExpr) -> Result<Vec<Uuid>, StoreError> {
+        let found = automations::Entity::find()
+            .select_only()
+            .column(automations::Column::Uid)
+            .filter(automations::Column::AccountUid.eq(account.0))
+            .filter(fits);
+        Ok(found.into_tuple().all(&self.reader).await?)
+    }
+
     /// A page of executions, newest first, before a place.
     pub async fn list_executions(
         &self,
@@ -301,23 +355,16 @@ impl Store {
         before: Option<Uuid>,
         size: usize,
     ) -> Result<Page<ExecutionView>, StoreError> {
-        // First which rows, by keys and states only, then their contents: requests are large.
+        // First which rows, by small columns only, then their contents: requests are large.
         let mut query = executions::Entity::find()
             .select_only()
-            .column(executions::Column::Uid)
-            .column(executions::Column::State)
-            .filter(executions::Column::AccountUid.eq(account.0))
-            .filter(readable(account, filter.reader.as_ref()));
+            .columns([executions::Column::Uid, executions::Column::SourceUid, executions::Column::State])
+            .columns([executions::Column::Reason, executions::Column::Object, executions::Column::EntityId])
+            .columns([executions::Column::ActingUser, executions::Column::CreatedAt])
+            .filter(executions::Column::AccountUid.eq(account.0));
         if let Some(id) = &filter.automation {
             // Looked up first, so that the index over source and execution serves the page as it is.
-            let sources: Vec<Uuid> = automations::Entity::find()
-                .select_only()
-                .column(automations::Column::Uid)
-                .filter(automations::Column::AccountUid.eq(account.0))
-                .filter(automations::Column::Id.eq(id.as_str()))
-                .into_tuple()
-                .all(&self.reader)
-                .await?;
+            let sources = self.automations_where(account, automations::Column::Id.eq(id.as_str())).await?;
             query = match sources.as_slice() {
                 [one] => query.filter(executions::Column::SourceUid.eq(*one)),
                 _ => query.filter(executions::Column::SourceUid.is_in(sources)),
@@ -326,29 +373,26 @@ impl Store {
         query = query.filter(
             Condition::all()
                 .add_option(filter.event_id.as_ref().map(|id| executions::Column::EventId.eq(id.as_str())))
-                .add_option(filter.start.map(|start| executions::Column::CreatedAt.gte(start.0)))
-                .add_option(filter.end.map(|end| executions::Column::CreatedAt.lt(end.0)))
                 .add_option(before.map(|before| executions::Column::Uid.lt(before))),
         );
+        let owned = match &filter.reader {
+            Some(user) => self.automations_where(account, automations::Column::OwnerUserId.eq(user.as_str())).await?,
+            None => Vec::new(),
+        };
         // An event has few executions: SQLite must find them by the event, not go through the account in order.
         let by_event = filter.event_id.is_some() && self.reader.get_database_backend() == DbBackend::Sqlite;
         let order = if by_event { Expr::cust("+executions.uid") } else { Expr::col(executions::Column::Uid) };
-        let scanned: Vec<(Uuid, i16)> = query
-            .order_by(order, Order::Desc)
-            .limit(if filter.states.is_empty() { one_more(size) } else { SCANNED_ROWS_MAX })
-            .into_tuple()
-            .all(&self.reader)
-            .await?;
-        let states: Vec<_> = filter.states.iter().map(|state| rows::state_number(*state)).collect();
-        let fits = |state: i16| states.is_empty() || states.contains(&state);
+        let looks_at = if filter.is_narrow() { SCANNED_ROWS_MAX } else { one_more(size) };
+        let scanned =
+            query.order_by(order, Order::Desc).limit(looks_at).into_model::<Scanned>().all(&self.reader).await?;
         let mut wanted: Vec<Uuid> =
-            scanned.iter().filter(|(_, state)| fits(*state)).map(|(uid, _)| *uid).take(size + 1).collect();
+            scanned.iter().filter(|row| filter.fits(row, &owned)).map(|row| row.uid).take(size + 1).collect();
         let next = if wanted.len() > size {
             wanted.truncate(size);
             wanted.last().copied()
         } else {
-            let scanned_all = u64::try_from(scanned.len()).unwrap_or(u64::MAX) < SCANNED_ROWS_MAX || states.is_empty();
-            scanned.last().filter(|_| !scanned_all).map(|(uid, _)| *uid)
+            // As many as were asked for: there may be more that were not looked at.
+            scanned.last().filter(|_| scanned.len() as u64 == looks_at).map(|row| row.uid)
         };
         let found = executions::Entity::find()
             .filter(executions::Column::AccountUid.eq(account.0))

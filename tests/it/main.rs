@@ -7,6 +7,7 @@ mod delivery;
 mod doors;
 mod explain;
 mod harness;
+mod history;
 mod layers;
 mod limits;
 mod refusals;
