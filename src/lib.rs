@@ -20,6 +20,8 @@
 //! - One commit is in flight per account; each compares and advances the account's revision, so nothing that was
 //!   decided on older state can land.
 //! - A final state never changes; a request never changes once it is built.
+//! - An execution is admitted by the limit of one window, once, in the order of arrival; nothing is paused while there
+//!   is room. `domain::model_tests` drives an account against a model to prove it.
 //! - No value of an event can lead a request away from its endpoint, or make a body anything but valid JSON.
 //!
 //! # One event's way
@@ -32,7 +34,9 @@
 //! 5. The actor applies the change, acknowledges the event and starts a dispatch actor for each execution.
 //! 6. The dispatch actor sends the request and reports the outcome, which is decided and committed the same way: the
 //!    attempt, and the execution's end, its next action, or the time of its next attempt.
-//! 7. After a crash the scheduler wakes the accounts that are due; what is written as running is sent again.
+//! 7. What waits (for a slot, for its time, for the limit, for an endpoint that is left alone) is a row, found again by
+//!    the due index: [`wanted`](domain::due::wanted) says which rows an account takes next.
+//! 8. After a crash the scheduler wakes the accounts that are due; what is written as running is sent again.
 
 pub mod app;
 pub mod config;

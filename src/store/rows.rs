@@ -1,32 +1,30 @@
 //! Between the domain's values and the tables' rows.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod webhook;
 
-use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+pub use self::webhook::{ENABLED, health, health_bytes, webhook, webhook_kind_word, webhook_row};
 use super::{
     StoreError,
-    entities::{accounts, attempts, automations, events, executions, webhooks},
+    entities::{accounts, attempts, automations, events, executions},
     seal::{Place, Sealer},
 };
 use crate::domain::{
     account::AccountFacts,
     automation::{Activation, Automation, AutomationSpec},
-    breaker::Health,
     change::{AttemptEnded, Change},
     event::{Action, Event},
     execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
-    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId, WebhookUid},
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId},
     limits::{Backlog, Window},
     plan::{LimitOverrides, Plan},
     refusal::Violations,
     request::Record,
-    retry::RetryPolicy,
     timestamp::Timestamp,
-    url::EndpointUrl,
-    webhook::{Credentials, DisableReason, SigningSecret, Webhook, WebhookKind},
 };
 
 /// How many partitions accounts are spread over.
@@ -139,169 +137,6 @@ pub fn account_facts(row: &accounts::Model) -> Stored<AccountFacts> {
 /// An account's window.
 pub fn window(row: &accounts::Model) -> Window {
     Window { no: row.window_no, start: Timestamp(row.window_start), used: row.window_used }
-}
-
-#[derive(Serialize, Deserialize)]
-enum StoredCredentials {
-    Basic { username: String, password: String },
-    Bearer(String),
-    Headers(BTreeMap<String, String>),
-}
-
-fn credentials_bytes(credentials: &Credentials) -> Stored<Option<Vec<u8>>> {
-    let expose = |secret: &SecretString| secret.expose_secret().to_owned();
-    let stored = match credentials {
-        Credentials::None => return Ok(None),
-        Credentials::Basic { username, password } => {
-            StoredCredentials::Basic { username: username.clone(), password: expose(password) }
-        }
-        Credentials::Bearer(token) => StoredCredentials::Bearer(expose(token)),
-        Credentials::Headers(headers) => {
-            StoredCredentials::Headers(headers.iter().map(|(name, value)| (name.clone(), expose(value))).collect())
-        }
-    };
-    serde_json::to_vec(&stored).map(Some).map_err(StoreError::Encoding)
-}
-
-fn credentials_of(bytes: &[u8]) -> Stored<Credentials> {
-    Ok(match serde_json::from_slice(bytes).map_err(StoreError::Encoding)? {
-        StoredCredentials::Basic { username, password } => Credentials::Basic { username, password: password.into() },
-        StoredCredentials::Bearer(token) => Credentials::Bearer(token.into()),
-        StoredCredentials::Headers(headers) => {
-            Credentials::Headers(headers.into_iter().map(|(name, value)| (name, value.into())).collect())
-        }
-    })
-}
-
-/// A signing secret as it is sealed; the first ones were bare.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum StoredSecret {
-    Bare(String),
-    Dated {
-        secret: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        until: Option<Timestamp>,
-    },
-}
-
-impl StoredSecret {
-    fn into_secret(self) -> SigningSecret {
-        match self {
-            StoredSecret::Bare(secret) => SigningSecret { secret: secret.into(), until: None },
-            StoredSecret::Dated { secret, until } => SigningSecret { secret: secret.into(), until },
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredPolicy {
-    #[serde(flatten)]
-    retry: RetryPolicy,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    requests_per_second: Option<u32>,
-}
-
-/// The word of a webhook that sends requests.
-pub const ENABLED: &str = "ENABLED";
-
-fn status_word(disabled: Option<DisableReason>) -> &'static str {
-    match disabled {
-        None => ENABLED,
-        Some(DisableReason::Admin) => "DISABLED",
-        Some(DisableReason::Gone) => "DISABLED_GONE",
-        Some(DisableReason::Failing) => "DISABLED_FAILING",
-    }
-}
-
-fn disabled_of(word: &str) -> Stored<Option<DisableReason>> {
-    match word {
-        ENABLED => Ok(None),
-        "DISABLED" => Ok(Some(DisableReason::Admin)),
-        "DISABLED_GONE" => Ok(Some(DisableReason::Gone)),
-        "DISABLED_FAILING" => Ok(Some(DisableReason::Failing)),
-        other => Err(StoreError::Row(format!("{other} is no status of a webhook"))),
-    }
-}
-
-/// How an endpoint does, as it is written.
-pub fn health_bytes(health: &Health) -> Stored<Vec<u8>> {
-    to_bytes(health)
-}
-
-/// How an endpoint does, from its row; none where nothing was written.
-pub fn health(row: &webhooks::Model) -> Stored<Option<Health>> {
-    row.health.as_deref().map(from_bytes).transpose()
-}
-
-/// The word of a kind of webhook.
-pub fn webhook_kind_word(kind: WebhookKind) -> Stored<String> {
-    word(kind)
-}
-
-/// The row of a webhook, its secrets sealed.
-pub fn webhook_row(sealer: &Sealer, account: AccountUid, webhook: &Webhook) -> Stored<webhooks::Model> {
-    let place = |field| Place { account: account.0, webhook: webhook.uid.0, field };
-    let store = |secret: &SigningSecret| StoredSecret::Dated {
-        secret: secret.secret.expose_secret().to_owned(),
-        until: secret.until,
-    };
-    let secrets: Vec<_> = webhook.secrets.iter().map(store).collect();
-    let secrets = serde_json::to_vec(&secrets).map_err(StoreError::Encoding)?;
-    let credentials = credentials_bytes(&webhook.credentials)?;
-    Ok(webhooks::Model {
-        account_uid: account.0,
-        uid: webhook.uid.0,
-        id: webhook.id.to_string(),
-        display_name: webhook.display_name.clone(),
-        kind: word(webhook.kind)?,
-        status: status_word(webhook.disabled).to_owned(),
-        owner_user_id: webhook.owner.as_ref().map(ToString::to_string),
-        masked_url: webhook.endpoint.masked(),
-        sealed_url: sealer.seal(place("url"), webhook.endpoint.as_str().as_bytes())?,
-        sealed_credentials: credentials.map(|plain| sealer.seal(place("credentials"), &plain)).transpose()?,
-        sealed_secrets: sealer.seal(place("secrets"), &secrets)?,
-        policy: to_bytes(StoredPolicy {
-            retry: webhook.retry.clone(),
-            requests_per_second: webhook.requests_per_second,
-        })?,
-        health: None,
-        revision: webhook.revision,
-        created_at: webhook.created_at.0,
-        updated_at: webhook.updated_at.0,
-        deleted_at: webhook.deleted_at.map(|time| time.0),
-    })
-}
-
-/// A webhook from its row.
-pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Stored<Webhook> {
-    let place = |field| Place { account: row.account_uid, webhook: row.uid, field };
-    let url = sealer.open(place("url"), &row.sealed_url)?;
-    let endpoint = std::str::from_utf8(&url).ok().and_then(EndpointUrl::from_stored);
-    let secrets = sealer.open(place("secrets"), &row.sealed_secrets)?;
-    let secrets: Vec<StoredSecret> = serde_json::from_slice(&secrets).map_err(StoreError::Encoding)?;
-    let policy: StoredPolicy = from_bytes(&row.policy)?;
-    let credentials = match &row.sealed_credentials {
-        None => Credentials::None,
-        Some(sealed) => credentials_of(&sealer.open(place("credentials"), sealed)?)?,
-    };
-    Ok(Webhook {
-        uid: WebhookUid(row.uid),
-        id: parse(&row.id)?,
-        kind: from_word(&row.kind)?,
-        endpoint: endpoint.ok_or_else(|| StoreError::Row(format!("webhook {} has no URL", row.id)))?,
-        credentials,
-        secrets: secrets.into_iter().map(StoredSecret::into_secret).collect(),
-        retry: policy.retry,
-        requests_per_second: policy.requests_per_second,
-        disabled: disabled_of(&row.status)?,
-        owner: row.owner_user_id.as_deref().map(parse).transpose()?,
-        revision: row.revision,
-        created_at: Timestamp(row.created_at),
-        updated_at: Timestamp(row.updated_at),
-        deleted_at: row.deleted_at.map(Timestamp),
-        display_name: row.display_name,
-    })
 }
 
 /// The row of an automation.

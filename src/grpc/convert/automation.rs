@@ -1,0 +1,241 @@
+//! Automations, conditions and actions between protobuf and the domain.
+
+use super::{pb_event_action, timestamp};
+use crate::{
+    domain::{
+        automation::{Automation, AutomationSpec, check_action},
+        command::{NewAction, etag_of},
+        condition::{ClauseSpec, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, Scalar},
+        id::{AccountId, ObjectName},
+        plan::Plan,
+        refusal::Violations,
+        request::Method,
+        template::BodySpec,
+    },
+    grpc::pb,
+};
+
+pub fn group(given: pb::ConditionGroup, at: &str, depth: usize, faults: &mut Violations) -> Option<GroupSpec> {
+    if depth > GROUP_DEPTH_MAX {
+        faults.add(at, format!("groups nest deeper than {GROUP_DEPTH_MAX}"));
+        return None;
+    }
+    let how = match pb::ConditionMatch::try_from(given.r#match) {
+        Ok(pb::ConditionMatch::All) => Some(Match::All),
+        Ok(pb::ConditionMatch::Any) => Some(Match::Any),
+        Ok(pb::ConditionMatch::None) => Some(Match::None),
+        Ok(pb::ConditionMatch::Unspecified) | Err(_) => {
+            faults.add(format!("{at}.match"), "is required: CONDITION_MATCH_ALL, _ANY or _NONE");
+            None
+        }
+    };
+    let mut conditions = Vec::with_capacity(given.conditions.len());
+    let mut complete = true;
+    for (index, member) in given.conditions.into_iter().enumerate() {
+        let at = format!("{at}.conditions[{index}]");
+        let member = match member.kind {
+            Some(pb::condition::Kind::Group(inner)) => {
+                group(inner, &format!("{at}.group"), depth + 1, faults).map(MemberSpec::Group)
+            }
+            Some(pb::condition::Kind::Clause(inner)) => {
+                clause(inner, &format!("{at}.clause"), faults).map(MemberSpec::Clause)
+            }
+            None => {
+                faults.add(&at, "must be a group or a clause");
+                None
+            }
+        };
+        complete &= member.is_some();
+        conditions.extend(member);
+    }
+    let how = how?;
+    complete.then_some(GroupSpec { how, conditions })
+}
+
+fn clause(given: pb::Clause, at: &str, faults: &mut Violations) -> Option<ClauseSpec> {
+    let operator = operator(given.operator);
+    if operator.is_none() {
+        faults.add(format!("{at}.operator"), "is required: one of OPERATOR_CHANGED to OPERATOR_IS_NOT_EMPTY");
+    }
+    let mut values = Vec::with_capacity(given.values.len());
+    for (index, value) in given.values.into_iter().enumerate() {
+        values.push(match value.kind {
+            Some(pb::scalar::Kind::Text(text)) => Scalar::Text(text),
+            Some(pb::scalar::Kind::Number(text)) => Scalar::Number(text),
+            Some(pb::scalar::Kind::Boolean(value)) => Scalar::Boolean(value),
+            Some(pb::scalar::Kind::Null(_)) => Scalar::Null,
+            None => {
+                faults.add(format!("{at}.values[{index}]"), "must be a text, a number, a boolean or null");
+                return None;
+            }
+        });
+    }
+    Some(ClauseSpec { field: given.field, operator: operator?, values })
+}
+
+fn operator(number: i32) -> Option<Operator> {
+    usize::try_from(number).ok()?.checked_sub(1).and_then(|at| Operator::ALL.get(at).copied())
+}
+
+pub fn pb_operator(operator: Operator) -> i32 {
+    let at = Operator::ALL.iter().position(|known| *known == operator).unwrap_or_default();
+    i32::try_from(at + 1).unwrap_or_default()
+}
+
+fn pb_group(spec: &GroupSpec) -> pb::ConditionGroup {
+    let how = match spec.how {
+        Match::All => pb::ConditionMatch::All,
+        Match::Any => pb::ConditionMatch::Any,
+        Match::None => pb::ConditionMatch::None,
+    };
+    let member = |member: &MemberSpec| pb::Condition {
+        kind: Some(match member {
+            MemberSpec::Group(group) => pb::condition::Kind::Group(pb_group(group)),
+            MemberSpec::Clause(clause) => pb::condition::Kind::Clause(pb::Clause {
+                field: clause.field.clone(),
+                operator: pb_operator(clause.operator),
+                values: clause.values.iter().map(pb_scalar).collect(),
+            }),
+        }),
+    };
+    pb::ConditionGroup { r#match: how.into(), conditions: spec.conditions.iter().map(member).collect() }
+}
+
+fn pb_scalar(value: &Scalar) -> pb::Scalar {
+    pb::Scalar {
+        kind: Some(match value {
+            Scalar::Text(text) => pb::scalar::Kind::Text(text.clone()),
+            Scalar::Number(text) => pb::scalar::Kind::Number(text.clone()),
+            Scalar::Boolean(value) => pb::scalar::Kind::Boolean(*value),
+            Scalar::Null => pb::scalar::Kind::Null(0),
+        }),
+    }
+}
+
+/// Reads the actions of an automation of an account; with its trigger's object their paths and bodies are checked, too.
+pub fn actions(
+    account: &AccountId,
+    given: Vec<pb::WebhookAction>,
+    object: Option<&ObjectName>,
+    faults: &mut Violations,
+) -> Option<Vec<NewAction>> {
+    let read = |(index, action)| action_of(account, action, object, &format!("automation.actions[{index}]"), faults);
+    let read: Vec<_> = given.into_iter().enumerate().map(read).collect();
+    read.into_iter().collect()
+}
+
+fn action_of(
+    account: &AccountId,
+    given: pb::WebhookAction,
+    object: Option<&ObjectName>,
+    at: &str,
+    faults: &mut Violations,
+) -> Option<NewAction> {
+    let field = format!("{at}.webhook");
+    let webhook = if given.webhook.is_empty() {
+        faults.add(field, "is required: the automation webhook to send to");
+        None
+    } else {
+        match crate::grpc::name::resource(&field, &given.webhook, "webhooks") {
+            Ok((of, webhook)) if of == *account => Some(webhook),
+            Ok(_) => {
+                faults.add(field, "must be a webhook of the same account");
+                None
+            }
+            Err(_) => {
+                faults.add(field, "must be accounts/{account}/webhooks/{webhook}");
+                None
+            }
+        }
+    };
+    let method = match pb::HttpMethod::try_from(given.method) {
+        Ok(pb::HttpMethod::Post) => Some(Method::Post),
+        Ok(pb::HttpMethod::Put) => Some(Method::Put),
+        Ok(pb::HttpMethod::Delete) => Some(Method::Delete),
+        Ok(pb::HttpMethod::Get) => {
+            faults.add(format!("{at}.method"), "GET carries no body: use POST, PUT or DELETE");
+            None
+        }
+        Ok(pb::HttpMethod::Unspecified) | Err(_) => {
+            faults.add(format!("{at}.method"), "is required: POST, PUT or DELETE");
+            None
+        }
+    };
+    let body = match given.body {
+        Some(pb::webhook_action::Body::RawJson(text)) => Some(BodySpec::Raw(text)),
+        Some(pb::webhook_action::Body::KeyValue(body)) => {
+            Some(BodySpec::KeyValue(body.entries.into_iter().map(|entry| (entry.key, entry.value)).collect()))
+        }
+        None => {
+            faults.add(format!("{at}.body"), "is required: key_value or raw_json");
+            None
+        }
+    };
+    if let Some(object) = object {
+        check_action(&given.path, body.as_ref(), object, at, faults);
+    }
+    Some(NewAction {
+        webhook: webhook?,
+        method: method?,
+        path: given.path,
+        body: body?,
+        continue_on_failure: given.continue_on_failure,
+    })
+}
+
+/// An automation as it is shown; `deleted` are webhooks that are gone.
+pub fn automation(account: &AccountId, automation: &Automation, plan: Plan, deleted: &[uuid::Uuid]) -> pb::Automation {
+    let spec: &AutomationSpec = &automation.spec;
+    let state = match (automation.enabled, plan.has_automation_webhooks()) {
+        (false, _) => pb::AutomationState::Disabled,
+        (true, true) => pb::AutomationState::Enabled,
+        (true, false) => pb::AutomationState::Suspended,
+    };
+    let mut warnings = spec.warnings(&automation.compiled);
+    for (at, action) in spec.actions.iter().enumerate() {
+        if deleted.contains(&action.webhook_uid.0) {
+            warnings.push(format!("actions[{at}].webhook: {} was deleted; its requests fail", action.webhook));
+        }
+    }
+    let pb_action = |action: &crate::domain::automation::ActionSpec| pb::WebhookAction {
+        webhook: format!("accounts/{account}/webhooks/{}", action.webhook),
+        method: pb_method(action.method),
+        path: action.path.clone(),
+        body: Some(match &action.body {
+            BodySpec::Raw(text) => pb::webhook_action::Body::RawJson(text.clone()),
+            BodySpec::KeyValue(entries) => {
+                let entry =
+                    |(key, value): &(String, String)| pb::KeyValueEntry { key: key.clone(), value: value.clone() };
+                pb::webhook_action::Body::KeyValue(pb::KeyValueBody { entries: entries.iter().map(entry).collect() })
+            }
+        }),
+        continue_on_failure: action.continue_on_failure,
+    };
+    pb::Automation {
+        name: format!("accounts/{account}/automations/{}", automation.id),
+        display_name: automation.display_name.clone(),
+        trigger_object: spec.object.to_string(),
+        trigger_action: pb_event_action(spec.action),
+        conditions: spec.conditions.as_ref().map(pb_group),
+        actions: spec.actions.iter().map(pb_action).collect(),
+        state: state.into(),
+        activation: Some(pb::Activation {
+            everyone: automation.activation.everyone,
+            user_ids: automation.activation.users.iter().map(ToString::to_string).collect(),
+        }),
+        owner_user_id: automation.owner.to_string(),
+        warnings,
+        etag: etag_of(automation.revision),
+        create_time: Some(timestamp(automation.created_at)),
+        update_time: Some(timestamp(automation.updated_at)),
+    }
+}
+
+pub fn pb_method(method: Method) -> i32 {
+    match method {
+        Method::Post => pb::HttpMethod::Post,
+        Method::Put => pb::HttpMethod::Put,
+        Method::Delete => pb::HttpMethod::Delete,
+    }
+    .into()
+}

@@ -1,0 +1,195 @@
+//! Webhooks between protobuf and the domain.
+
+use std::collections::BTreeMap;
+
+use super::timestamp;
+use crate::{
+    domain::{
+        command::{NewWebhook, etag_of},
+        id::AccountId,
+        rate::PER_SECOND_MAX,
+        refusal::Violations,
+        retry::{DELAY_MS_MIN, DELAYS_MAX, FailureClass, PIPEDRIVE_DELAYS_MS, RetryPolicy, SCHEDULE_MS_MAX, Schedule},
+        url::{EndpointUrl, UrlPolicy},
+        webhook::{Credentials, DisableReason, Webhook, WebhookKind, check_display_name},
+    },
+    grpc::pb,
+};
+
+pub fn endpoint(field: &str, url: &str, policy: &UrlPolicy, faults: &mut Violations) -> Option<EndpointUrl> {
+    match EndpointUrl::parse(url, policy) {
+        Ok(endpoint) => Some(endpoint),
+        Err(sentences) => {
+            for sentence in sentences {
+                faults.add(field, sentence);
+            }
+            None
+        }
+    }
+}
+
+pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violations) -> Option<NewWebhook> {
+    let kind = match pb::WebhookKind::try_from(webhook.kind) {
+        Ok(pb::WebhookKind::Automation) => Some(WebhookKind::Automation),
+        Ok(pb::WebhookKind::Regular) => Some(WebhookKind::Regular),
+        Ok(pb::WebhookKind::Unspecified) | Err(_) => {
+            faults.add("webhook.kind", "is required: WEBHOOK_KIND_AUTOMATION");
+            None
+        }
+    };
+    let endpoint = endpoint("webhook.endpoint_url", &webhook.endpoint_url, policy, faults);
+    let credentials = credentials(webhook.credentials);
+    check_display_name(&webhook.display_name, "webhook.display_name", faults);
+    credentials.check("webhook.credentials", faults);
+    let retry = retry_policy(webhook.retry_policy, faults);
+    let requests_per_second = requests_per_second(webhook.requests_per_second, faults);
+    Some(NewWebhook {
+        display_name: webhook.display_name,
+        kind: kind?,
+        endpoint: endpoint?,
+        credentials,
+        retry: retry?,
+        requests_per_second,
+    })
+}
+
+/// Reads a limit a second; 0 is none.
+pub fn requests_per_second(given: u32, faults: &mut Violations) -> Option<u32> {
+    if given > PER_SECOND_MAX {
+        faults.add("webhook.requests_per_second", format!("must be 0 (no limit) to {PER_SECOND_MAX}"));
+    }
+    Some(given).filter(|limit| *limit > 0)
+}
+
+/// Reads a retry policy; none given is the installation's.
+pub fn retry_policy(given: Option<pb::RetryPolicy>, faults: &mut Violations) -> Option<RetryPolicy> {
+    const AT: &str = "webhook.retry_policy";
+    let given = given.unwrap_or_default();
+    let custom = !given.delays.is_empty();
+    let schedule = match pb::RetryPreset::try_from(given.preset) {
+        Ok(pb::RetryPreset::Custom) => Some(delays(&given.delays, &format!("{AT}.delays"), faults)?),
+        Ok(_) if custom => {
+            faults.add(format!("{AT}.delays"), "are only for RETRY_PRESET_CUSTOM");
+            return None;
+        }
+        Ok(pb::RetryPreset::Pipedrive) => Some(PIPEDRIVE_DELAYS_MS.to_vec()),
+        Ok(pb::RetryPreset::Unspecified) => None,
+        Err(_) => {
+            faults.add(format!("{AT}.preset"), "is no preset");
+            return None;
+        }
+    };
+    let class = |(at, number): (usize, &i32)| match pb::FailureClass::try_from(*number) {
+        Ok(pb::FailureClass::Transport) => Some(FailureClass::Transport),
+        Ok(pb::FailureClass::Timeout) => Some(FailureClass::Timeout),
+        Ok(pb::FailureClass::Throttled) => Some(FailureClass::Throttled),
+        Ok(pb::FailureClass::ServerError) => Some(FailureClass::ServerError),
+        Ok(pb::FailureClass::Unspecified) | Err(_) => {
+            faults.add(format!("{AT}.final_failures[{at}]"), "is no class of failures");
+            None
+        }
+    };
+    let mut final_failures: Vec<_> = given.final_failures.iter().enumerate().map(class).collect::<Option<_>>()?;
+    final_failures.dedup();
+    Some(RetryPolicy { schedule: schedule.map(|delays_ms| Schedule { delays_ms }), final_failures })
+}
+
+fn delays(given: &[prost_types::Duration], at: &str, faults: &mut Violations) -> Option<Vec<u64>> {
+    let found: Option<Vec<_>> = given.iter().map(duration_ms).collect();
+    let found = found.filter(|delays| {
+        delays.len() <= DELAYS_MAX
+            && delays.iter().all(|ms| *ms >= DELAY_MS_MIN)
+            && delays.iter().try_fold(0_u64, |sum, ms| sum.checked_add(*ms)).is_some_and(|sum| sum <= SCHEDULE_MS_MAX)
+    });
+    if found.is_none() {
+        faults.add(at, format!("must be at most {DELAYS_MAX}, each of a second or more, three days in all"));
+    }
+    found
+}
+
+/// A duration in milliseconds; none where it is negative or malformed.
+pub fn duration_ms(given: &prost_types::Duration) -> Option<u64> {
+    let seconds = u64::try_from(given.seconds).ok()?;
+    let nanos = u64::try_from(given.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    seconds.checked_mul(1_000)?.checked_add(nanos / 1_000_000)
+}
+
+fn shown_retry(policy: &RetryPolicy) -> Option<pb::RetryPolicy> {
+    if *policy == RetryPolicy::default() {
+        return None;
+    }
+    let delays = policy.schedule.as_ref().map(|schedule| schedule.delays_ms.as_slice());
+    let preset = match delays {
+        None => pb::RetryPreset::Unspecified,
+        Some(delays) if delays == PIPEDRIVE_DELAYS_MS => pb::RetryPreset::Pipedrive,
+        Some(_) => pb::RetryPreset::Custom,
+    };
+    let duration = |ms: &u64| prost_types::Duration {
+        seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(ms % 1_000 * 1_000_000).unwrap_or_default(),
+    };
+    let class = |class: &FailureClass| match class {
+        FailureClass::Transport => pb::FailureClass::Transport.into(),
+        FailureClass::Timeout => pb::FailureClass::Timeout.into(),
+        FailureClass::Throttled => pb::FailureClass::Throttled.into(),
+        FailureClass::ServerError => pb::FailureClass::ServerError.into(),
+    };
+    let is_custom = preset == pb::RetryPreset::Custom;
+    Some(pb::RetryPolicy {
+        preset: preset.into(),
+        delays: delays.filter(|_| is_custom).unwrap_or_default().iter().map(duration).collect(),
+        final_failures: policy.final_failures.iter().map(class).collect(),
+    })
+}
+
+pub fn credentials(given: Option<pb::Credentials>) -> Credentials {
+    match given.and_then(|given| given.kind) {
+        None => Credentials::None,
+        Some(pb::credentials::Kind::Basic(basic)) => {
+            Credentials::Basic { username: basic.username, password: basic.password.into() }
+        }
+        Some(pb::credentials::Kind::Bearer(bearer)) => Credentials::Bearer(bearer.token.into()),
+        Some(pb::credentials::Kind::Headers(headers)) => {
+            let headers = headers.headers.into_iter().map(|(name, value)| (name, value.into()));
+            Credentials::Headers(headers.collect::<BTreeMap<_, _>>())
+        }
+    }
+}
+
+pub fn webhook(account: &AccountId, webhook: &Webhook, shows_secrets: bool) -> pb::Webhook {
+    let kind = match webhook.kind {
+        WebhookKind::Automation => pb::WebhookKind::Automation,
+        WebhookKind::Regular => pb::WebhookKind::Regular,
+    };
+    let shown = match &webhook.credentials {
+        Credentials::None => None,
+        Credentials::Basic { username, .. } => Some(pb::credentials::Kind::Basic(pb::BasicCredentials {
+            username: username.clone(),
+            password: String::new(),
+        })),
+        Credentials::Bearer(_) => Some(pb::credentials::Kind::Bearer(pb::BearerCredentials::default())),
+        Credentials::Headers(headers) => {
+            let names = headers.keys().map(|name| (name.clone(), String::new())).collect();
+            Some(pb::credentials::Kind::Headers(pb::HeaderCredentials { headers: names }))
+        }
+    };
+    pb::Webhook {
+        name: format!("accounts/{account}/webhooks/{}", webhook.id),
+        display_name: webhook.display_name.clone(),
+        kind: kind.into(),
+        endpoint_url: if shows_secrets { webhook.endpoint.as_str().to_owned() } else { webhook.endpoint.masked() },
+        credentials: shown.map(|kind| pb::Credentials { kind: Some(kind) }),
+        enabled: webhook.disabled.is_none(),
+        etag: etag_of(webhook.revision),
+        create_time: Some(timestamp(webhook.created_at)),
+        update_time: Some(timestamp(webhook.updated_at)),
+        retry_policy: shown_retry(&webhook.retry),
+        requests_per_second: webhook.requests_per_second.unwrap_or_default(),
+        disable_reason: match webhook.disabled {
+            None => pb::WebhookDisableReason::Unspecified.into(),
+            Some(DisableReason::Admin) => pb::WebhookDisableReason::Admin.into(),
+            Some(DisableReason::Gone) => pb::WebhookDisableReason::Gone.into(),
+            Some(DisableReason::Failing) => pb::WebhookDisableReason::Failing.into(),
+        },
+    }
+}
