@@ -284,7 +284,8 @@ impl AccountActor {
                 for rows in found.due {
                     actor.queue.push_first(Item::Due(rows));
                 }
-                if actor.queue.is_empty() {
+                // The next call may be a repetition, too, and must be looked up before it is decided.
+                if actor.queue.is_empty() || actor.queue.repetition().is_some() {
                     actor.free(ctx);
                 } else {
                     actor.decide_and_commit(ctx);

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         address::AddressPolicy,
         caller::{AccountScope, Caller},
-        command::Task,
+        command::{Repeat, Task},
         decision::BREAKS_DOWN,
         event::{Action, RejectionReason},
         plan::{Plan, PlanLimits},
@@ -125,6 +125,26 @@ fn a_refused_call_leaves_the_account_as_it_is() {
             panic!("an account")
         };
         assert_eq!(facts.revision, 2, "the next change is the second, without reading the account anew");
+    });
+}
+
+#[test]
+fn a_call_that_is_repeated_many_times_at_once_has_one_effect() {
+    in_a_universe(async |universe| {
+        let call = || {
+            let repeat = Repeat {
+                request_id: "key".parse().expect("a key"),
+                fingerprint: vec![1],
+                encode: |_| b"the first answer".to_vec(),
+            };
+            let caller = Caller::Service { accounts: AccountScope::All };
+            let task = Task::SetPlan { plan: Plan::Enterprise, etag: String::new() };
+            universe.engine.command(&universe.account, Command { caller, task, repeat: Some(repeat) })
+        };
+        let answers = futures::future::join_all((0..6).map(|_| call())).await;
+        let fresh = answers.iter().filter(|answer| matches!(answer, Ok(CommandReply::Fresh(_)))).count();
+        let repeated = answers.iter().filter(|answer| matches!(answer, Ok(CommandReply::Repeated(_)))).count();
+        assert_eq!((fresh, repeated), (1, 5));
     });
 }
 
