@@ -64,6 +64,12 @@ impl Caller {
         self.require(account, is_service, "only a token of role service may do this")
     }
 
+    /// A service or a global admin of the account.
+    pub fn require_operator(&self, account: &AccountId) -> Result<(), Refusal> {
+        let fits = matches!(self, Caller::Service { .. } | Caller::GlobalAdmin { .. });
+        self.require(account, fits, "only a token of role service or global_admin may do this")
+    }
+
     /// Only a global admin of the account.
     pub fn require_global_admin(&self, account: &AccountId) -> Result<(), Refusal> {
         let is_admin = matches!(self, Caller::GlobalAdmin { .. });

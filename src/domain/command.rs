@@ -2,6 +2,7 @@
 
 mod account;
 mod automation;
+mod execution;
 mod webhook;
 
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use super::{
     condition::GroupSpec,
     decision::Draft,
     event::Action,
-    id::{AccountId, ObjectName, RequestId, ResourceId, UserId},
+    execution::Unfinished,
+    id::{AccountId, ExecutionUid, ObjectName, RequestId, ResourceId, UserId},
     plan::{LimitOverrides, Plan},
     refusal::{Precondition, Refusal},
     request::Method,
@@ -37,6 +39,16 @@ pub struct Command {
     pub task: Task,
     /// How the call can be repeated with one effect.
     pub repeat: Option<Repeat>,
+}
+
+impl Command {
+    /// The execution that must be read before the call is decided.
+    pub fn execution(&self) -> Option<ExecutionUid> {
+        match &self.task {
+            Task::CancelExecution { uid } => Some(*uid),
+            _ => None,
+        }
+    }
 }
 
 /// What makes a call repeatable.
@@ -67,6 +79,7 @@ pub enum Task {
     DeleteAutomation { id: ResourceId, etag: String },
     Activate { id: ResourceId, whom: Whom },
     Deactivate { id: ResourceId, whom: Whom },
+    CancelExecution { uid: ExecutionUid },
 }
 
 /// Whose events an automation is, or is no longer, triggered by.
@@ -154,7 +167,11 @@ pub enum Answer {
 }
 
 /// Decides on a call.
-pub(super) fn decide(draft: &mut Draft<'_, '_>, command: &Command) -> Result<Answer, Refusal> {
+pub(super) fn decide(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    execution: Option<&Unfinished>,
+) -> Result<Answer, Refusal> {
     let answer = match &command.task {
         Task::CreateAccount { plan } => account::create_account(draft, command, *plan),
         Task::SetPlan { plan, etag } => account::set_plan(draft, command, *plan, etag),
@@ -171,6 +188,7 @@ pub(super) fn decide(draft: &mut Draft<'_, '_>, command: &Command) -> Result<Ans
         Task::DeleteAutomation { id, etag } => automation::delete_automation(draft, command, id, etag),
         Task::Activate { id, whom } => automation::activate(draft, command, id, whom),
         Task::Deactivate { id, whom } => automation::deactivate(draft, command, id, whom),
+        Task::CancelExecution { uid } => execution::cancel(draft, command, *uid, execution),
     }?;
     draft.change.is_empty = false;
     if let Some(repeat) = &command.repeat {

@@ -29,8 +29,9 @@ pub const BREAKS_DOWN: &str = "breaks-down";
 /// What can happen to an account.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// A call that changes something. A batch ends with its first command.
-    Command(Arc<Command>),
+    /// A call that changes something, and the execution that it is about, if it is about one that exists. A batch ends
+    /// with its first command.
+    Command(Arc<Command>, Option<Arc<Unfinished>>),
     /// An event came in.
     Event(Arc<Event>),
     /// An attempt of an execution that is under way ended.
@@ -168,7 +169,7 @@ pub fn decide(
     let mut draft = Draft::new(slot, known, around);
     let mut replies = Vec::with_capacity(inputs.len());
     for input in inputs {
-        let ends_here = matches!(input, Input::Command(_));
+        let ends_here = matches!(input, Input::Command(..));
         replies.push(draft.take(input));
         if ends_here || draft.is_full() {
             break;

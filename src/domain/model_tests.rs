@@ -160,7 +160,7 @@ impl World {
 
     fn command(&mut self, caller: Caller, task: Task) {
         let command = std::sync::Arc::new(Command { caller, task, repeat: None });
-        let replies = self.run(vec![Input::Command(command)]);
+        let replies = self.run(vec![Input::Command(command, None)]);
         assert!(
             matches!(
                 replies.last(),

@@ -73,19 +73,25 @@ pub enum Precondition {
     WrongWebhookKind,
     /// The account is being erased.
     AccountBeingErased,
+    /// A request of the execution is under way.
+    ExecutionRunning,
+    /// The execution has ended.
+    ExecutionEnded,
     /// A path ending of an endpoint URL would become a query ending, or the reverse.
     EndpointEndingFixed,
 }
 
 impl Precondition {
     /// Every one.
-    pub const ALL: [Precondition; 6] = [
+    pub const ALL: [Precondition; 8] = [
         Precondition::PlanUpgradeRequired,
         Precondition::AutomationWebhookRequired,
         Precondition::WebhookNotFound,
         Precondition::WrongWebhookKind,
         Precondition::AccountBeingErased,
         Precondition::EndpointEndingFixed,
+        Precondition::ExecutionRunning,
+        Precondition::ExecutionEnded,
     ];
 
     /// The stable reason that clients match on.
@@ -97,6 +103,8 @@ impl Precondition {
             Precondition::WrongWebhookKind => "WRONG_WEBHOOK_KIND",
             Precondition::AccountBeingErased => "ACCOUNT_BEING_ERASED",
             Precondition::EndpointEndingFixed => "ENDPOINT_ENDING_FIXED",
+            Precondition::ExecutionRunning => "EXECUTION_RUNNING",
+            Precondition::ExecutionEnded => "EXECUTION_ENDED",
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::{
         decision::{Decision, DueRows, Ended, EventReply, Input, Reply, Surroundings, decide},
         due,
         event::{Event, Rejection, RejectionReason},
-        execution::State,
-        id::{AccountId, EventId, RequestId},
+        execution::{State, Unfinished},
+        id::{AccountId, EventId, ExecutionUid, RequestId},
         limits::crossings,
         timestamp::Timestamp,
     },
@@ -130,6 +130,7 @@ impl Handler<TakeCommand> for AccountActor {
         self.queue.push(Item::Command {
             command: message.command,
             is_new,
+            execution: None,
             reply: message.reply,
             _place: message.place,
         });
@@ -158,6 +159,7 @@ impl Handler<Wake> for AccountActor {
 #[derive(Default)]
 struct Wanted {
     answer: Option<RequestId>,
+    execution: Option<ExecutionUid>,
     due: Vec<due::Wanted>,
 }
 
@@ -165,6 +167,7 @@ struct Wanted {
 #[derive(Default)]
 struct Found {
     answer: Option<(Vec<u8>, Vec<u8>)>,
+    execution: Option<Unfinished>,
     due: Vec<DueRows>,
 }
 
@@ -183,7 +186,7 @@ impl AccountActor {
             self.queue.push(Item::Tidy);
         }
         let wanted = self.wanted(now);
-        if wanted.answer.is_some() || !wanted.due.is_empty() {
+        if wanted.answer.is_some() || wanted.execution.is_some() || !wanted.due.is_empty() {
             return self.read(wanted, ctx);
         }
         if !self.queue.is_empty() {
@@ -258,18 +261,21 @@ impl AccountActor {
         } else {
             due::wanted(account, now, &self.shared.config.rules)
         };
-        Wanted { answer: self.queue.repetition(), due }
+        Wanted { answer: self.queue.repetition(), execution: self.queue.execution(), due }
     }
 
     fn read(&mut self, wanted: Wanted, ctx: &mut Context<Self>) {
         let Some(uid) = self.slot.account.as_ref().map(|account| account.uid) else { return };
         self.busy();
         let shared = Arc::clone(&self.shared);
-        let asked_answer = wanted.answer.is_some();
+        let (asked_answer, asked_execution) = (wanted.answer.is_some(), wanted.execution);
         let read = async move {
             let mut found = Found::default();
             if let Some(key) = &wanted.answer {
                 found.answer = shared.store.answer(uid, key).await?;
+            }
+            if let Some(execution) = wanted.execution {
+                found.execution = shared.store.execution(uid, execution).await?;
             }
             for due in wanted.due {
                 found.due.push(shared.store.due_rows(uid, due).await?);
@@ -278,14 +284,18 @@ impl AccountActor {
         };
         ctx.spawn(read.into_actor(self).map(move |found, actor, ctx| match found {
             Ok(found) => {
+                if asked_execution.is_some() {
+                    actor.queue.found_execution(found.execution);
+                }
                 if asked_answer {
                     actor.queue.answer_repetition(found.answer);
                 }
                 for rows in found.due {
                     actor.queue.push_first(Item::Due(rows));
                 }
-                // The next call may be a repetition, too, and must be looked up before it is decided.
-                if actor.queue.is_empty() || actor.queue.repetition().is_some() {
+                // The next call may be a repetition, or be about an execution, too: that must be looked up first.
+                let is_unread = actor.queue.repetition().is_some() || actor.queue.execution().is_some();
+                if actor.queue.is_empty() || is_unread {
                     actor.free(ctx);
                 } else {
                     actor.decide_and_commit(ctx);
@@ -350,7 +360,7 @@ impl AccountActor {
             Some(Input::Event(_)) => {
                 Reply::Event(EventReply::Rejected(Rejection::new("event", RejectionReason::Internal, message)))
             }
-            Some(Input::Command(_)) => {
+            Some(Input::Command(..)) => {
                 return self.queue.fail_first_command(message);
             }
             _ => Reply::None,

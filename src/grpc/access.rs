@@ -30,6 +30,8 @@ pub enum Member {}
 pub enum Service {}
 /// A global admin of the account.
 pub enum GlobalAdmin {}
+/// A backend or a global admin.
+pub enum Operator {}
 /// A backend, a global admin, or a user whose token carries `automations.write`.
 pub enum Explainer {}
 /// A global admin or a user of the account.
@@ -52,6 +54,12 @@ impl Access for Service {
 impl Access for GlobalAdmin {
     fn check(caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
         caller.require_global_admin(account)
+    }
+}
+
+impl Access for Operator {
+    fn check(caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
+        caller.require_operator(account)
     }
 }
 
@@ -193,6 +201,7 @@ addressed! {
     PublishBatchRequest by |request| name::account("parent", &request.parent);
     TestWebhookRequest by |request| of(name::resource("name", &request.name, "webhooks"));
     DryRunRequest by |request| name::account("parent", &request.parent);
+    CancelExecutionRequest by |request| of(name::execution("name", &request.name));
     GetExecutionRequest by |request| of(name::execution("name", &request.name));
     ListExecutionsRequest by |request| name::account("parent", &request.parent);
 }

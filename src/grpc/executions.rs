@@ -5,17 +5,24 @@ use tonic::Status;
 
 use super::{
     Api,
-    access::{Entered, Member, serve},
+    access::{Entered, Member, Operator, serve},
     convert, name, pb, status,
 };
 use crate::{
-    domain::{execution::Reason, id::AccountId, refusal::Refusal, timestamp::Timestamp},
+    domain::{
+        command::{Command, Task},
+        execution::Reason,
+        id::AccountId,
+        refusal::Refusal,
+        timestamp::Timestamp,
+    },
     store::ExecutionFilter,
 };
 
 serve! {
     execution_service_server::ExecutionService {
         get_execution(GetExecutionRequest) -> GetExecutionResponse;
+        cancel_execution(CancelExecutionRequest) -> CancelExecutionResponse;
         list_executions(ListExecutionsRequest) -> ListExecutionsResponse;
     }
 }
@@ -35,6 +42,17 @@ impl Api {
         let found = found.ok_or_else(|| status::refused(&Refusal::not_found("execution", full_name)))?;
         let execution = convert::execution(&entered.account, &found, true);
         Ok(pb::GetExecutionResponse { execution: Some(execution) })
+    }
+
+    async fn cancel_execution(
+        &self,
+        entered: Entered<Operator>,
+        request: pb::CancelExecutionRequest,
+    ) -> Result<pb::CancelExecutionResponse, Status> {
+        let (_, uid) = name::execution("name", &request.name)?;
+        let repeat = name::repeat(&request.request_id, "CancelExecution", &request, |_| Vec::new())?;
+        let command = Command { caller: entered.caller, task: Task::CancelExecution { uid }, repeat };
+        self.answer(&entered.account, command, |_| pb::CancelExecutionResponse {}).await
     }
 
     async fn list_executions(

@@ -191,6 +191,12 @@ impl Store {
         Ok((place("oldest")?.map(Timestamp), Timestamp(place("newest")?.unwrap_or_default())))
     }
 
+    /// One execution, as far as a decision must know it.
+    pub async fn execution(&self, account: AccountUid, uid: ExecutionUid) -> Result<Option<Unfinished>, StoreError> {
+        let row = executions::Entity::find_by_id((account.0, uid.0)).one(&self.reader).await?;
+        row.as_ref().map(rows::unfinished).transpose()
+    }
+
     /// What waits for a webhook and is due by a time, oldest first, at most so many.
     pub async fn due_rows(
         &self,

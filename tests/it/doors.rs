@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 26] = [
+const ACCESS: [(&str, [bool; 4]); 27] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -49,6 +49,7 @@ const ACCESS: [(&str, [bool; 4]); 26] = [
     ("AutomationService/DeleteAutomation", [false, true, true, false]),
     ("EventService/Publish", [true, false, false, false]),
     ("EventService/PublishBatch", [true, false, false, false]),
+    ("ExecutionService/CancelExecution", [true, true, false, false]),
     ("ExecutionService/GetExecution", [true, true, true, true]),
     ("ExecutionService/ListExecutions", [true, true, true, true]),
 ];
@@ -121,6 +122,9 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
                 Err(status) => Some(status),
             }
         }
+        "ExecutionService/CancelExecution" => call!(executions.cancel_execution(CancelExecutionRequest {
+            name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),
+        })),
         "ExecutionService/GetExecution" => {
             call!(executions.get_execution(GetExecutionRequest {
                 name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),

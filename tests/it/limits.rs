@@ -11,6 +11,7 @@ crate::on_both_databases!(
     each_window_admits_as_many_as_its_limit_in_order,
     what_fits_into_no_backlog_is_recorded_as_stopped,
     after_a_downgrade_the_paused_run_out_and_nothing_new_triggers,
+    what_waits_can_be_cancelled,
 );
 
 async fn set_up(server: &Server, receiver: &Receiver, executions: u32) -> (Client, Client) {
@@ -159,6 +160,46 @@ async fn after_a_downgrade_the_paused_run_out_and_nothing_new_triggers(database:
     service.accounts().set_account_plan(service.ask(plan(pb::Plan::Advanced))).await.expect("sets");
     publish(&service, 4..5).await;
     eventually("it works again", || async { (service.history("42").await.len() == 4).then_some(()) }).await;
+}
+
+async fn what_waits_can_be_cancelled(database: Database) {
+    let server = Server::start(&database, &["--retry-delays-ms", "600000"]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = set_up(&server, &receiver, 2).await;
+    receiver.answer_with(503);
+    publish(&service, 0..1).await;
+    eventually("the first waits for its retry", || async {
+        (with_states(&service, pb::ExecutionState::Retrying).await.len() == 1).then_some(())
+    })
+    .await;
+    receiver.hold();
+    publish(&service, 1..4).await;
+    eventually("the second is under way", || async { (receiver.got().len() == 2).then_some(()) }).await;
+    let mut names: Vec<_> = service.history("42").await.into_iter().map(|execution| execution.name).collect();
+    names.reverse();
+    let cancel = async |client: &Client, name: &str| {
+        let request = pb::CancelExecutionRequest { name: name.into(), ..Default::default() };
+        client.executions().cancel_execution(client.ask(request)).await.map(drop)
+    };
+    let reason = |status: tonic::Status| status.get_details_error_info().expect("a reason").reason;
+    assert_eq!(reason(cancel(&admin, &names[1]).await.expect_err("under way")), "EXECUTION_RUNNING");
+    cancel(&admin, &names[0]).await.expect("a retry is cancelled");
+    cancel(&service, &names[2]).await.expect("a paused one is cancelled");
+    assert_eq!(reason(cancel(&admin, &names[0]).await.expect_err("it has ended")), "EXECUTION_ENDED");
+    let none = "accounts/42/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3";
+    assert_eq!(cancel(&admin, none).await.expect_err("there is none").code(), Code::NotFound);
+    assert_eq!(usage(&service).await.paused_executions, 1, "the backlog knows");
+    receiver.answer_with(200);
+    receiver.release();
+    set_limit(&service, 10).await;
+    eventually("the others run", || async {
+        (with_states(&service, pb::ExecutionState::Succeeded).await.len() == 2 && receiver.got().len() == 3)
+            .then_some(())
+    })
+    .await;
+    let states: Vec<_> = service.history("42").await.iter().map(pb::Execution::state).collect();
+    assert_eq!(states.iter().filter(|state| **state == pb::ExecutionState::Cancelled).count(), 2);
+    assert_eq!(usage(&service).await.paused_executions, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,7 @@ impl<'a, 'w> Draft<'a, 'w> {
 
     pub(super) fn take(&mut self, input: &Input) -> Reply {
         match input {
-            Input::Command(command) => Reply::Command(command::decide(self, command)),
+            Input::Command(command, execution) => Reply::Command(command::decide(self, command, execution.as_deref())),
             Input::Event(event) => Reply::Event(self.event(event)),
             Input::Outcome(ended) => {
                 self.outcome(ended);
@@ -371,7 +371,13 @@ impl<'a, 'w> Draft<'a, 'w> {
         }
     }
 
-    fn step(&mut self, execution: Unfinished, was_running: Option<WebhookUid>) {
+    /// An execution as it is after what this decision has done so far; read from the database before.
+    pub(in crate::domain) fn execution(&self, read: &Unfinished) -> Unfinished {
+        let stepped = self.change.steps.iter().rev().find(|step| step.execution.uid == read.uid);
+        stepped.map_or_else(|| read.clone(), |step| step.execution.clone())
+    }
+
+    pub(in crate::domain) fn step(&mut self, execution: Unfinished, was_running: Option<WebhookUid>) {
         let progress = &execution.progress;
         self.change.due_for(progress.state, progress.due_at, self.around.now);
         self.change.steps.push(Step { execution, was_running });

@@ -28,6 +28,8 @@ pub enum Item {
     Command {
         command: Arc<Command>,
         is_new: bool,
+        /// The execution that the call is about, once it was looked for.
+        execution: Option<Option<Arc<Unfinished>>>,
         reply: oneshot::Sender<Result<CommandReply, EngineError>>,
         _place: OwnedSemaphorePermit,
     },
@@ -64,6 +66,7 @@ impl Queue {
     /// Forgets what a fresh reading of the account brings again.
     pub fn forget_own(&mut self) {
         self.items.retain(|item| matches!(item, Item::Events { .. } | Item::Command { .. }));
+        self.forget_executions();
     }
 
     /// Whether rows were read that are not decided yet.
@@ -80,6 +83,35 @@ impl Queue {
         });
         let (command, is_new) = first?;
         command.repeat.as_ref().filter(|_| !is_new).map(|repeat| repeat.request_id.clone())
+    }
+
+    /// The execution that must be read before the next decision: that of the first call in the queue.
+    pub fn execution(&self) -> Option<ExecutionUid> {
+        let first = self.items.iter().find(|item| matches!(item, Item::Command { .. }));
+        match first {
+            Some(Item::Command { command, execution: None, .. }) => command.execution(),
+            _ => None,
+        }
+    }
+
+    /// The execution of the first call was looked for.
+    pub fn found_execution(&mut self, found: Option<Unfinished>) {
+        let found = found.map(Arc::new);
+        for item in &mut self.items {
+            if let Item::Command { execution, .. } = item {
+                *execution = Some(found);
+                return;
+            }
+        }
+    }
+
+    /// No call has its execution read any more: something may have changed it.
+    fn forget_executions(&mut self) {
+        for item in &mut self.items {
+            if let Item::Command { execution, .. } = item {
+                *execution = None;
+            }
+        }
     }
 
     /// The first call that may be a repetition: answer it as before, or let it be decided.
@@ -112,8 +144,8 @@ impl Queue {
                 Item::Events { events, replies, .. } => {
                     inputs.extend(events[replies.len()..].iter().map(|event| Input::Event(Arc::clone(event))));
                 }
-                Item::Command { command, .. } => {
-                    inputs.push(Input::Command(Arc::clone(command)));
+                Item::Command { command, execution, .. } => {
+                    inputs.push(Input::Command(Arc::clone(command), execution.clone().flatten()));
                     break;
                 }
                 Item::Outcome(ended) => inputs.push(Input::Outcome(ended.clone())),
@@ -153,6 +185,7 @@ impl Queue {
     /// Hands the answers to those who wait, oldest first. Answers the executions whose outcomes were among the inputs.
     pub fn hand_out(&mut self, replies: Vec<Reply>) -> Vec<ExecutionUid> {
         let mut ended_executions = Vec::new();
+        self.forget_executions();
         for answer in replies {
             match (self.items.front_mut(), answer) {
                 (Some(Item::Events { replies, events, .. }), Reply::Event(answer)) => {
