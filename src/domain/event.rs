@@ -405,6 +405,28 @@ impl Event {
 }
 
 #[cfg(test)]
+impl Event {
+    /// A change of deal 8 by nobody, without data: for tests to alter.
+    pub fn sample(id: &str) -> Self {
+        Self {
+            id: id.parse().expect("an id"),
+            object: "deal".parse().expect("a name"),
+            action: Action::Change,
+            entity_id: "8".parse().expect("an id"),
+            occurred_at: Timestamp(1),
+            user_id: None,
+            data: "{}".into(),
+            previous: None,
+            meta: None,
+            swapped: false,
+            permitted_user_ids: None,
+            cause: None,
+            traceparent: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -299,7 +299,8 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Events(ids) => {
-                let inputs = ids.iter().map(|id| Input::Event(std::sync::Arc::new(event(&format!("e{id}"))))).collect();
+                let inputs =
+                    ids.iter().map(|id| Input::Event(std::sync::Arc::new(Event::sample(&format!("e{id}"))))).collect();
                 let before = self.events.clone();
                 let replies = self.run(inputs);
                 let mut seen = before;
@@ -402,24 +403,6 @@ impl World {
 
 fn unfinished(uid: ExecutionUid, row: &Row) -> Unfinished {
     Unfinished { uid, source_kind: SourceKind::Automation, record: row.record.clone(), progress: row.progress.clone() }
-}
-
-fn event(id: &str) -> Event {
-    Event {
-        id: id.parse().expect("an id"),
-        object: "deal".parse().expect("a name"),
-        action: Action::Change,
-        entity_id: "8".parse().expect("an id"),
-        occurred_at: Timestamp(1),
-        user_id: None,
-        data: "{}".into(),
-        previous: None,
-        meta: None,
-        swapped: false,
-        permitted_user_ids: None,
-        cause: None,
-        traceparent: None,
-    }
 }
 
 fn ended(dispatch: &Dispatch, status: u16, now: Timestamp) -> Ended {

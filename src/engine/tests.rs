@@ -9,10 +9,9 @@ use crate::{
         caller::{AccountScope, Caller},
         command::{Repeat, Task},
         decision::BREAKS_DOWN,
-        event::{Action, RejectionReason},
+        event::RejectionReason,
         plan::{Plan, PlanLimits},
         retry::Schedule,
-        timestamp::Timestamp,
     },
     store::{Location, Sealer},
 };
@@ -67,7 +66,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
 
 impl Universe {
     async fn publish(&self, ids: &[&str]) -> Result<Vec<EventReply>, EngineError> {
-        let events = ids.iter().map(|id| Arc::new(event(id))).collect();
+        let events = ids.iter().map(|id| Arc::new(Event::sample(id))).collect();
         self.engine.publish(&self.account, events).await?.done().await
     }
 
@@ -79,24 +78,6 @@ impl Universe {
 
     async fn sql(&self, sql: &str) {
         self.other.execute_unprepared(sql).await.expect(sql);
-    }
-}
-
-fn event(id: &str) -> Event {
-    Event {
-        id: id.parse().expect("an id"),
-        object: "deal".parse().expect("a name"),
-        action: Action::Change,
-        entity_id: "8".parse().expect("an id"),
-        occurred_at: Timestamp(1),
-        user_id: None,
-        data: "{}".into(),
-        previous: None,
-        meta: None,
-        swapped: false,
-        permitted_user_ids: None,
-        cause: None,
-        traceparent: None,
     }
 }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     domain::{
         account::AccountFacts,
-        event::{Action, Event},
+        event::Event,
         limits::{Backlog, Window},
         plan::{LimitOverrides, Plan},
     },
@@ -49,24 +49,6 @@ impl Bench {
     }
 }
 
-fn event(id: &str) -> Arc<Event> {
-    Arc::new(Event {
-        id: id.parse().expect("an id"),
-        object: "deal".parse().expect("a name"),
-        action: Action::Change,
-        entity_id: "8".parse().expect("an id"),
-        occurred_at: Timestamp(1),
-        user_id: None,
-        data: "{}".into(),
-        previous: None,
-        meta: None,
-        swapped: false,
-        permitted_user_ids: None,
-        cause: None,
-        traceparent: None,
-    })
-}
-
 fn change(account: u128, expected: Option<i64>, events: &[&str]) -> Change {
     let id = format!("{account}").parse().expect("an id");
     let mut change =
@@ -83,7 +65,7 @@ fn change(account: u128, expected: Option<i64>, events: &[&str]) -> Change {
             deleted: false,
         });
     }
-    change.events = events.iter().map(|id| event(id)).collect();
+    change.events = events.iter().map(|id| Arc::new(Event::sample(id))).collect();
     change
 }
 
