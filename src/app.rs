@@ -22,7 +22,7 @@ use crate::{
     grpc::{Api, Authenticator, Doors, SERVICE_NAMES, TlsFiles, TokenRules, UNACKED_BYTES_OF_ALL_MAX, incoming},
     keys::Keys,
     store::{Location, Lock, SEALING_KEY_BYTES, Sealer, Store},
-    telemetry::Spans,
+    telemetry::{Spans, chain},
 };
 
 /// How long closing the database may take.
@@ -34,13 +34,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct StartError(pub String);
 
 fn start_error(what: &str, error: &dyn std::error::Error) -> StartError {
-    let mut text = format!("{what}: {error}");
-    let mut cause = error.source();
-    while let Some(found) = cause {
-        text = format!("{text}: {found}");
-        cause = found.source();
-    }
-    StartError(text)
+    StartError(format!("{what}: {}", chain(error)))
 }
 
 /// What tells the service to stop.

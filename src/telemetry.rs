@@ -90,6 +90,17 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     }
 }
 
+/// An error with its causes, for one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        text = format!("{text}: {found}");
+        cause = found.source();
+    }
+    text
+}
+
 fn is_export_wanted() -> bool {
     let value = |name: &str| std::env::var(name).unwrap_or_default();
     let is_off = value("OTEL_SDK_DISABLED").eq_ignore_ascii_case("true") || value("OTEL_TRACES_EXPORTER") == "none";

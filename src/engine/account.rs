@@ -28,6 +28,7 @@ use crate::{
         timestamp::Timestamp,
     },
     store::{Read, Receipt, StoreError},
+    telemetry::chain,
 };
 
 /// How many messages wait for an account; senders wait beyond that.
@@ -492,14 +493,4 @@ impl AccountActor {
             ctx.stop();
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(found) = cause {
-        text = format!("{text}: {found}");
-        cause = found.source();
-    }
-    text
 }

@@ -46,7 +46,7 @@ pub fn create_automation(
         Caller::GlobalAdmin { .. } => Activation::everyone(),
         _ => Activation::only(owner.clone()),
     };
-    let automation = Arc::new(Automation {
+    let automation = Automation {
         uid,
         id,
         display_name: new.display_name.clone(),
@@ -58,9 +58,16 @@ pub fn create_automation(
         revision: draft.change.revision,
         created_at: draft.now(),
         updated_at: draft.now(),
-    });
+    };
+    Ok(put(draft, account, automation))
+}
+
+/// An automation as it is from now on, and the answer that shows it.
+fn put(draft: &mut Draft<'_, '_>, account: &Account, automation: Automation) -> Answer {
+    let (revision, updated_at) = (draft.change.revision, draft.now());
+    let automation = Arc::new(Automation { revision, updated_at, ..automation });
     draft.change.automations.push(Arc::clone(&automation));
-    Ok(Answer::Automation(account_id, automation, account.facts.plan))
+    Answer::Automation(draft.slot.id.clone(), automation, account.facts.plan)
 }
 
 /// Finds the webhooks of a new automation and makes its rules ready.
@@ -155,11 +162,7 @@ pub fn update_automation(
     if automation.is_active() && !before.is_active() {
         require_active(draft, account)?;
     }
-    automation.revision = draft.change.revision;
-    automation.updated_at = draft.now();
-    let automation = Arc::new(automation);
-    draft.change.automations.push(Arc::clone(&automation));
-    Ok(Answer::Automation(account_id, automation, account.facts.plan))
+    Ok(put(draft, account, automation))
 }
 
 pub fn delete_automation(
@@ -238,11 +241,7 @@ fn set_activation(
     if automation.is_active() && !before.is_active() {
         require_active(draft, account)?;
     }
-    automation.revision = draft.change.revision;
-    automation.updated_at = draft.now();
-    let automation = Arc::new(automation);
-    draft.change.automations.push(Arc::clone(&automation));
-    Ok(Answer::Automation(account_id, automation, account.facts.plan))
+    Ok(put(draft, account, automation))
 }
 
 /// Refuses one more automation that is active where the plan has as many as it may.

@@ -49,7 +49,7 @@ pub fn create_webhook(
         return Err(too_many("automation_webhooks", limit));
     }
     let secret = SigningSecret::new((draft.around.secret)());
-    let webhook = Arc::new(Webhook {
+    let webhook = Webhook {
         uid,
         id,
         display_name: new.display_name.clone(),
@@ -65,9 +65,16 @@ pub fn create_webhook(
         created_at: draft.now(),
         updated_at: draft.now(),
         deleted_at: None,
-    });
+    };
+    Ok(put(draft, webhook, Some(secret)))
+}
+
+/// A webhook as it is from now on, and the answer that shows it, with its secret where that is new.
+fn put(draft: &mut Draft<'_, '_>, webhook: Webhook, secret: Option<SigningSecret>) -> Answer {
+    let (revision, updated_at) = (draft.change.revision, draft.now());
+    let webhook = Arc::new(Webhook { revision, updated_at, ..webhook });
     draft.change.webhooks.push(Arc::clone(&webhook));
-    Ok(Answer::Webhook(account_id, webhook, Some(secret.secret)))
+    Answer::Webhook(draft.slot.id.clone(), webhook, secret.map(|secret| secret.secret))
 }
 
 pub fn update_webhook(
@@ -127,11 +134,7 @@ pub fn update_webhook(
         let now = draft.now();
         draft.change.due_by(now);
     }
-    webhook.revision = draft.change.revision;
-    webhook.updated_at = draft.now();
-    let webhook = Arc::new(webhook);
-    draft.change.webhooks.push(Arc::clone(&webhook));
-    Ok(Answer::Webhook(account_id, webhook, None))
+    Ok(put(draft, webhook, None))
 }
 
 pub fn rotate_secret(
@@ -146,14 +149,8 @@ pub fn rotate_secret(
     let before = find_webhook(account, &account_id, id)?;
     let before = draft.webhook(account, before.uid).unwrap_or_else(|| Arc::clone(before));
     let secret = SigningSecret::new((draft.around.secret)());
-    let webhook = Arc::new(Webhook {
-        secrets: rotate(&before.secrets, secret.clone(), overlap_ms, draft.now()),
-        revision: draft.change.revision,
-        updated_at: draft.now(),
-        ..Webhook::clone(&before)
-    });
-    draft.change.webhooks.push(Arc::clone(&webhook));
-    Ok(Answer::Webhook(account_id, webhook, Some(secret.secret)))
+    let secrets = rotate(&before.secrets, secret.clone(), overlap_ms, draft.now());
+    Ok(put(draft, Webhook { secrets, ..Webhook::clone(&before) }, Some(secret)))
 }
 
 pub fn delete_webhook(
