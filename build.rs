@@ -4,12 +4,13 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "hookline/v1/account.proto",
     "hookline/v1/automation.proto",
     "hookline/v1/event.proto",
     "hookline/v1/execution.proto",
     "hookline/v1/explain.proto",
+    "hookline/v1/job.proto",
     "hookline/v1/webhook.proto",
 ];
 

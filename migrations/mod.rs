@@ -6,6 +6,8 @@ use sea_orm_migration::prelude::*;
 mod m0001_initial;
 #[path = "m0002_paused_executions.rs"]
 mod m0002_paused_executions;
+#[path = "m0003_history.rs"]
+mod m0003_history;
 
 /// Every step, in order.
 pub struct Migrator;
@@ -13,7 +15,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_initial::Migration), Box::new(m0002_paused_executions::Migration)]
+        vec![
+            Box::new(m0001_initial::Migration),
+            Box::new(m0002_paused_executions::Migration),
+            Box::new(m0003_history::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

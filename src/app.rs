@@ -204,9 +204,11 @@ fn plan_limits(args: &ServeArgs) -> Result<PlanLimits, StartError> {
         ("--plan-active-automations", &args.plan_active_automations),
         ("--plan-automation-webhooks", &args.plan_automation_webhooks),
         ("--plan-requests-in-flight", &args.plan_requests_in_flight),
+        ("--plan-retention-days", &args.plan_retention_days),
     ];
     for (flag, list) in lists {
-        let wanted = if flag == "--plan-requests-in-flight" { Plan::ALL.len() } else { Plan::ALL.len() - 1 };
+        let is_of_every_plan = ["--plan-requests-in-flight", "--plan-retention-days"].contains(&flag);
+        let wanted = if is_of_every_plan { Plan::ALL.len() } else { Plan::ALL.len() - 1 };
         if list.len() != wanted {
             return Err(StartError(format!("{flag} takes {wanted} numbers, one a plan; {} given", list.len())));
         }
@@ -218,6 +220,7 @@ fn plan_limits(args: &ServeArgs) -> Result<PlanLimits, StartError> {
             active_automations: of(&args.plan_active_automations),
             automation_webhooks: of(&args.plan_automation_webhooks),
             requests_in_flight: args.plan_requests_in_flight[plan as usize],
+            retention_days: args.plan_retention_days[plan as usize],
         }
     })))
 }

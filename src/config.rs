@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
+use crate::domain::history::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN};
+
 /// Turns a platform's domain events into conditional, templated webhook requests.
 #[derive(Debug, Parser)]
 #[command(name = "hookline", version, about, max_term_width = 100)]
@@ -114,6 +116,9 @@ pub struct ServeArgs {
     /// How many requests of an account may be in flight, for the plans from ESSENTIAL to ENTERPRISE.
     #[arg(long, env = "HOOKLINE_PLAN_REQUESTS_IN_FLIGHT", value_delimiter = ',', default_value = "8,16,32,64,128", value_parser = clap::value_parser!(u32).range(1..=4_096))]
     pub plan_requests_in_flight: Vec<u32>,
+    /// For how many days executions are kept after their end, for the plans from ESSENTIAL to ENTERPRISE.
+    #[arg(long, env = "HOOKLINE_PLAN_RETENTION_DAYS", value_delimiter = ',', default_value = "15,15,15,15,15", value_parser = clap::value_parser!(u32).range(i64::from(RETENTION_DAYS_MIN)..=i64::from(RETENTION_DAYS_MAX)))]
+    pub plan_retention_days: Vec<u32>,
     /// How long a window of executions is, in milliseconds.
     #[arg(long, env = "HOOKLINE_EXECUTION_WINDOW_MS", default_value_t = 600_000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
     pub execution_window_ms: u64,

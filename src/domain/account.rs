@@ -1,15 +1,21 @@
 //! An account's state in memory, and how a committed change alters it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{
     automation::Automation,
     breaker::Health,
     change::{Change, Step},
     decision::Rules,
+    due,
     event::{Action, Event},
     execution::{SourceKind, State, THE_LIMIT, Unfinished},
-    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, ResourceId, WebhookUid},
+    history::History,
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, JobUid, ObjectName, ResourceId, WebhookUid},
+    job::Job,
     limits::{Backlog, Flight, Window, webhook_slots},
     loops::Loops,
     plan::{LimitOverrides, Limits, Plan},
@@ -64,6 +70,10 @@ pub struct Account {
     pub window: Window,
     /// The executions that the limit holds back.
     pub backlog: Backlog,
+    /// How much history there is.
+    pub history: History,
+    /// Up to where it was looked for executions to delete, while it is being looked.
+    pub expiring: Option<ExecutionUid>,
     /// When the database says that the account must be looked at; never later than the truth.
     pub next_due_at: Option<Timestamp>,
     /// Webhooks, and deleted ones that executions may still name.
@@ -86,6 +96,8 @@ pub struct Account {
     pub health: HashMap<WebhookUid, Health>,
     /// How many requests may go to webhooks that have a limit.
     pub buckets: HashMap<WebhookUid, Bucket>,
+    /// Jobs that have not ended, oldest first.
+    pub jobs: BTreeMap<JobUid, Arc<Job>>,
 }
 
 /// What an account is made of when it is read from the database.
@@ -101,6 +113,8 @@ pub struct Loaded {
     pub window: Window,
     /// The executions that the limit holds back.
     pub backlog: Backlog,
+    /// How much history there is.
+    pub history: History,
     /// When it must be looked at.
     pub next_due_at: Option<Timestamp>,
     /// Its webhooks.
@@ -113,6 +127,8 @@ pub struct Loaded {
     pub waiting: Vec<(WebhookUid, Timestamp)>,
     /// How endpoints do, where it was written down.
     pub health: Vec<(WebhookUid, Health)>,
+    /// Jobs that have not ended.
+    pub jobs: Vec<Job>,
 }
 
 impl Account {
@@ -124,6 +140,8 @@ impl Account {
             revision: loaded.revision,
             window: loaded.window,
             backlog: loaded.backlog,
+            history: loaded.history,
+            expiring: None,
             next_due_at: loaded.next_due_at,
             webhooks: loaded.webhooks.into_iter().map(|webhook| (webhook.uid, Arc::new(webhook))).collect(),
             automations: HashMap::new(),
@@ -135,6 +153,7 @@ impl Account {
             loops: Loops::default(),
             health: loaded.health.into_iter().collect(),
             buckets: HashMap::new(),
+            jobs: loaded.jobs.into_iter().map(|job| (job.uid, Arc::new(job))).collect(),
         };
         account.automations =
             loaded.automations.into_iter().map(|automation| (automation.uid, Arc::new(automation))).collect();
@@ -186,7 +205,8 @@ impl Account {
         let of_webhooks = self.waiting.iter().filter(|(webhook, _)| **webhook != THE_LIMIT);
         let waiting = of_webhooks.map(|(webhook, due)| self.due_at(*webhook, *due));
         let backlog = (self.backlog.count > 0).then(|| self.backlog_due_at(now, rules));
-        waiting.chain(running).chain(backlog).min()
+        let jobs = due::jobs_due_at(self, now, rules);
+        waiting.chain(running).chain(backlog).chain(self.history.expires_at).chain(jobs).min()
     }
 
     /// When a request to a webhook is due that waits until a time: not while its endpoint is left alone, nor before its
@@ -269,6 +289,15 @@ impl Account {
         }
     }
 
+    /// Webhooks that were deleted so long ago that no history names them, and that nothing waits for.
+    fn forget_deleted_webhooks(&mut self, deleted_before: Timestamp) {
+        let (waiting, under_way) = (&self.waiting, &self.webhook_flight);
+        self.webhooks.retain(|uid, webhook| {
+            let is_old = webhook.deleted_at.is_some_and(|deleted| deleted < deleted_before);
+            !is_old || waiting.contains_key(uid) || under_way.contains_key(uid)
+        });
+    }
+
     fn apply_steps(&mut self, steps: &[Step]) {
         for step in steps {
             if let Some(webhook) = step.was_running {
@@ -293,18 +322,21 @@ impl AccountSlot {
                 revision: change.revision,
                 window: change.window,
                 backlog: change.backlog,
+                history: change.history,
                 next_due_at: change.next_due_at,
                 webhooks: Vec::new(),
                 automations: Vec::new(),
                 running: Vec::new(),
                 waiting: Vec::new(),
                 health: Vec::new(),
+                jobs: Vec::new(),
             }));
         }
         let Some(account) = &mut self.account else { return };
         account.revision = change.revision;
         account.window = change.window;
         account.backlog = change.backlog;
+        account.history = change.history;
         account.next_due_at = change.next_due_at;
         if let Some(facts) = &change.facts {
             account.facts = facts.clone();
@@ -330,6 +362,13 @@ impl AccountSlot {
         if !change.automations.is_empty() || change.deleted_automation.is_some() {
             account.index_triggers();
         }
+        for job in &change.jobs {
+            if job.is_running() {
+                account.jobs.insert(job.uid, Arc::clone(job));
+            } else {
+                account.jobs.remove(&job.uid);
+            }
+        }
         for (webhook, next) in &change.waiting {
             match next {
                 Some(next) => account.waiting.insert(*webhook, *next),
@@ -337,6 +376,12 @@ impl AccountSlot {
             };
         }
         account.apply_steps(&change.steps);
+        if let Some(expired) = &change.expired {
+            account.expiring = expired.next;
+            if expired.next.is_none() {
+                account.forget_deleted_webhooks(expired.ended_before);
+            }
+        }
         for execution in &change.executions {
             if execution.is_caused {
                 account

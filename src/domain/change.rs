@@ -8,7 +8,9 @@ use super::{
     breaker::Health,
     event::Event,
     execution::{Attempt, NewExecution, State, Unfinished},
+    history::{Expired, History},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, RequestId, WebhookUid},
+    job::Job,
     limits::{Backlog, Window},
     rate::Bucket,
     timestamp::Timestamp,
@@ -35,6 +37,8 @@ pub struct Change {
     pub window: Window,
     /// The executions that the limit holds back.
     pub backlog: Backlog,
+    /// How much history there is.
+    pub history: History,
     /// When the account must be looked at next; never later than the truth.
     pub next_due_at: Option<Timestamp>,
     /// The account's own facts, where they change.
@@ -57,6 +61,10 @@ pub struct Change {
     pub steps: Vec<Step>,
     /// Attempts that ended.
     pub attempts: Vec<AttemptEnded>,
+    /// Jobs to write.
+    pub jobs: Vec<Arc<Job>>,
+    /// Executions to delete.
+    pub expired: Option<Expired>,
     /// What still waits for a webhook, after rows were taken.
     pub waiting: Vec<(WebhookUid, Option<Timestamp>)>,
     /// The answer to a repeatable call.
@@ -112,23 +120,17 @@ pub struct StoredAnswer {
 }
 
 impl Change {
-    /// A change of nothing.
-    pub fn new(
-        account: AccountUid,
-        account_id: AccountId,
-        expected: Option<i64>,
-        window: Window,
-        backlog: Backlog,
-        next_due_at: Option<Timestamp>,
-    ) -> Self {
+    /// A change of nothing, of an account that has nothing.
+    pub fn new(account: AccountUid, account_id: AccountId, expected: Option<i64>) -> Self {
         Self {
             account,
             account_id,
             expected,
             revision: expected.map_or(1, |revision| revision + 1),
-            window,
-            backlog,
-            next_due_at,
+            window: Window::default(),
+            backlog: Backlog::default(),
+            history: History::default(),
+            next_due_at: None,
             facts: None,
             webhooks: Vec::new(),
             health: Vec::new(),
@@ -139,6 +141,8 @@ impl Change {
             executions: Vec::new(),
             steps: Vec::new(),
             attempts: Vec::new(),
+            jobs: Vec::new(),
+            expired: None,
             waiting: Vec::new(),
             answer: None,
             is_empty: true,
@@ -147,7 +151,8 @@ impl Change {
 
     /// About how many rows it touches.
     pub fn rows(&self) -> usize {
-        self.events.len() + self.executions.len() + self.steps.len() + self.attempts.len()
+        let expired = self.expired.as_ref().map_or(0, |expired| expired.rows.len());
+        self.events.len() + self.executions.len() + self.steps.len() + self.attempts.len() + expired
     }
 
     /// Takes note of work that must be looked at by a time.

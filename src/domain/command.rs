@@ -3,6 +3,7 @@
 mod account;
 mod automation;
 mod execution;
+mod job;
 mod webhook;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 pub use self::automation::draft_automation;
+pub(super) use self::job::go_on;
 use super::{
     account::{Account, AccountFacts},
     automation::Automation,
@@ -18,8 +20,10 @@ use super::{
     condition::GroupSpec,
     decision::Draft,
     event::Action,
-    execution::Unfinished,
-    id::{AccountId, ExecutionUid, ObjectName, RequestId, ResourceId, UserId},
+    execution::{NewExecution, Recorded},
+    filter::ExecutionFilter,
+    id::{AccountId, ExecutionUid, JobUid, ObjectName, RequestId, ResourceId, UserId},
+    job::{Job, JobTask, Retry},
     plan::{LimitOverrides, Plan},
     refusal::{Precondition, Refusal},
     request::Method,
@@ -45,7 +49,7 @@ impl Command {
     /// The execution that must be read before the call is decided.
     pub fn execution(&self) -> Option<ExecutionUid> {
         match &self.task {
-            Task::CancelExecution { uid } => Some(*uid),
+            Task::CancelExecution { uid } | Task::RetryExecution { uid, .. } => Some(*uid),
             _ => None,
         }
     }
@@ -80,6 +84,9 @@ pub enum Task {
     Activate { id: ResourceId, whom: Whom },
     Deactivate { id: ResourceId, whom: Whom },
     CancelExecution { uid: ExecutionUid },
+    RetryExecution { uid: ExecutionUid, retry: Retry },
+    StartJob { task: JobTask, filter: ExecutionFilter },
+    CancelJob { uid: JobUid },
 }
 
 /// Whose events an automation is, or is no longer, triggered by.
@@ -162,6 +169,10 @@ pub enum Answer {
     Webhook(AccountId, Arc<Webhook>, Option<SecretString>),
     /// The automation as it is now, and the account's plan.
     Automation(AccountId, Arc<Automation>, Plan),
+    /// The new execution, and the revision that made it.
+    Execution(AccountId, Arc<NewExecution>, i64),
+    /// The job as it is now.
+    Job(AccountId, Arc<Job>),
     /// It is done, and there is nothing to show.
     Done,
 }
@@ -170,7 +181,7 @@ pub enum Answer {
 pub(super) fn decide(
     draft: &mut Draft<'_, '_>,
     command: &Command,
-    execution: Option<&Unfinished>,
+    execution: Option<&Recorded>,
 ) -> Result<Answer, Refusal> {
     let answer = match &command.task {
         Task::CreateAccount { plan } => account::create_account(draft, command, *plan),
@@ -188,7 +199,10 @@ pub(super) fn decide(
         Task::DeleteAutomation { id, etag } => automation::delete_automation(draft, command, id, etag),
         Task::Activate { id, whom } => automation::activate(draft, command, id, whom),
         Task::Deactivate { id, whom } => automation::deactivate(draft, command, id, whom),
-        Task::CancelExecution { uid } => execution::cancel(draft, command, *uid, execution),
+        Task::CancelExecution { uid } => execution::cancel_execution(draft, command, *uid, execution),
+        Task::RetryExecution { uid, retry } => execution::retry_execution(draft, command, *uid, *retry, execution),
+        Task::StartJob { task, filter } => job::start_job(draft, command, *task, filter),
+        Task::CancelJob { uid } => job::cancel_job(draft, command, *uid),
     }?;
     draft.change.is_empty = false;
     if let Some(repeat) = &command.repeat {

@@ -12,8 +12,10 @@ use super::{
     change::Change,
     command::{Answer, Command},
     event::{Event, Rejection},
-    execution::{Attempt, Unfinished},
+    execution::{Attempt, Recorded, Unfinished},
+    history::Expired,
     id::{EventId, ExecutionUid, WebhookUid},
+    job::JobRows,
     plan::{Limits, PlanLimits},
     refusal::Refusal,
     request::Record,
@@ -31,7 +33,7 @@ pub const BREAKS_DOWN: &str = "breaks-down";
 pub enum Input {
     /// A call that changes something, and the execution that it is about, if it is about one that exists. A batch ends
     /// with its first command.
-    Command(Arc<Command>, Option<Arc<Unfinished>>),
+    Command(Arc<Command>, Option<Arc<Recorded>>),
     /// An event came in.
     Event(Arc<Event>),
     /// An attempt of an execution that is under way ended.
@@ -40,6 +42,10 @@ pub enum Input {
     Due(DueRows),
     /// Executions that are written as running, but that nobody is sending.
     Resume(Vec<Unfinished>),
+    /// Executions have been kept for long enough.
+    Expired(Expired),
+    /// Executions that a job looks at next.
+    Job(JobRows),
     /// Write down when the account must really be looked at next.
     Tidy,
 }

@@ -1,10 +1,14 @@
 //! Which of the executions that wait in the database an account takes next, and when it must look again.
 
+use std::sync::Arc;
+
 use super::{
     account::Account,
     decision::Rules,
     execution::{SourceKind, THE_LIMIT},
-    id::WebhookUid,
+    history::ended_before,
+    id::{ExecutionUid, WebhookUid},
+    job::{JOB_ROWS_MAX, Job, JobTask, retry_room},
     timestamp::Timestamp,
 };
 
@@ -61,6 +65,51 @@ fn of_backlog(account: &Account, now: Timestamp, rules: &Rules) -> Option<Wanted
     (oldest <= by).then_some(Wanted { webhook: THE_LIMIT, by, rows_max: ADMITTED_ROWS_MAX })
 }
 
+/// Executions to look for that have been kept for long enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiring {
+    /// They ended before this time.
+    pub ended_before: Timestamp,
+    /// They were made after this one.
+    pub after: Option<ExecutionUid>,
+}
+
+/// Which executions have been kept for long enough, when it is time to look.
+pub fn expiring(account: &Account, now: Timestamp, rules: &Rules) -> Option<Expiring> {
+    let is_due = account.history.expires_at.is_some_and(|expires_at| expires_at <= now);
+    let ended_before = ended_before(now, rules.limits(&account.facts).retention_days);
+    is_due.then_some(Expiring { ended_before, after: account.expiring })
+}
+
+/// Executions that a job looks at next.
+#[derive(Debug, Clone)]
+pub struct JobWanted {
+    /// The job.
+    pub job: Arc<Job>,
+    /// How many at most.
+    pub rows_max: usize,
+}
+
+/// The oldest job that may go on.
+pub fn job(account: &Account, now: Timestamp, rules: &Rules) -> Option<JobWanted> {
+    let window = account.window.at(now, rules.window_length_ms);
+    let limit = account.execution_limit(&rules.limits(&account.facts));
+    let room = retry_room(window, limit, account.backlog.count);
+    let rows_max = |job: &Job| match job.task {
+        JobTask::Cancel => JOB_ROWS_MAX,
+        JobTask::Retry(_) => room.min(JOB_ROWS_MAX),
+    };
+    let jobs = account.jobs.values().map(|job| JobWanted { job: Arc::clone(job), rows_max: rows_max(job) });
+    jobs.into_iter().find(|wanted| wanted.rows_max > 0)
+}
+
+/// When the next job may go on.
+pub fn jobs_due_at(account: &Account, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+    let end = || account.window.at(now, rules.window_length_ms).end(rules.window_length_ms);
+    let has_jobs = !account.jobs.is_empty();
+    has_jobs.then(|| if job(account, now, rules).is_some() { now } else { end() })
+}
+
 /// When the next execution is due that a slot is free for.
 pub fn next_due(account: &Account, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
     let limits = rules.limits(&account.facts);
@@ -73,5 +122,5 @@ pub fn next_due(account: &Account, now: Timestamp, rules: &Rules) -> Option<Time
     let free = account.waiting.iter().filter(|(uid, _)| is_free(uid));
     let waiting = free.map(|(uid, earliest)| account.due_at(*uid, *earliest));
     let backlog = (account.backlog.count > 0).then(|| account.backlog_due_at(now, rules));
-    waiting.chain(backlog).min()
+    waiting.chain(backlog).chain(account.history.expires_at).chain(jobs_due_at(account, now, rules)).min()
 }

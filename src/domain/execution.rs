@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    event::Action,
+    event::{Action, Event},
     id::{EntityId, EventId, ExecutionUid, ObjectName, UserId, WebhookUid},
     request::{Record, Request},
     retry::{FailureClass, RetryPolicy, Schedule},
@@ -29,7 +29,8 @@ pub enum SourceKind {
 pub const THE_LIMIT: WebhookUid = WebhookUid(Uuid::nil());
 
 /// Where an execution stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// Durable, waiting for a slot or its time.
     Pending,
@@ -241,6 +242,8 @@ pub struct NewExecution {
     pub entity_id: EntityId,
     /// The acting user.
     pub acting_user: Option<UserId>,
+    /// The execution that it runs again.
+    pub retry_of: Option<ExecutionUid>,
     /// Whether the event says that an execution has caused it.
     pub is_caused: bool,
     /// When it was made.
@@ -326,6 +329,33 @@ impl Unfinished {
     pub fn waits_for(&self) -> Option<WebhookUid> {
         if self.progress.is_held_back() { Some(THE_LIMIT) } else { self.webhook() }
     }
+}
+
+/// An execution as the history has it, as far as calls about it must know it.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The execution.
+    pub execution: Unfinished,
+    /// What it is a run of, inside.
+    pub source: Uuid,
+    /// Its event; none where that cannot be read.
+    pub event: Option<Arc<Event>>,
+    /// Its event's id.
+    pub event_id: EventId,
+    /// Its run.
+    pub run: i32,
+    /// The last run of its source for its event.
+    pub last_run: i32,
+    /// The kind of object.
+    pub object: ObjectName,
+    /// What happened.
+    pub action: Action,
+    /// Which object.
+    pub entity_id: EntityId,
+    /// The acting user.
+    pub acting_user: Option<UserId>,
+    /// The first action that did not succeed; as many as there are where all did.
+    pub first_unsuccessful: usize,
 }
 
 /// Begins an execution or its next action: past the requests that could not be built.

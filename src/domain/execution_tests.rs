@@ -25,6 +25,7 @@ fn record(requests: Vec<Request>) -> Record {
         traceparent: String::new(),
         requests,
         explanation: Vec::new(),
+        first_action: 0,
     }
 }
 

@@ -172,6 +172,10 @@ uid!(
     AutomationUid
 );
 uid!(
+    /// A job; people see it as `jo-` and base32.
+    JobUid
+);
+uid!(
     /// An execution; people see it as `ex-` and base32.
     ExecutionUid
 );
@@ -182,6 +186,12 @@ impl ExecutionUid {
         format!("rq-{}-{action_no}", base32(self.0))
     }
 
+    /// No execution that was made at a time or later has a smaller one.
+    pub fn at(time: Timestamp) -> Self {
+        let ms = u128::try_from(time.0.div_euclid(1_000)).unwrap_or_default();
+        Self(Uuid::from_u128(ms << 80))
+    }
+
     /// When it was made, to the millisecond.
     pub fn made_at(self) -> Timestamp {
         let made = self.0.get_timestamp().map(|time| time.to_unix()).unwrap_or_default();
@@ -189,22 +199,30 @@ impl ExecutionUid {
     }
 }
 
-impl fmt::Display for ExecutionUid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ex-{}", base32(self.0))
-    }
+/// Shows a unique id by a prefix and base32.
+macro_rules! shown_by {
+    ($name:ident, $prefix:literal) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), base32(self.0))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                text.strip_prefix($prefix)
+                    .and_then(from_base32)
+                    .map(Self)
+                    .ok_or_else(|| concat!("must be ", $prefix, " and 26 characters, as lists show it").to_owned())
+            }
+        }
+    };
 }
 
-impl FromStr for ExecutionUid {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.strip_prefix("ex-")
-            .and_then(from_base32)
-            .map(Self)
-            .ok_or_else(|| "must be ex- and 26 characters, as the history shows it".to_owned())
-    }
-}
+shown_by!(ExecutionUid, "ex-");
+shown_by!(JobUid, "jo-");
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const BASE32_LENGTH: usize = 26;

@@ -15,6 +15,7 @@ use super::{
     due,
     event::{Action, Event},
     execution::{Attempt, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
+    history::{Expired, ExpiredRow, History, StateCounts},
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
     limits::{Backlog, Window},
     plan::{LimitOverrides, Plan, PlanLimits},
@@ -30,6 +31,10 @@ const WINDOW_MS: u64 = 10_000;
 const PAUSED_MAX: u64 = 12;
 const PAUSED_AGE_MAX_MS: u64 = 60_000;
 const SLOTS: u32 = 4;
+/// Longer than executions are kept.
+const DAYS_MS: i64 = 16 * 86_400_000;
+/// How many executions are deleted at once.
+const EXPIRED_MAX: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -55,7 +60,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => proptest::collection::vec(status, 1..5).prop_map(Step::Outcomes),
         1 => (0..6_u32).prop_map(Step::Limit),
         4 => (1..8_000_i64).prop_map(Step::Clock),
-        1 => prop_oneof![Just(-30_000_i64), Just(70_000), Just(-1_000)].prop_map(Step::Clock),
+        1 => prop_oneof![Just(-30_000_i64), Just(70_000), Just(-1_000), Just(DAYS_MS)].prop_map(Step::Clock),
         1 => Just(Step::Crash),
     ];
     proptest::collection::vec(step, 1..60)
@@ -79,12 +84,14 @@ struct World {
     latest: Timestamp,
     rows: BTreeMap<ExecutionUid, Row>,
     events: HashSet<EventId>,
-    /// Window, backlog, revision and due time, as they were last written.
-    written: (Window, Backlog, i64, Option<Timestamp>),
+    /// Window, backlog, revision, due time and history, as they were last written.
+    written: (Window, Backlog, i64, Option<Timestamp>, History),
     /// How endpoints do, as it was last written.
     health: HashMap<WebhookUid, Health>,
     under_way: Vec<Dispatch>,
     next_uuid: u128,
+    /// How many executions there have been.
+    arrivals: usize,
     /// Arrivals in the order of their admission.
     admitted: Vec<usize>,
     /// How many each window admitted, and the highest limit while it lasted.
@@ -115,10 +122,11 @@ impl World {
             latest: Timestamp(1_000_000_000_000),
             rows: BTreeMap::new(),
             events: HashSet::new(),
-            written: (Window::default(), Backlog::default(), 0, None),
+            written: (Window::default(), Backlog::default(), 0, None, History::default()),
             health: HashMap::new(),
             under_way: Vec::new(),
             next_uuid: 1,
+            arrivals: 0,
             admitted: Vec::new(),
             windows: HashMap::new(),
             limit: 3,
@@ -222,15 +230,16 @@ impl World {
             return;
         }
         assert_eq!(change.expected.unwrap_or(0), self.written.2, "each change follows the one before");
-        self.written = (change.window, change.backlog, change.revision, change.next_due_at);
+        self.written = (change.window, change.backlog, change.revision, change.next_due_at, change.history);
         self.events.extend(change.events.iter().map(|event| event.id.clone()));
         for new in &change.executions {
             let row = Row {
                 record: new.record.clone(),
                 progress: new.progress.clone(),
                 event: new.event_id.clone(),
-                arrival: self.rows.len(),
+                arrival: self.arrivals,
             };
+            self.arrivals += 1;
             self.note_admission(None, &row);
             assert!(self.rows.insert(new.uid, row).is_none());
         }
@@ -240,6 +249,11 @@ impl World {
             let row = Row { progress: step.execution.progress.clone(), ..before.clone() };
             self.note_admission(Some(&before), &row);
             self.rows.insert(step.execution.uid, row);
+        }
+        for row in change.expired.iter().flat_map(|expired| &expired.rows) {
+            let gone = self.rows.remove(&row.uid).expect("it was there");
+            assert!(gone.progress.state.is_final());
+            assert!(self.events.remove(&gone.event), "an event goes with its last execution");
         }
         for change in change.health.iter().filter(|change| change.is_written) {
             self.health.insert(change.webhook, change.health.clone());
@@ -266,8 +280,11 @@ impl World {
             if self.now < self.account().window.start {
                 self.run(vec![Input::Tidy]);
             }
+            if let Some(expiring) = due::expiring(self.account(), self.now, &self.rules) {
+                self.run(vec![Input::Expired(self.expired(expiring))]);
+            }
             let wanted = due::wanted(self.account(), self.now, &self.rules);
-            if wanted.is_empty() {
+            if wanted.is_empty() && due::expiring(self.account(), self.now, &self.rules).is_none() {
                 return;
             }
             let inputs: Vec<_> = wanted.into_iter().map(|wanted| Input::Due(self.read(wanted))).collect();
@@ -294,6 +311,24 @@ impl World {
         let next = found.get(taken).map(|(due, ..)| *due);
         let rows = found[..taken].iter().map(|(_, uid, row)| unfinished(*uid, row)).collect();
         DueRows { webhook: wanted.webhook, rows, next }
+    }
+
+    fn expired(&self, wanted: due::Expiring) -> Expired {
+        let is_old = |row: &Row| row.progress.ended_at.is_some_and(|ended| ended < wanted.ended_before);
+        let after = self.rows.iter().filter(|(uid, _)| wanted.after.is_none_or(|after| **uid > after));
+        let old: Vec<_> = after.filter(|(_, row)| is_old(row)).collect();
+        let rows: Vec<_> = (old.iter().take(EXPIRED_MAX))
+            .map(|(uid, row)| ExpiredRow {
+                uid: **uid,
+                state: row.progress.state,
+                changed_revision: 1,
+                event_id: row.event.clone(),
+            })
+            .collect();
+        let next = rows.last().filter(|_| old.len() > EXPIRED_MAX).map(|row| row.uid);
+        let is_kept = |uid: &&ExecutionUid| rows.iter().all(|row| row.uid != **uid);
+        let oldest = self.rows.keys().find(is_kept).copied().filter(|_| next.is_none());
+        Expired { ended_before: wanted.ended_before, rows, next, oldest }
     }
 
     fn step(&mut self, step: Step) {
@@ -357,12 +392,14 @@ impl World {
             revision: self.written.2,
             window: self.written.0,
             backlog: Backlog { count: self.written.1.count, newest },
+            history: self.written.4,
             next_due_at: self.written.3,
             webhooks: before.webhooks.values().map(|webhook| (**webhook).clone()).collect(),
             automations: before.automations.values().map(|automation| (**automation).clone()).collect(),
             running: Vec::new(),
             waiting: keys.filter_map(|webhook| Some((webhook, waiting(webhook)?))).collect(),
             health: self.health.clone().into_iter().collect(),
+            jobs: before.jobs.values().map(|job| (**job).clone()).collect(),
         };
         let orphans: Vec<_> = self
             .rows
@@ -382,6 +419,10 @@ impl World {
         let account = self.account();
         let paused = self.rows.values().filter(|row| row.progress.is_held_back()).count();
         assert_eq!(account.backlog.count, paused as u64, "what is held back is counted");
+        let mut counts = StateCounts::default();
+        self.rows.values().for_each(|row| counts.add(row.progress.state));
+        assert_eq!(account.history.counts, counts, "what is counted is what there is");
+        assert!(self.rows.is_empty() || account.history.expires_at.is_some(), "what there is will be deleted once");
         let room =
             account.window.at(self.now, WINDOW_MS).room(account.execution_limit(&self.rules.limits(&account.facts)));
         assert!(paused == 0 || room == 0, "{paused} are held back although there is room for {room}");

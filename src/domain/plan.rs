@@ -39,6 +39,8 @@ pub struct Limits {
     pub automation_webhooks: u32,
     /// How many requests may be in flight at once.
     pub requests_in_flight: u32,
+    /// For how many days executions are kept after their end.
+    pub retention_days: u32,
 }
 
 /// What replaces single limits of the plan for one account.
@@ -53,6 +55,8 @@ pub struct LimitOverrides {
     pub automation_webhooks: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_in_flight: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
 }
 
 /// The limits of every plan, in rising order.
@@ -68,6 +72,7 @@ impl PlanLimits {
             active_automations: overrides.active_automations.unwrap_or(of_plan.active_automations),
             automation_webhooks: overrides.automation_webhooks.unwrap_or(of_plan.automation_webhooks),
             requests_in_flight: overrides.requests_in_flight.unwrap_or(of_plan.requests_in_flight),
+            retention_days: overrides.retention_days.unwrap_or(of_plan.retention_days),
         }
     }
 }
@@ -79,6 +84,7 @@ impl Default for PlanLimits {
             active_automations,
             automation_webhooks,
             requests_in_flight,
+            retention_days: 15,
         };
         Self(
             [(0, 0, 0, 8), (1_000, 50, 20, 16), (2_500, 100, 50, 32), (5_000, 150, 100, 64), (10_000, 250, 200, 128)]

@@ -77,13 +77,21 @@ pub enum Precondition {
     ExecutionRunning,
     /// The execution has ended.
     ExecutionEnded,
+    /// The execution has not ended.
+    ExecutionNotEnded,
+    /// Every action of the execution has succeeded.
+    NothingToRetry,
+    /// The automation that would build the requests is gone, or of another kind of object.
+    AutomationNotFound,
+    /// The webhook sends no requests.
+    WebhookDisabled,
     /// A path ending of an endpoint URL would become a query ending, or the reverse.
     EndpointEndingFixed,
 }
 
 impl Precondition {
     /// Every one.
-    pub const ALL: [Precondition; 8] = [
+    pub const ALL: [Precondition; 12] = [
         Precondition::PlanUpgradeRequired,
         Precondition::AutomationWebhookRequired,
         Precondition::WebhookNotFound,
@@ -92,6 +100,10 @@ impl Precondition {
         Precondition::EndpointEndingFixed,
         Precondition::ExecutionRunning,
         Precondition::ExecutionEnded,
+        Precondition::ExecutionNotEnded,
+        Precondition::NothingToRetry,
+        Precondition::AutomationNotFound,
+        Precondition::WebhookDisabled,
     ];
 
     /// The stable reason that clients match on.
@@ -105,6 +117,10 @@ impl Precondition {
             Precondition::EndpointEndingFixed => "ENDPOINT_ENDING_FIXED",
             Precondition::ExecutionRunning => "EXECUTION_RUNNING",
             Precondition::ExecutionEnded => "EXECUTION_ENDED",
+            Precondition::ExecutionNotEnded => "EXECUTION_NOT_ENDED",
+            Precondition::NothingToRetry => "NOTHING_TO_RETRY",
+            Precondition::AutomationNotFound => "AUTOMATION_NOT_FOUND",
+            Precondition::WebhookDisabled => "WEBHOOK_DISABLED",
         }
     }
 }

@@ -76,6 +76,8 @@ pub struct Record {
     pub requests: Vec<Request>,
     /// How the conditions were decided.
     pub explanation: Vec<Explanation>,
+    /// The action that it begins with, from 0: a retry leaves out those that have succeeded.
+    pub first_action: usize,
 }
 
 /// Builds the requests of an automation for an event. What cannot be built says why and is never sent.
@@ -147,6 +149,8 @@ struct StoredRecord<'a> {
     requests: Vec<StoredRequest<'a>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     explanation: Vec<Explanation>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    first: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -194,6 +198,7 @@ impl Record {
             parent_span: self.parent_span.as_deref().map(Cow::Borrowed),
             requests: requests.collect::<Result<_, serde_json::Error>>()?,
             explanation: self.explanation.clone(),
+            first: u32::try_from(self.first_action).unwrap_or_default(),
         })
     }
 
@@ -218,7 +223,13 @@ impl Record {
             traceparent: stored.traceparent.into_owned(),
             parent_span: stored.parent_span.map(Cow::into_owned),
             explanation: stored.explanation,
+            first_action: usize::try_from(stored.first).unwrap_or_default(),
         })
+    }
+
+    /// The W3C trace id that the requests carry.
+    pub fn trace_id(&self) -> &str {
+        self.traceparent.get(3..35).unwrap_or_default()
     }
 
     /// About how much memory the record takes.
@@ -252,10 +263,15 @@ mod tests {
                 failure: Some(Reason::UnsafePath),
             }],
             explanation: Vec::new(),
+            first_action: 0,
         };
         let golden = r#"{"v":1,"name":"Won \"deals\"","id":"au-1","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","parent_span":"00f067aa0ba902b7","requests":[{"webhook":"00000000-0000-0000-0000-000000000001","id":"wh-1","method":"POST","endpoint":"https://h.example/?key=***","path":"a=1","body":{"n": 1e400, "m": 123456789012345678901234567890},"failure":"UNSAFE_PATH"}]}"#;
         let stored = record.to_stored().expect("serializes");
         assert_eq!(String::from_utf8_lossy(&stored), golden);
         assert_eq!(Record::from_stored(golden.as_bytes()).expect("reads"), record);
+        let later = Record { first_action: 2, ..record };
+        let stored = later.to_stored().expect("serializes");
+        assert!(String::from_utf8_lossy(&stored).ends_with(r#","first":2}"#));
+        assert_eq!(Record::from_stored(&stored).expect("reads"), later);
     }
 }

@@ -22,8 +22,10 @@ use crate::{
         decision::{Decision, DueRows, Ended, EventReply, Input, Reply, Surroundings, decide},
         due,
         event::{Event, Rejection, RejectionReason},
-        execution::{State, Unfinished},
+        execution::{Recorded, State},
+        history::Expired,
         id::{AccountId, EventId, ExecutionUid, RequestId},
+        job::JobRows,
         limits::crossings,
         timestamp::Timestamp,
     },
@@ -162,14 +164,25 @@ struct Wanted {
     answer: Option<RequestId>,
     execution: Option<ExecutionUid>,
     due: Vec<due::Wanted>,
+    expiring: Option<due::Expiring>,
+    job: Option<due::JobWanted>,
+}
+
+impl Wanted {
+    fn is_nothing(&self) -> bool {
+        let of_calls = self.answer.is_none() && self.execution.is_none();
+        of_calls && self.due.is_empty() && self.expiring.is_none() && self.job.is_none()
+    }
 }
 
 /// What was read.
 #[derive(Default)]
 struct Found {
     answer: Option<(Vec<u8>, Vec<u8>)>,
-    execution: Option<Unfinished>,
+    execution: Option<Recorded>,
     due: Vec<DueRows>,
+    expired: Option<Expired>,
+    job: Option<JobRows>,
 }
 
 impl AccountActor {
@@ -187,7 +200,7 @@ impl AccountActor {
             self.queue.push(Item::Tidy);
         }
         let wanted = self.wanted(now);
-        if wanted.answer.is_some() || wanted.execution.is_some() || !wanted.due.is_empty() {
+        if !wanted.is_nothing() {
             return self.read(wanted, ctx);
         }
         if !self.queue.is_empty() {
@@ -257,12 +270,11 @@ impl AccountActor {
         let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
         let Some(account) = living else { return Wanted::default() };
         let may_start = self.shared.may_start.load(Ordering::SeqCst);
-        let due = if self.queue.has_rows() || !may_start {
-            Vec::new()
-        } else {
-            due::wanted(account, now, &self.shared.config.rules)
-        };
-        Wanted { answer: self.queue.repetition(), execution: self.queue.execution(), due }
+        let rules = &self.shared.config.rules;
+        let due = if self.queue.has_rows() || !may_start { Vec::new() } else { due::wanted(account, now, rules) };
+        let expiring = if self.queue.has_rows() { None } else { due::expiring(account, now, rules) };
+        let job = if self.queue.has_rows() || !may_start { None } else { due::job(account, now, rules) };
+        Wanted { answer: self.queue.repetition(), execution: self.queue.execution(), due, expiring, job }
     }
 
     fn read(&mut self, wanted: Wanted, ctx: &mut Context<Self>) {
@@ -276,10 +288,16 @@ impl AccountActor {
                 found.answer = shared.store.answer(uid, key).await?;
             }
             if let Some(execution) = wanted.execution {
-                found.execution = shared.store.execution(uid, execution).await?;
+                found.execution = shared.store.recorded(uid, &[execution.0]).await?.pop();
             }
             for due in wanted.due {
                 found.due.push(shared.store.due_rows(uid, due).await?);
+            }
+            if let Some(job) = &wanted.job {
+                found.job = Some(shared.store.job_rows(uid, job).await?);
+            }
+            if let Some(expiring) = wanted.expiring {
+                found.expired = Some(shared.store.expired(uid, expiring).await?);
             }
             Ok::<_, StoreError>(found)
         };
@@ -290,6 +308,12 @@ impl AccountActor {
                 }
                 if asked_answer {
                     actor.queue.answer_repetition(found.answer);
+                }
+                if let Some(job) = found.job {
+                    actor.queue.push_first(Item::Job(job));
+                }
+                if let Some(expired) = found.expired {
+                    actor.queue.push_first(Item::Expired(expired));
                 }
                 for rows in found.due {
                     actor.queue.push_first(Item::Due(rows));

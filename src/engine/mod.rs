@@ -223,6 +223,7 @@ impl Engine {
             parent_span: None,
             requests: vec![request],
             explanation: Vec::new(),
+            first_action: 0,
         });
         let dispatch = Dispatch { execution, action_no: 0, attempt_no: 1, record, webhook };
         let attempt = self.shared.http.send(&dispatch, &self.shared.spans).await;

@@ -201,6 +201,13 @@ addressed! {
     PublishBatchRequest by |request| name::account("parent", &request.parent);
     TestWebhookRequest by |request| of(name::resource("name", &request.name, "webhooks"));
     DryRunRequest by |request| name::account("parent", &request.parent);
+    CountExecutionsRequest by |request| name::account("parent", &request.parent);
+    RetryExecutionRequest by |request| of(name::execution("name", &request.name));
+    RetryExecutionsRequest by |request| name::account("parent", &request.parent);
+    CancelExecutionsRequest by |request| name::account("parent", &request.parent);
+    GetJobRequest by |request| of(name::job("name", &request.name));
+    ListJobsRequest by |request| name::account("parent", &request.parent);
+    CancelJobRequest by |request| of(name::job("name", &request.name));
     CancelExecutionRequest by |request| of(name::execution("name", &request.name));
     GetExecutionRequest by |request| of(name::execution("name", &request.name));
     ListExecutionsRequest by |request| name::account("parent", &request.parent);

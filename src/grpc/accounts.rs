@@ -12,6 +12,7 @@ use crate::{
     domain::{
         caller::AccountScope,
         command::{Answer, Command, Task},
+        history::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN},
         id::AccountId,
         refusal::Violations,
     },
@@ -123,6 +124,11 @@ impl Api {
             let message = format!("must be 1 to {REQUESTS_IN_FLIGHT_MAX}");
             return Err(status::invalid("limit_overrides.requests_in_flight", message));
         }
+        let kept = RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX;
+        if overrides.retention_days.is_some_and(|days| !kept.contains(&days)) {
+            let message = format!("must be {RETENTION_DAYS_MIN} to {RETENTION_DAYS_MAX}");
+            return Err(status::invalid("limit_overrides.retention_days", message));
+        }
         let task = Task::SetLimits { overrides, etag: request.etag };
         self.answer(&entered.account, Command { caller: entered.caller, task, repeat }, limits_set).await
     }
@@ -159,9 +165,13 @@ impl Api {
     ) -> Result<R, Status> {
         match self.engine.command(account, command).await {
             Ok(CommandReply::Fresh(answer)) => Ok(make(&answer)),
-            Ok(CommandReply::Repeated(bytes)) => R::decode(bytes.as_slice())
-                .map_err(|error| Status::internal(format!("the stored answer cannot be read: {error}"))),
+            Ok(CommandReply::Repeated(bytes)) => decoded(&bytes),
             Err(error) => Err(status::engine(&error)),
         }
     }
+}
+
+/// The first answer to a call that is repeated.
+pub(super) fn decoded<R: Message + Default>(bytes: &[u8]) -> Result<R, Status> {
+    R::decode(bytes).map_err(|error| Status::internal(format!("the stored answer cannot be read: {error}")))
 }

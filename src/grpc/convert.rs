@@ -2,11 +2,15 @@
 
 mod automation;
 mod execution;
+mod filter;
+mod job;
 mod webhook;
 
 pub use self::{
     automation::{actions, automation, group, pb_method, pb_operator},
-    execution::{attempt, execution, explanation, request, state},
+    execution::{attempt, execution, explanation, pb_state, request, state},
+    filter::{execution_filter, pb_execution_filter},
+    job::{job, retry},
     webhook::{credentials, duration_ms, endpoint, new_webhook, requests_per_second, retry_policy, webhook},
 };
 use super::pb;
@@ -72,6 +76,7 @@ pub fn account(id: &AccountId, facts: &AccountFacts) -> pb::Account {
             active_automations: facts.overrides.active_automations,
             automation_webhooks: facts.overrides.automation_webhooks,
             requests_in_flight: facts.overrides.requests_in_flight,
+            retention_days: facts.overrides.retention_days,
         }),
     }
 }
@@ -82,6 +87,7 @@ pub fn limit_overrides(given: pb::AccountLimits) -> LimitOverrides {
         active_automations: given.active_automations,
         automation_webhooks: given.automation_webhooks,
         requests_in_flight: given.requests_in_flight,
+        retention_days: given.retention_days,
     }
 }
 
@@ -96,6 +102,7 @@ pub fn usage(view: &AccountView, counts: &UsageCounts, rules: &Rules, now: Times
             active_automations: Some(limits.active_automations),
             automation_webhooks: Some(limits.automation_webhooks),
             requests_in_flight: Some(limits.requests_in_flight),
+            retention_days: Some(limits.retention_days),
         }),
         executions_used: u32::try_from(window.used).unwrap_or_default(),
         window_start_time: Some(timestamp(window.start)),

@@ -10,20 +10,29 @@ use super::{
 };
 use crate::{
     domain::{
-        command::{Command, Task},
-        execution::Reason,
-        id::AccountId,
-        refusal::Refusal,
-        timestamp::Timestamp,
+        command::{Answer, Command, Task},
+        refusal::{Refusal, Violations},
     },
-    store::ExecutionFilter,
+    store::ExecutionView,
 };
+
+fn retried(answer: &Answer) -> pb::RetryExecutionResponse {
+    let execution = match answer {
+        Answer::Execution(account, new, revision) => {
+            Some(convert::execution(account, &ExecutionView::of(new, *revision), true))
+        }
+        _ => None,
+    };
+    pb::RetryExecutionResponse { execution }
+}
 
 serve! {
     execution_service_server::ExecutionService {
         get_execution(GetExecutionRequest) -> GetExecutionResponse;
         cancel_execution(CancelExecutionRequest) -> CancelExecutionResponse;
         list_executions(ListExecutionsRequest) -> ListExecutionsResponse;
+        count_executions(CountExecutionsRequest) -> CountExecutionsResponse;
+        retry_execution(RetryExecutionRequest) -> RetryExecutionResponse;
     }
 }
 
@@ -55,6 +64,32 @@ impl Api {
         self.answer(&entered.account, command, |_| pb::CancelExecutionResponse {}).await
     }
 
+    async fn retry_execution(
+        &self,
+        entered: Entered<Operator>,
+        request: pb::RetryExecutionRequest,
+    ) -> Result<pb::RetryExecutionResponse, Status> {
+        let (_, uid) = name::execution("name", &request.name)?;
+        let encode = |answer: &Answer| retried(answer).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "RetryExecution", &request, encode)?;
+        let mut faults = Violations::default();
+        let retry = convert::retry(request.start, request.requests, &mut faults);
+        faults.check().map_err(|refusal| status::refused(&refusal))?;
+        let Some(retry) = retry else { return Err(status::invalid("start", "is required")) };
+        let task = Task::RetryExecution { uid, retry };
+        self.answer(&entered.account, Command { caller: entered.caller, task, repeat }, retried).await
+    }
+
+    async fn count_executions(
+        &self,
+        entered: Entered<Operator>,
+        _: pb::CountExecutionsRequest,
+    ) -> Result<pb::CountExecutionsResponse, Status> {
+        let view = self.account_of(&entered.account).await?;
+        let count = |(state, count)| pb::StateCount { state: convert::pb_state(state), count };
+        Ok(pb::CountExecutionsResponse { counts: view.history.counts.iter().map(count).collect() })
+    }
+
     async fn list_executions(
         &self,
         entered: Entered<Member>,
@@ -66,7 +101,7 @@ impl Api {
         let query = format!("executions:{same_query:?}");
         let before = super::uuid_place(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
-        let mut filter = filter(&entered.account, &request)?;
+        let mut filter = convert::execution_filter(&entered.account, request.filter.as_ref())?;
         filter.reader = entered.caller.history_of().cloned();
         let page = self.store.list_executions(view.uid, &filter, before, size).await.map_err(status::store)?;
         Ok(pb::ListExecutionsResponse {
@@ -74,45 +109,4 @@ impl Api {
             next_page_token: super::next_token(page.next, &query),
         })
     }
-}
-
-/// Reads an optional field.
-fn optional<T: std::str::FromStr<Err = String>>(field: &str, text: &str) -> Result<Option<T>, Status> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|error: String| status::invalid(field, error))
-}
-
-fn filter(account: &AccountId, request: &pb::ListExecutionsRequest) -> Result<ExecutionFilter, Status> {
-    let automation = match request.automation.as_str() {
-        "" => None,
-        full_name => match name::resource("automation", full_name, "automations")? {
-            (of, id) if of == *account => Some(id),
-            _ => return Err(status::invalid("automation", "must be of the same account as parent")),
-        },
-    };
-    let state = |(at, number): (usize, &i32)| {
-        convert::state(*number).ok_or_else(|| status::invalid(&format!("states[{at}]"), "is no state of an execution"))
-    };
-    let reason = |(at, word): (usize, &String)| {
-        let found = Reason::parse(word);
-        found.ok_or_else(|| status::invalid(&format!("reasons[{at}]"), "is no reason of an execution"))
-    };
-    let time = |field: &str, time: Option<&prost_types::Timestamp>| -> Result<Option<Timestamp>, Status> {
-        let Some(time) = time else { return Ok(None) };
-        let wanted = "must be a time from 1970 to 9999";
-        convert::from_timestamp(time).map(Some).ok_or_else(|| status::invalid(field, wanted))
-    };
-    Ok(ExecutionFilter {
-        reader: None,
-        automation,
-        states: request.states.iter().enumerate().map(state).collect::<Result<_, _>>()?,
-        reasons: request.reasons.iter().enumerate().map(reason).collect::<Result<_, _>>()?,
-        object: optional("object", &request.object)?,
-        entity_id: optional("entity_id", &request.entity_id)?,
-        event_id: (!request.event_id.is_empty()).then(|| request.event_id.clone()),
-        start: time("start_time", request.start_time.as_ref())?,
-        end: time("end_time", request.end_time.as_ref())?,
-    })
 }

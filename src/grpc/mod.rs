@@ -8,6 +8,7 @@ mod convert;
 mod events;
 mod executions;
 mod explain;
+mod jobs;
 mod name;
 mod status;
 mod tls;
@@ -58,13 +59,14 @@ pub mod pb {
 }
 
 /// The services whose health can be asked for by name.
-pub const SERVICE_NAMES: [&str; 6] = [
+pub const SERVICE_NAMES: [&str; 7] = [
     pb::account_service_server::SERVICE_NAME,
     pb::webhook_service_server::SERVICE_NAME,
     pb::automation_service_server::SERVICE_NAME,
     pb::event_service_server::SERVICE_NAME,
     pb::execution_service_server::SERVICE_NAME,
     pb::explain_service_server::SERVICE_NAME,
+    pb::job_service_server::SERVICE_NAME,
 ];
 /// How often a silent client is asked whether it is still there, and how long it may take to answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -182,7 +184,8 @@ impl Api {
             .add_service(service!(automation_service_server, AutomationServiceServer))
             .add_service(service!(event_service_server, EventServiceServer))
             .add_service(service!(execution_service_server, ExecutionServiceServer))
-            .add_service(service!(explain_service_server, ExplainServiceServer)))
+            .add_service(service!(explain_service_server, ExplainServiceServer))
+            .add_service(service!(job_service_server, JobServiceServer)))
     }
 
     /// The account that a caller has entered.

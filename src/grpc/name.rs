@@ -8,7 +8,7 @@ use tonic::Status;
 use super::status::invalid;
 use crate::domain::{
     command::{Answer, Repeat},
-    id::{AccountId, ExecutionUid, ResourceId},
+    id::{AccountId, ExecutionUid, JobUid, ResourceId},
 };
 
 /// How many items a page has where nothing is asked.
@@ -44,6 +44,12 @@ pub fn resource(field: &str, name: &str, collection: &str) -> Result<(AccountId,
 /// Reads `accounts/{account}/executions/{execution}`.
 pub fn execution(field: &str, name: &str) -> Result<(AccountId, ExecutionUid), Status> {
     let (account, id) = split(field, name, "executions")?;
+    Ok((account, id.parse().map_err(|error| invalid(field, format!("the id {error}")))?))
+}
+
+/// Reads `accounts/{account}/jobs/{job}`.
+pub fn job(field: &str, name: &str) -> Result<(AccountId, JobUid), Status> {
+    let (account, id) = split(field, name, "jobs")?;
     Ok((account, id.parse().map_err(|error| invalid(field, format!("the id {error}")))?))
 }
 

@@ -180,6 +180,7 @@ fn kind_of(name: &str) -> &'static str {
         Some("webhooks") => "webhook",
         Some("automations") => "automation",
         Some("executions") => "execution",
+        Some("jobs") => "job",
         _ => "account",
     }
 }

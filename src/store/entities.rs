@@ -36,6 +36,9 @@ entity!(accounts, "accounts", {
     updated_at: i64,
     deleted_at: Option<i64>,
     paused: i64,
+    counts: String,
+    expires_at: Option<i64>,
+    expired_revision: i64,
 });
 
 entity!(webhooks, "webhooks", {
@@ -121,6 +124,7 @@ entity!(executions, "executions", {
     created_at: i64,
     ended_at: Option<i64>,
     requests: Vec<u8>,
+    webhooks: Option<Vec<u8>>,
 });
 
 entity!(attempts, "attempts", {
@@ -142,6 +146,19 @@ entity!(attempts, "attempts", {
     headers: Option<Vec<u8>>,
     excerpt: Option<Vec<u8>>,
     truncated: i16,
+});
+
+entity!(jobs, "jobs", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    uid: Uuid,
+    kind: String,
+    state: String,
+    spec: Vec<u8>,
+    cursor: Option<Vec<u8>>,
+    created_at: i64,
+    updated_at: i64,
 });
 
 entity!(answers, "answers", {

@@ -10,7 +10,6 @@ use crate::{
     domain::{
         account::AccountFacts,
         event::Event,
-        limits::{Backlog, Window},
         plan::{LimitOverrides, Plan},
     },
     store::{Location, Store, load::RUNNING_SQL, statements::known_events_sql},
@@ -51,8 +50,7 @@ impl Bench {
 
 fn change(account: u128, expected: Option<i64>, events: &[&str]) -> Change {
     let id = format!("{account}").parse().expect("an id");
-    let mut change =
-        Change::new(AccountUid(Uuid::from_u128(account)), id, expected, Window::default(), Backlog::default(), None);
+    let mut change = Change::new(AccountUid(Uuid::from_u128(account)), id, expected);
     if expected.is_none() {
         let (created_at, updated_at) = (Timestamp(1), Timestamp(1));
         change.facts = Some(AccountFacts {

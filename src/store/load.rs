@@ -17,8 +17,9 @@ use crate::domain::{
     account::{Account, Loaded},
     automation::Automation,
     decision::DueRows,
-    due::Wanted,
+    due::{Expiring, Wanted},
     execution::{State, THE_LIMIT, Unfinished},
+    history::{EXPIRED_ROWS_MAX, Expired, ExpiredRow, History},
     id::{AccountId, AccountUid, ExecutionUid, RequestId, WebhookUid},
     limits::Backlog,
     timestamp::Timestamp,
@@ -28,6 +29,9 @@ use crate::domain::{
 /// account's history first.
 pub const RUNNING_SQL: &str = "SELECT e.* FROM webhooks w CROSS JOIN executions e WHERE w.account_uid = $1 \
     AND e.account_uid = w.account_uid AND e.next_webhook = w.uid AND e.due_at = $2 ORDER BY e.uid";
+
+/// How many rows are looked at for executions to delete.
+const EXPIRED_SCAN_MAX: u64 = 2_000;
 
 /// An account that must be looked at.
 #[derive(Debug, Clone)]
@@ -85,12 +89,14 @@ impl Store {
             revision: row.revision,
             window: rows::window(&row),
             backlog: Backlog { count: u64::try_from(row.paused).unwrap_or_default(), newest: newest_paused },
+            history: rows::history(&row)?,
             next_due_at: row.next_due_at.map(Timestamp),
             webhooks,
             automations: self.automations_of(row.uid).await?,
             running,
             waiting,
             health,
+            jobs: self.unfinished_jobs(AccountUid(row.uid)).await?,
         };
         Ok(Some(Read { loaded, orphans }))
     }
@@ -106,12 +112,14 @@ impl Store {
             revision: 0,
             window: view.window,
             backlog: Backlog { count: view.paused, newest: Timestamp::default() },
+            history: History::default(),
             next_due_at: None,
             webhooks,
             automations: self.automations_of(view.uid.0).await?,
             running: Vec::new(),
             waiting: Vec::new(),
             health: Vec::new(),
+            jobs: Vec::new(),
         }))
     }
 
@@ -191,12 +199,6 @@ impl Store {
         Ok((place("oldest")?.map(Timestamp), Timestamp(place("newest")?.unwrap_or_default())))
     }
 
-    /// One execution, as far as a decision must know it.
-    pub async fn execution(&self, account: AccountUid, uid: ExecutionUid) -> Result<Option<Unfinished>, StoreError> {
-        let row = executions::Entity::find_by_id((account.0, uid.0)).one(&self.reader).await?;
-        row.as_ref().map(rows::unfinished).transpose()
-    }
-
     /// What waits for a webhook and is due by a time, oldest first, at most so many.
     pub async fn due_rows(
         &self,
@@ -218,6 +220,52 @@ impl Store {
         let rows = found[..taken].iter().map(rows::unfinished).collect::<Result<Vec<_>, _>>()?;
         debug_assert!(rows.iter().all(|row| row.progress.state != State::Running));
         Ok(DueRows { webhook, rows, next })
+    }
+
+    /// Executions that ended before a time, oldest first; some of them, and where to look for more.
+    pub async fn expired(&self, account: AccountUid, wanted: Expiring) -> Result<Expired, StoreError> {
+        use executions::Column as C;
+        let Expiring { ended_before, after } = wanted;
+        let scanned: Vec<(Uuid, i16, Option<i64>, i64, String)> = executions::Entity::find()
+            .select_only()
+            .columns([C::Uid, C::State, C::EndedAt, C::ChangedRevision, C::EventId])
+            .filter(C::AccountUid.eq(account.0))
+            .filter(C::Uid.gt(after.map_or(Uuid::nil(), |after| after.0)))
+            .filter(C::Uid.lt(ExecutionUid::at(ended_before).0))
+            .order_by_asc(C::Uid)
+            .limit(EXPIRED_SCAN_MAX)
+            .into_tuple()
+            .all(&self.reader)
+            .await?;
+        let is_all = (scanned.len() as u64) < EXPIRED_SCAN_MAX;
+        let mut expired = Expired { ended_before, rows: Vec::new(), next: None, oldest: None };
+        let mut last = None;
+        for (uid, state, ended_at, changed_revision, event_id) in scanned {
+            if expired.rows.len() == EXPIRED_ROWS_MAX {
+                expired.next = last;
+                return Ok(expired);
+            }
+            last = Some(ExecutionUid(uid));
+            if ended_at.is_some_and(|ended_at| ended_at < ended_before.0) {
+                let event_id = event_id.parse().map_err(StoreError::Row)?;
+                let state = rows::state_of(state)?;
+                expired.rows.push(ExpiredRow { uid: ExecutionUid(uid), state, changed_revision, event_id });
+            }
+        }
+        if is_all {
+            let oldest = executions::Entity::find()
+                .select_only()
+                .column(C::Uid)
+                .filter(C::AccountUid.eq(account.0))
+                .filter(C::Uid.is_not_in(expired.rows.iter().map(|row| row.uid.0)))
+                .order_by_asc(C::Uid)
+                .limit(1);
+            let oldest: Option<Uuid> = oldest.into_tuple().one(&self.reader).await?;
+            expired.oldest = oldest.map(ExecutionUid);
+        } else {
+            expired.next = last;
+        }
+        Ok(expired)
     }
 
     /// The accounts that must be looked at by a time, after a place in that order.

@@ -2,7 +2,9 @@
 
 mod database;
 mod entities;
+mod executions;
 mod history;
+mod jobs;
 mod journal;
 mod load;
 #[path = "../../migrations/mod.rs"]
@@ -18,7 +20,8 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 
 pub use self::{
     database::{Location, Lock},
-    history::{AccountView, ExecutionFilter, ExecutionView, Page, UsageCounts},
+    executions::ExecutionView,
+    history::{AccountView, Page, UsageCounts},
     journal::{Journal, Receipt},
     load::{DueAccount, Read},
     seal::{SEALING_KEY_BYTES, Sealer},

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     StoreError,
-    entities::{accounts, activations, answers, attempts, automations, events, executions, webhooks},
+    entities::{accounts, activations, answers, attempts, automations, events, executions, jobs, webhooks},
     rows::{self, StepRow},
     seal::Sealer,
 };
@@ -29,6 +29,8 @@ pub struct Prepared {
     pub executions: Vec<executions::Model>,
     pub steps: Vec<StepRow>,
     pub attempts: Vec<attempts::Model>,
+    pub jobs: Vec<jobs::Model>,
+    pub expired: Option<Expired>,
     pub answer: Option<answers::Model>,
 }
 
@@ -39,6 +41,17 @@ pub struct AccountStep {
     pub window_used: i64,
     pub next_due_at: Option<i64>,
     pub paused: i64,
+    pub counts: String,
+    pub expires_at: Option<i64>,
+    pub expired_revision: i64,
+}
+
+/// Rows to delete.
+pub struct Expired {
+    pub executions: Vec<Uuid>,
+    pub events: Vec<String>,
+    /// What was deleted before this time for callers goes for good; none while there is more to look at.
+    pub deleted_before: Option<i64>,
 }
 
 pub struct Facts {
@@ -77,6 +90,9 @@ impl Prepared {
                 window_used: change.window.used,
                 next_due_at: change.next_due_at.map(|due| due.0),
                 paused: rows::paused(change.backlog),
+                counts: rows::counts(&change.history)?,
+                expires_at: change.history.expires_at.map(|time| time.0),
+                expired_revision: change.history.expired_revision,
             },
             created,
             facts,
@@ -108,6 +124,12 @@ impl Prepared {
                 .iter()
                 .map(|one| rows::attempt_row(sealer, account, one))
                 .collect::<Result<_, _>>()?,
+            jobs: change.jobs.iter().map(|job| rows::job_row(account, job)).collect::<Result<_, _>>()?,
+            expired: change.expired.as_ref().map(|expired| Expired {
+                executions: expired.rows.iter().map(|row| row.uid.0).collect(),
+                events: expired.rows.iter().map(|row| row.event_id.to_string()).collect(),
+                deleted_before: expired.next.is_none().then_some(expired.ended_before.0),
+            }),
             answer: change.answer.as_ref().map(|answer| answers::Model {
                 account_uid: account.0,
                 request_id: answer.request_id.to_string(),
@@ -120,7 +142,12 @@ impl Prepared {
 
     /// About how many rows it has.
     pub fn rows(&self) -> usize {
-        self.events.len() + self.executions.len() + self.steps.len() + self.attempts.len() + 1
+        self.events.len()
+            + self.executions.len()
+            + self.steps.len()
+            + self.attempts.len()
+            + 1
+            + self.expired.as_ref().map_or(0, |expired| expired.executions.len())
     }
 }
 

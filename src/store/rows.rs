@@ -1,5 +1,6 @@
 //! Between the domain's values and the tables' rows.
 
+mod job;
 mod webhook;
 
 use std::sync::Arc;
@@ -7,7 +8,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-pub use self::webhook::{ENABLED, health, health_bytes, webhook, webhook_kind_word, webhook_row};
+pub use self::{
+    job::{job, job_row, job_state_word},
+    webhook::{ENABLED, health, health_bytes, webhook, webhook_kind_word, webhook_row},
+};
 use super::{
     StoreError,
     entities::{accounts, attempts, automations, events, executions},
@@ -19,6 +23,7 @@ use crate::domain::{
     change::{AttemptEnded, Change},
     event::{Action, Event},
     execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
+    history::{History, StateCounts},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId},
     limits::{Backlog, Window},
     plan::{LimitOverrides, Plan},
@@ -92,6 +97,23 @@ pub fn account_row(change: &Change, facts: &AccountFacts) -> Stored<accounts::Mo
         updated_at: facts.updated_at.0,
         deleted_at: facts.deleted.then_some(facts.updated_at.0),
         paused: paused(change.backlog),
+        counts: counts(&change.history)?,
+        expires_at: change.history.expires_at.map(|time| time.0),
+        expired_revision: change.history.expired_revision,
+    })
+}
+
+/// How many executions are in each state, as it is written.
+pub fn counts(history: &History) -> Stored<String> {
+    serde_json::to_string(&history.counts.0).map_err(StoreError::Encoding)
+}
+
+/// What an account knows of its history, from its row.
+pub fn history(row: &accounts::Model) -> Stored<History> {
+    Ok(History {
+        counts: StateCounts(serde_json::from_str(&row.counts).map_err(StoreError::Encoding)?),
+        expires_at: row.expires_at.map(Timestamp),
+        expired_revision: row.expired_revision,
     })
 }
 
@@ -278,15 +300,29 @@ pub fn execution_row(account: AccountUid, revision: i64, new: &NewExecution) -> 
         next_webhook: next_webhook(&new.record, progress),
         admitted_window: progress.admitted.unwrap_or(NOT_ADMITTED),
         changed_revision: revision,
-        retry_of: None,
-        trace: new.record.traceparent.get(3..35).unwrap_or_default().to_owned(),
+        retry_of: new.retry_of.map(|uid| uid.0),
+        trace: new.record.trace_id().to_owned(),
         action_no: number(progress.action_no),
         attempts: number(progress.attempts),
         failed_actions: number(progress.failed_actions),
         created_at: new.created_at.0,
         ended_at: progress.ended_at.map(|time| time.0),
         requests: new.record.to_stored().map_err(StoreError::Encoding)?,
+        webhooks: Some(webhooks_bytes(&new.record)),
     })
+}
+
+/// The webhooks of an execution, each once, one after the other.
+fn webhooks_bytes(record: &Record) -> Vec<u8> {
+    let mut webhooks: Vec<_> = record.requests.iter().map(|request| request.webhook.0).collect();
+    webhooks.sort();
+    webhooks.dedup();
+    webhooks.iter().flat_map(|webhook| *webhook.as_bytes()).collect()
+}
+
+/// Whether an execution has a request to a webhook.
+pub fn names_webhook(webhooks: &[u8], webhook: Uuid) -> bool {
+    webhooks.chunks_exact(size_of::<Uuid>()).any(|one| one == webhook.as_bytes())
 }
 
 /// The columns that a step of an execution writes.

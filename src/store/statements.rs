@@ -9,13 +9,13 @@ use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
     Statement, Value,
-    sea_query::{Expr, OnConflict},
+    sea_query::{Expr, ExprTrait as _, OnConflict, Query},
 };
 use uuid::Uuid;
 
 use super::{
-    entities::{accounts, activations, answers, attempts, automations, events, executions, webhooks},
-    prepared::Prepared,
+    entities::{accounts, activations, answers, attempts, automations, events, executions, jobs, webhooks},
+    prepared::{Expired, Prepared},
 };
 use crate::domain::id::EventId;
 
@@ -82,12 +82,13 @@ pub async fn advance_accounts(txn: &DatabaseTransaction, changes: &[&Prepared]) 
             advanced.insert(created.uid);
         }
     }
-    const COLUMNS: usize = 8;
+    const COLUMNS: usize = 11;
     let existing: Vec<_> = changes.iter().filter_map(|change| Some((change, change.expected?))).collect();
     for chunk in existing.chunks(PARAMETERS_MAX / COLUMNS) {
         let sql = format!(
             "UPDATE accounts SET revision = v.column3, window_no = v.column4, window_start = v.column5, \
-             window_used = v.column6, next_due_at = v.column7, paused = v.column8 FROM (VALUES {}) AS v \
+             window_used = v.column6, next_due_at = v.column7, paused = v.column8, counts = v.column9, \
+             expires_at = v.column10, expired_revision = v.column11 FROM (VALUES {}) AS v \
              WHERE accounts.uid = v.column1 AND accounts.revision = v.column2 RETURNING accounts.uid",
             tuples(txn.get_database_backend(), chunk.len(), COLUMNS)
         );
@@ -102,6 +103,9 @@ pub async fn advance_accounts(txn: &DatabaseTransaction, changes: &[&Prepared]) 
                 step.window_used.into(),
                 step.next_due_at.into(),
                 step.paused.into(),
+                step.counts.clone().into(),
+                step.expires_at.into(),
+                step.expired_revision.into(),
             ]
         });
         let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
@@ -176,6 +180,17 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
                 .exec(txn)
                 .await?;
         }
+        for job in &change.jobs {
+            use jobs::Column as C;
+            let upsert = OnConflict::columns([C::AccountUid, C::Uid])
+                .update_columns([C::State, C::Cursor, C::UpdatedAt])
+                .to_owned();
+            let insert = jobs::Entity::insert(job.clone().into_active_model()).on_conflict(upsert);
+            insert.exec_without_returning(txn).await?;
+        }
+        if let Some(expired) = &change.expired {
+            delete_expired(txn, change.account.0, expired).await?;
+        }
         if let Some(answer) = &change.answer {
             use answers::Column as C;
             let replace = OnConflict::columns([C::AccountUid, C::RequestId])
@@ -188,12 +203,58 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
     Ok(())
 }
 
+/// What of an account is gone for good once nothing names it any more.
+const DELETED_SQL: [&str; 3] = [
+    "DELETE FROM jobs WHERE account_uid = $1 AND updated_at < $2 AND state <> 'RUNNING'",
+    "DELETE FROM webhooks WHERE account_uid = $1 AND deleted_at < $2 AND NOT EXISTS (SELECT 1 FROM executions e \
+     WHERE e.account_uid = webhooks.account_uid AND e.next_webhook = webhooks.uid AND e.due_at IS NOT NULL)",
+    "DELETE FROM automations WHERE account_uid = $1 AND deleted_at < $2 AND NOT EXISTS (SELECT 1 FROM executions e \
+     WHERE e.account_uid = automations.account_uid AND e.source_uid = automations.uid)",
+];
+
+/// Deletes executions with their attempts, and each event with its last execution.
+async fn delete_expired(txn: &DatabaseTransaction, account: Uuid, expired: &Expired) -> Result<(), DbErr> {
+    if !expired.executions.is_empty() {
+        attempts::Entity::delete_many()
+            .filter(attempts::Column::AccountUid.eq(account))
+            .filter(attempts::Column::ExecutionUid.is_in(expired.executions.iter().copied()))
+            .exec(txn)
+            .await?;
+        executions::Entity::delete_many()
+            .filter(executions::Column::AccountUid.eq(account))
+            .filter(executions::Column::Uid.is_in(expired.executions.iter().copied()))
+            .exec(txn)
+            .await?;
+        let still_named = Query::select()
+            .expr(Expr::val(1))
+            .from(executions::Entity)
+            .and_where(executions::Column::AccountUid.eq(account))
+            .and_where(
+                Expr::col((executions::Entity, executions::Column::EventId))
+                    .equals((events::Entity, events::Column::EventId)),
+            )
+            .to_owned();
+        events::Entity::delete_many()
+            .filter(events::Column::AccountUid.eq(account))
+            .filter(events::Column::EventId.is_in(expired.events.iter().map(String::as_str)))
+            .filter(Expr::exists(still_named).not())
+            .exec(txn)
+            .await?;
+    }
+    let Some(deleted_before) = expired.deleted_before else { return Ok(()) };
+    for sql in DELETED_SQL {
+        let values = [Value::from(account), deleted_before.into()];
+        txn.execute_raw(Statement::from_sql_and_values(txn.get_database_backend(), sql, values)).await?;
+    }
+    Ok(())
+}
+
 fn active<M: IntoActiveModel<A> + Clone, A: sea_orm::ActiveModelTrait>(rows: &[M]) -> Vec<A> {
     rows.iter().map(|row| row.clone().into_active_model()).collect()
 }
 
 const EVENT_COLUMNS: usize = 4;
-const EXECUTION_COLUMNS: usize = 24;
+const EXECUTION_COLUMNS: usize = 25;
 const ATTEMPT_COLUMNS: usize = 14;
 
 /// Writes events, executions, their steps and attempts of the whole group in wide statements.

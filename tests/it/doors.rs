@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 27] = [
+const ACCESS: [(&str, [bool; 4]); 34] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -50,6 +50,13 @@ const ACCESS: [(&str, [bool; 4]); 27] = [
     ("EventService/Publish", [true, false, false, false]),
     ("EventService/PublishBatch", [true, false, false, false]),
     ("ExecutionService/CancelExecution", [true, true, false, false]),
+    ("ExecutionService/CountExecutions", [true, true, false, false]),
+    ("ExecutionService/RetryExecution", [true, true, false, false]),
+    ("JobService/RetryExecutions", [true, true, false, false]),
+    ("JobService/CancelExecutions", [true, true, false, false]),
+    ("JobService/GetJob", [true, true, false, false]),
+    ("JobService/ListJobs", [true, true, false, false]),
+    ("JobService/CancelJob", [true, true, false, false]),
     ("ExecutionService/GetExecution", [true, true, true, true]),
     ("ExecutionService/ListExecutions", [true, true, true, true]),
 ];
@@ -60,6 +67,7 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
     let parent = format!("accounts/{account}");
     let webhook = format!("{parent}/webhooks/none");
     let automation = format!("{parent}/automations/none");
+    let job = format!("{parent}/jobs/jo-01kawdkvp7e0pvx9qgr0j8n2d3");
     macro_rules! call {
         ($clients:ident . $method:ident ( $request:ident { $($field:ident : $value:expr),* $(,)? } )) => {
             client.$clients().$method(client.ask(pb::$request { $($field: $value,)* ..Default::default() })).await.err()
@@ -125,6 +133,20 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
         "ExecutionService/CancelExecution" => call!(executions.cancel_execution(CancelExecutionRequest {
             name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),
         })),
+        "ExecutionService/CountExecutions" => {
+            call!(executions.count_executions(CountExecutionsRequest { parent: parent }))
+        }
+        "ExecutionService/RetryExecution" => call!(executions.retry_execution(RetryExecutionRequest {
+            name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),
+        })),
+        "JobService/RetryExecutions" => call!(jobs.retry_executions(RetryExecutionsRequest { parent: parent })),
+        "JobService/CancelExecutions" => call!(jobs.cancel_executions(CancelExecutionsRequest {
+            parent: parent,
+            filter: Some(pb::ExecutionFilter { states: vec![99], ..Default::default() }),
+        })),
+        "JobService/GetJob" => call!(jobs.get_job(GetJobRequest { name: job })),
+        "JobService/ListJobs" => call!(jobs.list_jobs(ListJobsRequest { parent: parent })),
+        "JobService/CancelJob" => call!(jobs.cancel_job(CancelJobRequest { name: job })),
         "ExecutionService/GetExecution" => {
             call!(executions.get_execution(GetExecutionRequest {
                 name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),

@@ -52,6 +52,42 @@ impl Database {
         Self { folder: tempfile::tempdir().expect("a folder"), url: format!("{admin}/{name}") }
     }
 
+    async fn connect(&self) -> sea_orm::DatabaseConnection {
+        let url = if self.url.starts_with("postgres") { self.url.clone() } else { format!("sqlite://{}", self.url) };
+        sea_orm::Database::connect(url).await.expect("connects")
+    }
+
+    /// Moves the whole history this long into the past, and has every account look at it. No server may run.
+    pub async fn age(&self, by: Duration) {
+        let connection = self.connect().await;
+        let backend = connection.get_database_backend();
+        let by_us = i64::try_from(by.as_micros()).expect("fits");
+        let rows = connection
+            .query_all_raw(sea_orm::Statement::from_string(backend, "SELECT uid FROM executions"))
+            .await
+            .expect("answers");
+        for row in rows {
+            let uid: uuid::Uuid = row.try_get_by_index(0).expect("an id");
+            let older = uuid::Uuid::from_u128(uid.as_u128() - (by.as_millis() << 80));
+            for sql in [
+                "UPDATE attempts SET execution_uid = $1 WHERE execution_uid = $2",
+                "UPDATE executions SET uid = $1 WHERE uid = $2",
+            ] {
+                let values = [older.into(), uid.into()];
+                connection
+                    .execute_raw(sea_orm::Statement::from_sql_and_values(backend, sql, values))
+                    .await
+                    .expect("ages");
+            }
+        }
+        let shift = format!("UPDATE executions SET created_at = created_at - {by_us}, ended_at = ended_at - {by_us}");
+        let deleted = format!("UPDATE webhooks SET deleted_at = deleted_at - {by_us}");
+        for sql in [shift.as_str(), deleted.as_str(), "UPDATE accounts SET expires_at = 1, next_due_at = 1"] {
+            connection.execute_unprepared(sql).await.expect("ages");
+        }
+        connection.close().await.expect("closes");
+    }
+
     /// How many rows a table has.
     pub async fn count(&self, table: &str) -> i64 {
         self.numbers(&format!("SELECT COUNT(*) FROM {table}")).await[0]
@@ -59,8 +95,7 @@ impl Database {
 
     /// The numbers that a query answers.
     pub async fn numbers(&self, sql: &str) -> Vec<i64> {
-        let url = if self.url.starts_with("postgres") { self.url.clone() } else { format!("sqlite://{}", self.url) };
-        let connection = sea_orm::Database::connect(url).await.expect("connects");
+        let connection = self.connect().await;
         let statement = sea_orm::Statement::from_string(connection.get_database_backend(), sql);
         let rows = connection.query_all_raw(statement).await.expect("answers");
         connection.close().await.expect("closes");
@@ -229,6 +264,10 @@ impl Client {
         pb::explain_service_client::ExplainServiceClient::new(self.channel.clone())
     }
 
+    pub fn jobs(&self) -> pb::job_service_client::JobServiceClient<Channel> {
+        pb::job_service_client::JobServiceClient::new(self.channel.clone())
+    }
+
     pub async fn create_account(&self, id: &str, plan: pb::Plan) -> Answer<pb::Account> {
         let account = Some(pb::Account { plan: plan.into(), ..pb::Account::default() });
         let request = pb::CreateAccountRequest { account_id: id.into(), account, request_id: String::new() };
@@ -294,6 +333,15 @@ impl Client {
     }
 }
 
+/// Account 42 on the plan POWER, and its webhook `hook`. Answers a service and the admin.
+pub async fn account_42(server: &Server, url: &str) -> (Client, Client) {
+    let service = server.client("service", "*", &[]).await;
+    service.create_account("42", pb::Plan::Power).await.expect("creates");
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    admin.create_webhook("42", "hook", url).await.expect("creates");
+    (service, admin)
+}
+
 /// An automation with one raw POST.
 pub fn automation(account: &str, webhook: &str, object: &str, action: pb::EventAction, body: &str) -> pb::Automation {
     pb::Automation {
@@ -343,6 +391,8 @@ struct Desk {
     /// Paths that are answered with a status of their own.
     at: Mutex<Vec<(String, u16)>>,
     retry_after: Mutex<Option<String>>,
+    /// The beginning of the paths whose answers are held back until it is open.
+    held: Mutex<String>,
     open: watch::Sender<bool>,
 }
 
@@ -383,6 +433,12 @@ impl Receiver {
 
     /// Holds every answer back from now on.
     pub fn hold(&self) {
+        self.hold_at("");
+    }
+
+    /// Holds the answers at paths that begin so back from now on.
+    pub fn hold_at(&self, path: &str) {
+        path.clone_into(&mut self.desk.held.lock().expect("unpoisoned"));
         self.desk.open.send_replace(false);
     }
 
@@ -401,7 +457,10 @@ async fn receive(
     let path = uri.path().to_owned();
     let body = String::from_utf8_lossy(&body).into_owned();
     desk.got.lock().expect("unpoisoned").push(Got { method: method.to_string(), uri: uri.to_string(), headers, body });
-    let _ = desk.open.subscribe().wait_for(|open| *open).await;
+    let is_held = path.starts_with(desk.held.lock().expect("unpoisoned").as_str());
+    if is_held {
+        let _ = desk.open.subscribe().wait_for(|open| *open).await;
+    }
     let own =
         desk.at.lock().expect("unpoisoned").iter().find(|(at, _)| path.starts_with(at)).map(|(_, status)| *status);
     let status = own.unwrap_or(*desk.status.lock().expect("unpoisoned"));

@@ -9,9 +9,14 @@ use crate::harness::{Client, Database, Receiver, Server, automation, deal, event
 crate::on_both_databases!(executions_are_found_by_what_people_ask_for);
 
 /// The ids of the events whose executions are listed, over pages of this size.
-async fn listed(client: &Client, page_size: i32, filter: pb::ListExecutionsRequest) -> Vec<String> {
+async fn listed(client: &Client, page_size: i32, filter: pb::ExecutionFilter) -> Vec<String> {
     let mut found = Vec::new();
-    let mut request = pb::ListExecutionsRequest { parent: "accounts/42".into(), page_size, ..filter };
+    let mut request = pb::ListExecutionsRequest {
+        parent: "accounts/42".into(),
+        page_size,
+        page_token: String::new(),
+        filter: Some(filter),
+    };
     loop {
         let page = client.executions().list_executions(client.ask(request.clone())).await.expect("lists").into_inner();
         assert!(page.executions.len() <= usize::try_from(page_size).expect("fits"));
@@ -50,43 +55,64 @@ async fn executions_are_found_by_what_people_ask_for(database: Database) {
         (found.len() == 6 && found.iter().all(|one| one.end_time.is_some())).then_some(())
     })
     .await;
-    let any = pb::ListExecutionsRequest::default;
+    let any = pb::ExecutionFilter::default;
     for size in [1, 2, 50] {
         let of = async |filter| listed(&service, size, filter).await;
         assert_eq!(of(any()).await, ["e5", "e4", "e3", "e2", "e1", "e0"], "newest first");
         let failed = vec![pb::ExecutionState::Failed.into()];
-        assert_eq!(of(pb::ListExecutionsRequest { states: failed.clone(), ..any() }).await, ["e5", "e3", "e1"]);
+        assert_eq!(of(pb::ExecutionFilter { states: failed.clone(), ..any() }).await, ["e5", "e3", "e1"]);
         let rejected = vec!["REJECTED".to_owned(), "TIMEOUT".to_owned()];
-        assert_eq!(of(pb::ListExecutionsRequest { reasons: rejected, ..any() }).await, ["e5", "e3", "e1"]);
-        assert_eq!(of(pb::ListExecutionsRequest { object: "deal".into(), ..any() }).await, ["e4", "e2", "e0"]);
-        assert_eq!(of(pb::ListExecutionsRequest { entity_id: "1".into(), ..any() }).await, ["e3", "e2"]);
-        assert_eq!(of(pb::ListExecutionsRequest { event_id: "e4".into(), ..any() }).await, ["e4"]);
-        assert_eq!(of(pb::ListExecutionsRequest { automation: good.name.clone(), ..any() }).await, ["e4", "e2", "e0"]);
-        let both = pb::ListExecutionsRequest { entity_id: "1".into(), states: failed, ..any() };
+        assert_eq!(of(pb::ExecutionFilter { reasons: rejected, ..any() }).await, ["e5", "e3", "e1"]);
+        assert_eq!(of(pb::ExecutionFilter { object: "deal".into(), ..any() }).await, ["e4", "e2", "e0"]);
+        assert_eq!(of(pb::ExecutionFilter { entity_id: "1".into(), ..any() }).await, ["e3", "e2"]);
+        assert_eq!(of(pb::ExecutionFilter { event_id: "e4".into(), ..any() }).await, ["e4"]);
+        assert_eq!(of(pb::ExecutionFilter { automation: good.name.clone(), ..any() }).await, ["e4", "e2", "e0"]);
+        let both = pb::ExecutionFilter { entity_id: "1".into(), states: failed, ..any() };
         assert_eq!(of(both).await, ["e3"], "filters narrow each other");
-        let end = pb::ListExecutionsRequest {
-            end_time: Some(prost_types::Timestamp { seconds: 1_600_000_000, nanos: 0 }),
-            ..any()
-        };
+        let webhook = "accounts/42/webhooks/broken".to_owned();
+        assert_eq!(of(pb::ExecutionFilter { webhook, ..any() }).await, ["e5", "e3", "e1"]);
+        let end = pb::ExecutionFilter { end_time: Some(time(1_600_000_000)), ..any() };
         assert!(of(end).await.is_empty());
         let user = server.client("user", "42", &["--user", "8"]).await;
         assert_eq!(listed(&user, size, any()).await, ["e5", "e4", "e3"], "a user reads what their acts caused");
     }
+    let list = |filter| pb::ListExecutionsRequest {
+        parent: "accounts/42".into(),
+        filter: Some(filter),
+        ..pb::ListExecutionsRequest::default()
+    };
     for (request, field) in [
-        (pb::ListExecutionsRequest { reasons: vec!["NO_SUCH".into()], ..any() }, "reasons[0]"),
-        (pb::ListExecutionsRequest { states: vec![99], ..any() }, "states[0]"),
-        (pb::ListExecutionsRequest { object: "Deal".into(), ..any() }, "object"),
-        (pb::ListExecutionsRequest { page_size: -1, ..any() }, "page_size"),
-        (pb::ListExecutionsRequest { page_token: "x".into(), ..any() }, "page_token"),
-        (pb::ListExecutionsRequest { automation: "accounts/43/automations/a".into(), ..any() }, "automation"),
-        (
-            pb::ListExecutionsRequest { start_time: Some(prost_types::Timestamp { seconds: -1, nanos: 0 }), ..any() },
-            "start_time",
-        ),
+        (list(pb::ExecutionFilter { reasons: vec!["NO_SUCH".into()], ..any() }), "filter.reasons[0]"),
+        (list(pb::ExecutionFilter { states: vec![99], ..any() }), "filter.states[0]"),
+        (list(pb::ExecutionFilter { object: "Deal".into(), ..any() }), "filter.object"),
+        (list(pb::ExecutionFilter { event_id: "a\0".into(), ..any() }), "filter.event_id"),
+        (list(pb::ExecutionFilter { entity_id: "x".repeat(256), ..any() }), "filter.entity_id"),
+        (list(pb::ExecutionFilter { automation: "accounts/43/automations/a".into(), ..any() }), "filter.automation"),
+        (list(pb::ExecutionFilter { webhook: "hook".into(), ..any() }), "filter.webhook"),
+        (list(pb::ExecutionFilter { start_time: Some(time(-1)), ..any() }), "filter.start_time"),
+        (pb::ListExecutionsRequest { page_size: -1, ..list(any()) }, "page_size"),
+        (pb::ListExecutionsRequest { page_token: "x".into(), ..list(any()) }, "page_token"),
     ] {
-        let request = pb::ListExecutionsRequest { parent: "accounts/42".into(), ..request };
         let refused = service.executions().list_executions(service.ask(request)).await.expect_err(field);
         assert_eq!(refused.code(), Code::InvalidArgument);
         assert_eq!(refused.get_error_details().bad_request().expect("fields").field_violations[0].field, field);
     }
+    let first = pb::ListExecutionsRequest { page_size: 1, ..list(any()) };
+    let page = service.executions().list_executions(service.ask(first)).await.expect("lists").into_inner();
+    let other = pb::ListExecutionsRequest {
+        page_token: page.next_page_token,
+        ..list(pb::ExecutionFilter { object: "deal".into(), ..any() })
+    };
+    let refused = service.executions().list_executions(service.ask(other)).await.expect_err("another filter");
+    assert_eq!(refused.get_error_details().bad_request().expect("fields").field_violations[0].field, "page_token");
+
+    let counts = pb::CountExecutionsRequest { parent: "accounts/42".into() };
+    let counts = service.executions().count_executions(service.ask(counts)).await.expect("counts").into_inner().counts;
+    let counted: Vec<_> = counts.iter().filter(|one| one.count > 0).map(|one| (one.state(), one.count)).collect();
+    assert_eq!(counted, [(pb::ExecutionState::Succeeded, 3), (pb::ExecutionState::Failed, 3)]);
+    assert_eq!(counts.len(), 8, "every state is there");
+}
+
+fn time(seconds: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds, nanos: 0 }
 }

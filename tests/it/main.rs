@@ -11,6 +11,8 @@ mod history;
 mod layers;
 mod limits;
 mod refusals;
+mod replay;
+mod retention;
 mod start;
 mod story;
 mod traces;

@@ -72,6 +72,10 @@ fn change_facts(draft: &mut Draft<'_, '_>, facts: AccountFacts) -> Result<Answer
         let now = draft.now();
         draft.change.due_by(now);
     }
+    // A shorter retention lets go of what is older.
+    if let Some(expires_at) = &mut draft.change.history.expires_at {
+        *expires_at = draft.around.now;
+    }
     draft.change.facts = Some(facts.clone());
     Ok(Answer::Account(draft.slot.id.clone(), facts))
 }

@@ -1,33 +1,68 @@
-//! Calls that change executions.
+//! Calls that change executions: by a person one at a time, by a job many.
 
-use super::{Answer, Command};
+use std::sync::Arc;
+
+use super::{Answer, Command, automation_name, require_plan, webhook_name};
 use crate::domain::{
+    account::Account,
     decision::Draft,
-    execution::{Progress, State, Unfinished},
-    id::ExecutionUid,
+    execution::{NewExecution, Progress, Recorded, SourceKind, State, Unfinished},
+    id::{AutomationUid, ExecutionUid},
+    job::{Retry, RetryRequests, RetryStart},
     refusal::{Precondition, Refusal},
+    request::{Record, build},
+    template::{Scope, Trees},
 };
 
-/// Ends an execution that waits. One whose request is under way cannot be called back.
-pub fn cancel(
+/// Ends an execution that waits.
+pub fn cancel_execution(
     draft: &mut Draft<'_, '_>,
     command: &Command,
     uid: ExecutionUid,
-    read: Option<&Unfinished>,
+    read: Option<&Recorded>,
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
-    command.caller.require_operator(&account_id)?;
+    command.caller.require_operator(&draft.slot.id)?;
     let account = draft.account()?;
-    let name = format!("accounts/{account_id}/executions/{uid}");
-    let read = read.ok_or_else(|| Refusal::not_found("execution", name.clone()))?;
-    let execution = draft.execution(read);
+    let recorded = found(draft, uid, read)?;
+    cancel(draft, account, recorded)?;
+    Ok(Answer::Done)
+}
+
+/// Runs an execution again that has ended.
+pub fn retry_execution(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    uid: ExecutionUid,
+    how: Retry,
+    read: Option<&Recorded>,
+) -> Result<Answer, Refusal> {
+    command.caller.require_operator(&draft.slot.id)?;
+    let account = draft.account()?;
+    let recorded = found(draft, uid, read)?;
+    let new = retry(draft, account, recorded, how)?;
+    let new = Arc::new(draft.add(new).clone());
+    Ok(Answer::Execution(draft.slot.id.clone(), new, draft.change.revision))
+}
+
+fn name_of(draft: &Draft<'_, '_>, uid: ExecutionUid) -> String {
+    format!("accounts/{}/executions/{uid}", draft.slot.id)
+}
+
+fn found<'r>(draft: &Draft<'_, '_>, uid: ExecutionUid, read: Option<&'r Recorded>) -> Result<&'r Recorded, Refusal> {
+    read.filter(|_| !draft.is_expired(uid)).ok_or_else(|| Refusal::not_found("execution", name_of(draft, uid)))
+}
+
+/// Ends an execution that waits. One whose request is under way cannot be called back.
+pub fn cancel(draft: &mut Draft<'_, '_>, account: &Account, recorded: &Recorded) -> Result<(), Refusal> {
+    let execution = draft.execution(&recorded.execution);
+    let uid = execution.uid;
     if execution.progress.state == State::Running || account.running.contains_key(&uid) {
         let message = "a request of the execution is under way: try again once it has ended";
-        return Err(Refusal::precondition(Precondition::ExecutionRunning, name, message));
+        return Err(Refusal::precondition(Precondition::ExecutionRunning, name_of(draft, uid), message));
     }
     if execution.progress.state.is_final() {
         let message = "the execution has ended, and a final state never changes";
-        return Err(Refusal::precondition(Precondition::ExecutionEnded, name, message));
+        return Err(Refusal::precondition(Precondition::ExecutionEnded, name_of(draft, uid), message));
     }
     if execution.progress.is_held_back() {
         draft.change.backlog.count = draft.change.backlog.count.saturating_sub(1);
@@ -39,6 +74,108 @@ pub fn cancel(
         ended_at: Some(draft.now()),
         ..execution.progress.clone()
     };
-    draft.step(Unfinished { progress, ..execution }, None);
-    Ok(Answer::Done)
+    draft.step(execution.progress.state, Unfinished { progress, ..execution }, None);
+    Ok(())
+}
+
+/// The execution that runs another one again.
+pub fn retry(
+    draft: &mut Draft<'_, '_>,
+    account: &Account,
+    recorded: &Recorded,
+    how: Retry,
+) -> Result<NewExecution, Refusal> {
+    let before = draft.execution(&recorded.execution);
+    let name = name_of(draft, before.uid);
+    if !before.progress.state.is_final() {
+        let message = "the execution has not ended: wait for its end, or cancel it first";
+        return Err(Refusal::precondition(Precondition::ExecutionNotEnded, name, message));
+    }
+    require_plan(account, &name, "retries")?;
+    let uid = ExecutionUid((draft.around.uuid)());
+    let mut record = match how.requests {
+        RetryRequests::AsStored => Record::clone(&before.record),
+        RetryRequests::Rebuilt => rebuild(draft, account, recorded, uid)?,
+    };
+    record.first_action = match how.start {
+        RetryStart::First => 0,
+        RetryStart::FirstUnsuccessful => recorded.first_unsuccessful,
+    };
+    let Some(rest) = record.requests.get(record.first_action..).filter(|rest| !rest.is_empty()) else {
+        let message = "there is no action left that did not succeed: retry it from the first action";
+        return Err(Refusal::precondition(Precondition::NothingToRetry, name, message));
+    };
+    for request in rest {
+        let webhook_name = webhook_name(&draft.slot.id, &request.webhook_id);
+        match draft.webhook(account, request.webhook).filter(|webhook| webhook.deleted_at.is_none()) {
+            Some(webhook) if webhook.is_enabled() => {}
+            Some(_) => {
+                let message = "the webhook is disabled: mend its endpoint, and have a global admin enable it";
+                return Err(Refusal::precondition(Precondition::WebhookDisabled, webhook_name, message));
+            }
+            None => {
+                let message = "the webhook is gone: give the automation another one, and have the requests rebuilt";
+                return Err(Refusal::precondition(Precondition::WebhookNotFound, webhook_name, message));
+            }
+        }
+    }
+    let span = (draft.around.random)() | 1;
+    if let (Some(trace), Some(flags)) = (before.record.traceparent.get(..36), before.record.traceparent.get(52..)) {
+        record.traceparent = format!("{trace}{span:016x}{flags}");
+    }
+    let progress = Progress { action_no: record.first_action, ..Progress::begin(draft.now()) };
+    Ok(NewExecution {
+        uid,
+        source_kind: before.source_kind,
+        source: recorded.source,
+        event_id: recorded.event_id.clone(),
+        run: draft.last_run(recorded) + 1,
+        object: recorded.object.clone(),
+        action: recorded.action,
+        entity_id: recorded.entity_id.clone(),
+        acting_user: recorded.acting_user.clone(),
+        retry_of: Some(before.uid),
+        is_caused: false,
+        created_at: draft.now(),
+        progress,
+        record: Arc::new(record),
+    })
+}
+
+/// The requests that the automation as it is now would build of the event.
+fn rebuild(
+    draft: &Draft<'_, '_>,
+    account: &Account,
+    recorded: &Recorded,
+    uid: ExecutionUid,
+) -> Result<Record, Refusal> {
+    let before = &recorded.execution.record;
+    let gone = |message: &str| {
+        let name = automation_name(&draft.slot.id, &before.source_id);
+        Refusal::precondition(Precondition::AutomationNotFound, name, message)
+    };
+    let automation = account.automations.get(&AutomationUid(recorded.source));
+    let automation = automation.filter(|_| recorded.execution.source_kind == SourceKind::Automation);
+    let automation =
+        automation.ok_or_else(|| gone("the automation is deleted: retry the requests as they were stored"))?;
+    if automation.spec.object != recorded.object {
+        return Err(gone("the automation is triggered by another object now: retry the requests as they were stored"));
+    }
+    let event = recorded.event.as_deref().ok_or_else(|| gone("the event cannot be read any more"))?;
+    let trees = Trees::of(event).map_err(|_| gone("the event cannot be read any more"))?;
+    let scope = Scope {
+        event,
+        data: &trees.data,
+        previous: trees.previous.as_ref(),
+        account: &draft.slot.id,
+        automation_name: &automation.display_name,
+        execution: uid,
+    };
+    let webhook_of = |uid| account.webhooks.get(&uid).map(Arc::as_ref);
+    Ok(Record {
+        source_name: automation.display_name.clone(),
+        requests: build(automation, scope, webhook_of, draft.around.rules.body_bytes_max),
+        explanation: automation.compiled.conditions.explain(trees.state(event.action)),
+        ..Record::clone(before)
+    })
 }

@@ -14,9 +14,12 @@ use crate::domain::{
     command,
     event::{Event, Rejection, RejectionReason},
     execution::{
-        Attempt, NewExecution, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished, advance, fail_action, settle,
+        Attempt, NewExecution, Progress, Reason, Recorded, SourceKind, State, THE_LIMIT, Unfinished, advance,
+        fail_action, settle,
     },
+    history::{Expired, look_again_at},
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
+    job::Job,
     limits::{Backlog, Flight, Window, webhook_slots},
     loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
     plan::{LimitOverrides, Limits, Plan},
@@ -47,18 +50,17 @@ impl<'a, 'w> Draft<'a, 'w> {
         let change = match &slot.account {
             Some(account) => {
                 let window = account.window.at(around.now, around.rules.window_length_ms);
-                Change::new(
-                    account.uid,
-                    slot.id.clone(),
-                    Some(account.revision),
+                Change {
                     window,
-                    account.backlog,
-                    account.next_due_at,
-                )
+                    backlog: account.backlog,
+                    history: account.history,
+                    next_due_at: account.next_due_at,
+                    ..Change::new(account.uid, slot.id.clone(), Some(account.revision))
+                }
             }
             None => {
                 let window = Window { no: 0, start: around.now, used: 0 };
-                Change::new(AccountUid((around.uuid)()), slot.id.clone(), None, window, Backlog::default(), None)
+                Change { window, ..Change::new(AccountUid((around.uuid)()), slot.id.clone(), None) }
             }
         };
         let account = slot.account.as_ref();
@@ -91,6 +93,16 @@ impl<'a, 'w> Draft<'a, 'w> {
             let end = self.change.window.end(self.around.rules.window_length_ms);
             self.change.due_by(if has_room { self.around.now } else { end });
         }
+        if !self.change.executions.is_empty() && self.change.history.expires_at.is_none() {
+            let now = self.around.now;
+            self.change.history.expires_at = Some(look_again_at(now, now, self.limits.retention_days));
+        }
+        if self.slot.account.as_ref().is_some_and(|account| self.jobs(account).any(|job| job.is_running())) {
+            self.change.due_by(self.around.now);
+        }
+        if let Some(expires_at) = self.change.history.expires_at {
+            self.change.due_by(expires_at);
+        }
         self.change.is_empty &= self.change.rows() == 0;
         Decision { change: self.change, replies, dispatches: self.dispatches }
     }
@@ -109,6 +121,16 @@ impl<'a, 'w> Draft<'a, 'w> {
             }
             Input::Resume(rows) => {
                 self.resume(rows);
+                Reply::None
+            }
+            Input::Expired(expired) => {
+                self.expire(expired);
+                Reply::None
+            }
+            Input::Job(rows) => {
+                if let Some(account) = self.living() {
+                    command::go_on(self, account, rows);
+                }
                 Reply::None
             }
             Input::Tidy => {
@@ -175,18 +197,15 @@ impl<'a, 'w> Draft<'a, 'w> {
             parent_span,
             requests: build(automation, scope, webhook_of, self.around.rules.body_bytes_max),
             explanation: automation.compiled.conditions.explain(trees.state(event.action)),
+            first_action: 0,
         });
-        self.bytes += record.weight_bytes();
-        let progress = Progress::begin(self.around.now);
-        let mut execution = Unfinished { uid, source_kind: SourceKind::Automation, record, progress };
+        let mut progress = Progress::begin(self.around.now);
         if self.is_loop(account, automation, event) {
-            execution.progress = execution.progress.stop(Reason::Loop, self.around.now);
-        } else {
-            self.admit_or_pause(account, &mut execution);
+            progress = progress.stop(Reason::Loop, self.around.now);
         }
-        self.change.executions.push(NewExecution {
+        self.add(NewExecution {
             uid,
-            source_kind: execution.source_kind,
+            source_kind: SourceKind::Automation,
             source: automation.uid.0,
             event_id: event.id.clone(),
             run: 0,
@@ -194,11 +213,33 @@ impl<'a, 'w> Draft<'a, 'w> {
             action: event.action,
             entity_id: event.entity_id.clone(),
             acting_user: event.user_id.clone(),
+            retry_of: None,
             is_caused: event.cause.is_some(),
             created_at: self.around.now,
-            progress: execution.progress,
-            record: execution.record,
+            progress,
+            record,
         });
+    }
+
+    /// A new execution begins, unless it was stopped before: it is admitted, or held back.
+    pub(in crate::domain) fn add(&mut self, mut new: NewExecution) -> &NewExecution {
+        if let Some(account) = &self.slot.account
+            && !new.progress.state.is_final()
+        {
+            let mut execution = Unfinished {
+                uid: new.uid,
+                source_kind: new.source_kind,
+                record: Arc::clone(&new.record),
+                progress: new.progress,
+            };
+            self.admit_or_pause(account, &mut execution);
+            new.progress = execution.progress;
+        }
+        self.bytes += new.record.weight_bytes();
+        self.change.history.counts.add(new.progress.state);
+        let at = self.change.executions.len();
+        self.change.executions.push(new);
+        &self.change.executions[at]
     }
 
     /// Whether executions that cause each other have come too deep, or round too often.
@@ -253,7 +294,7 @@ impl<'a, 'w> Draft<'a, 'w> {
                 continue;
             }
             self.change.backlog.count = self.change.backlog.count.saturating_sub(1);
-            self.step(execution, None);
+            self.step(row.progress.state, execution, None);
         }
         self.change.waiting.push((THE_LIMIT, next));
         self.change.is_empty = false;
@@ -296,7 +337,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         if execution.progress.state == State::Running {
             self.start_or_wait(account, &mut execution, true);
         }
-        self.step(execution, Some(webhook));
+        self.step(State::Running, execution, Some(webhook));
     }
 
     /// A webhook as it is after what this decision has done so far.
@@ -367,7 +408,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         for row in rows {
             let mut execution = row.clone();
             self.start_or_wait(account, &mut execution, false);
-            self.step(execution, None);
+            self.step(row.progress.state, execution, None);
         }
     }
 
@@ -377,10 +418,52 @@ impl<'a, 'w> Draft<'a, 'w> {
         stepped.map_or_else(|| read.clone(), |step| step.execution.clone())
     }
 
-    pub(in crate::domain) fn step(&mut self, execution: Unfinished, was_running: Option<WebhookUid>) {
+    /// The jobs that have not ended, and those that have in this decision, as they are after what it has done so far.
+    pub(in crate::domain) fn jobs<'d>(&'d self, account: &'d Account) -> impl Iterator<Item = &'d Arc<Job>> {
+        let changed = self.change.jobs.iter().enumerate();
+        let is_last =
+            |(at, job): &(usize, &'d Arc<Job>)| self.change.jobs[at + 1..].iter().all(|new| new.uid != job.uid);
+        let changed = changed.filter(is_last).map(|(_, job)| job);
+        let is_unchanged = |job: &&Arc<Job>| self.change.jobs.iter().all(|changed| changed.uid != job.uid);
+        account.jobs.values().filter(is_unchanged).chain(changed)
+    }
+
+    /// Whether an execution is deleted by this decision.
+    pub(in crate::domain) fn is_expired(&self, uid: ExecutionUid) -> bool {
+        self.change.expired.as_ref().is_some_and(|expired| expired.rows.iter().any(|row| row.uid == uid))
+    }
+
+    /// The last run of an execution's source for its event, after what this decision has done so far.
+    pub(in crate::domain) fn last_run(&self, recorded: &Recorded) -> i32 {
+        let is_same = |new: &&NewExecution| new.source == recorded.source && new.event_id == recorded.event_id;
+        let new = self.change.executions.iter().filter(is_same).map(|new| new.run);
+        new.fold(recorded.last_run, i32::max)
+    }
+
+    /// An execution has gone on from a state.
+    pub(in crate::domain) fn step(&mut self, before: State, execution: Unfinished, was_running: Option<WebhookUid>) {
         let progress = &execution.progress;
+        self.change.history.counts.remove(before);
+        self.change.history.counts.add(progress.state);
         self.change.due_for(progress.state, progress.due_at, self.around.now);
         self.change.steps.push(Step { execution, was_running });
+    }
+
+    /// Deletes executions that have been kept for long enough.
+    fn expire(&mut self, expired: &Expired) {
+        let now = self.around.now;
+        let history = &mut self.change.history;
+        for row in &expired.rows {
+            history.counts.remove(row.state);
+            history.expired_revision = history.expired_revision.max(row.changed_revision);
+        }
+        history.expires_at = match (expired.next, expired.oldest) {
+            (Some(_), _) => Some(now),
+            (None, Some(oldest)) => Some(look_again_at(oldest.made_at(), now, self.limits.retention_days)),
+            (None, None) => None,
+        };
+        self.change.expired = Some(expired.clone());
+        self.change.is_empty = false;
     }
 
     fn tidy(&mut self) {

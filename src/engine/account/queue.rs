@@ -9,8 +9,10 @@ use crate::domain::{
     command::Command,
     decision::{DueRows, Ended, EventReply, Input, Reply},
     event::Event,
-    execution::Unfinished,
+    execution::{Recorded, Unfinished},
+    history::Expired,
     id::{ExecutionUid, RequestId},
+    job::JobRows,
     refusal::Refusal,
 };
 
@@ -29,13 +31,15 @@ pub enum Item {
         command: Arc<Command>,
         is_new: bool,
         /// The execution that the call is about, once it was looked for.
-        execution: Option<Option<Arc<Unfinished>>>,
+        execution: Option<Option<Arc<Recorded>>>,
         reply: oneshot::Sender<Result<CommandReply, EngineError>>,
         _place: OwnedSemaphorePermit,
     },
     Outcome(Ended),
     Due(DueRows),
     Resume(Vec<Unfinished>),
+    Expired(Expired),
+    Job(JobRows),
     Tidy,
 }
 
@@ -71,7 +75,7 @@ impl Queue {
 
     /// Whether rows were read that are not decided yet.
     pub fn has_rows(&self) -> bool {
-        self.items.iter().any(|item| matches!(item, Item::Due(_) | Item::Resume(_)))
+        self.items.iter().any(|item| matches!(item, Item::Due(_) | Item::Resume(_) | Item::Expired(_) | Item::Job(_)))
     }
 
     /// The key of the call whose stored answer must be looked for before the next decision: that of the first call
@@ -95,7 +99,7 @@ impl Queue {
     }
 
     /// The execution of the first call was looked for.
-    pub fn found_execution(&mut self, found: Option<Unfinished>) {
+    pub fn found_execution(&mut self, found: Option<Recorded>) {
         let found = found.map(Arc::new);
         for item in &mut self.items {
             if let Item::Command { execution, .. } = item {
@@ -151,6 +155,8 @@ impl Queue {
                 Item::Outcome(ended) => inputs.push(Input::Outcome(ended.clone())),
                 Item::Due(rows) => inputs.push(Input::Due(rows.clone())),
                 Item::Resume(rows) => inputs.push(Input::Resume(rows.clone())),
+                Item::Expired(expired) => inputs.push(Input::Expired(expired.clone())),
+                Item::Job(rows) => inputs.push(Input::Job(rows.clone())),
                 Item::Tidy => inputs.push(Input::Tidy),
             }
             if inputs.len() >= most {
@@ -211,6 +217,8 @@ impl Queue {
                 }
             }
         }
+        // What was read for a job may not be true any more.
+        self.items.retain(|item| !matches!(item, Item::Job(_)));
         ended_executions
     }
 

@@ -17,7 +17,8 @@ pub fn state(number: i32) -> Option<State> {
     usize::try_from(number).ok()?.checked_sub(1).and_then(|at| State::ALL.get(at).copied())
 }
 
-fn pb_state(state: State) -> i32 {
+/// A state on the wire.
+pub fn pb_state(state: State) -> i32 {
     let at = State::ALL.iter().position(|known| *known == state).unwrap_or_default();
     i32::try_from(at + 1).unwrap_or_default()
 }

@@ -1,0 +1,125 @@
+//! What an account knows of its own history: how much there is of it, and when the oldest of it is deleted.
+
+use super::{
+    execution::State,
+    id::{EventId, ExecutionUid},
+    timestamp::Timestamp,
+};
+
+/// How many executions of an account are in each state: counted with every change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StateCounts(pub [u64; State::ALL.len()]);
+
+impl StateCounts {
+    fn of(&mut self, state: State) -> &mut u64 {
+        &mut self.0[state as usize]
+    }
+
+    /// One more.
+    pub fn add(&mut self, state: State) {
+        *self.of(state) += 1;
+    }
+
+    /// One less.
+    pub fn remove(&mut self, state: State) {
+        let count = self.of(state);
+        *count = count.saturating_sub(1);
+    }
+
+    /// Of every state and its count.
+    pub fn iter(&self) -> impl Iterator<Item = (State, u64)> {
+        State::ALL.into_iter().zip(self.0)
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// What an account knows of its own history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct History {
+    /// How much there is.
+    pub counts: StateCounts,
+    /// When the oldest execution may have been kept for long enough; none where there is none.
+    pub expires_at: Option<Timestamp>,
+    /// No execution that was deleted had changed after this revision.
+    pub expired_revision: i64,
+}
+
+/// For how many days executions are kept at least, after their end.
+pub const RETENTION_DAYS_MIN: u32 = 3;
+/// For how many days executions are kept at most, after their end.
+pub const RETENTION_DAYS_MAX: u32 = 3_650;
+/// How many executions are deleted at once.
+pub const EXPIRED_ROWS_MAX: usize = 250;
+/// How long an account leaves its history alone, once it has deleted what was to delete.
+const LOOK_AGAIN_MIN_MS: u64 = 3_600_000;
+/// How long at most, so that a shorter retention takes effect within a day.
+const LOOK_AGAIN_MAX_MS: u64 = 86_400_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// Executions that ended so long ago that they are deleted, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// All of them ended before this time.
+    pub ended_before: Timestamp,
+    /// They.
+    pub rows: Vec<ExpiredRow>,
+    /// Where to look for more; none once everything was looked at.
+    pub next: Option<ExecutionUid>,
+    /// The oldest execution that stays, where everything was looked at.
+    pub oldest: Option<ExecutionUid>,
+}
+
+/// An execution to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredRow {
+    /// The execution.
+    pub uid: ExecutionUid,
+    /// Its final state.
+    pub state: State,
+    /// The revision of its last change.
+    pub changed_revision: i64,
+    /// Its event, which is deleted with its last execution.
+    pub event_id: EventId,
+}
+
+/// The time before which an execution must have ended to be deleted.
+pub fn ended_before(now: Timestamp, retention_days: u32) -> Timestamp {
+    now.minus_ms(u64::from(retention_days) * DAY_MS)
+}
+
+/// When to look for executions to delete: once the oldest may have been kept for long enough, but neither all the time
+/// nor so late that a shorter retention would go unnoticed.
+pub fn look_again_at(oldest: Timestamp, now: Timestamp, retention_days: u32) -> Timestamp {
+    let due = oldest.plus_ms(u64::from(retention_days) * DAY_MS);
+    due.clamp(now.plus_ms(LOOK_AGAIN_MIN_MS), now.plus_ms(LOOK_AGAIN_MAX_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_looked_at_again_within_a_day_but_not_within_an_hour() {
+        let now = Timestamp(1_000_000_000_000_000);
+        let ago = |ms: u64| now.minus_ms(ms);
+        assert_eq!(look_again_at(now, now, 15), now.plus_ms(DAY_MS));
+        assert_eq!(look_again_at(ago(16 * DAY_MS), now, 15), now.plus_ms(LOOK_AGAIN_MIN_MS));
+        assert_eq!(look_again_at(ago(15 * DAY_MS - 7_200_000), now, 15), now.plus_ms(7_200_000));
+        assert_eq!(ended_before(now, 3), ago(3 * DAY_MS));
+    }
+
+    #[test]
+    fn counts_follow_the_states() {
+        let mut counts = StateCounts::default();
+        counts.add(State::Pending);
+        counts.add(State::Cancelled);
+        counts.remove(State::Pending);
+        counts.remove(State::Running);
+        assert_eq!(counts.total(), 1);
+        assert_eq!(counts.iter().last(), Some((State::Cancelled, 1)));
+    }
+}

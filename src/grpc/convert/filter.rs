@@ -1,0 +1,84 @@
+//! Filters of executions as protobuf has them.
+
+use tonic::Status;
+
+use super::{from_timestamp, pb_state, state, timestamp};
+use crate::{
+    domain::{
+        execution::Reason,
+        filter::ExecutionFilter,
+        id::{AccountId, ResourceId},
+        timestamp::Timestamp,
+    },
+    grpc::{name, pb, status},
+};
+
+/// Reads an optional field.
+fn optional<T: std::str::FromStr<Err = String>>(field: &str, text: &str) -> Result<Option<T>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error: String| status::invalid(field, error))
+}
+
+fn resource(account: &AccountId, field: &str, full_name: &str, collection: &str) -> Result<Option<ResourceId>, Status> {
+    if full_name.is_empty() {
+        return Ok(None);
+    }
+    match name::resource(field, full_name, collection)? {
+        (of, id) if of == *account => Ok(Some(id)),
+        _ => Err(status::invalid(field, "must be of the same account as parent")),
+    }
+}
+
+fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Status> {
+    let Some(time) = time else { return Ok(None) };
+    let wanted = "must be a time from 1970 to 9999";
+    from_timestamp(time).map(Some).ok_or_else(|| status::invalid(field, wanted))
+}
+
+/// Reads a filter.
+pub fn execution_filter(account: &AccountId, given: Option<&pb::ExecutionFilter>) -> Result<ExecutionFilter, Status> {
+    let Some(given) = given else { return Ok(ExecutionFilter::default()) };
+    let state = |(at, number): (usize, &i32)| {
+        state(*number).ok_or_else(|| status::invalid(&format!("filter.states[{at}]"), "is no state of an execution"))
+    };
+    let reason = |(at, word): (usize, &String)| {
+        let found = Reason::parse(word);
+        found.ok_or_else(|| status::invalid(&format!("filter.reasons[{at}]"), "is no reason of an execution"))
+    };
+    Ok(ExecutionFilter {
+        reader: None,
+        automation: resource(account, "filter.automation", &given.automation, "automations")?,
+        webhook: resource(account, "filter.webhook", &given.webhook, "webhooks")?,
+        states: given.states.iter().enumerate().map(state).collect::<Result<_, _>>()?,
+        reasons: given.reasons.iter().enumerate().map(reason).collect::<Result<_, _>>()?,
+        object: optional("filter.object", &given.object)?,
+        entity_id: optional("filter.entity_id", &given.entity_id)?,
+        event_id: optional("filter.event_id", &given.event_id)?,
+        start: time("filter.start_time", given.start_time.as_ref())?,
+        end: time("filter.end_time", given.end_time.as_ref())?,
+    })
+}
+
+fn text<T: ToString>(value: Option<&T>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+/// A filter as it is shown.
+pub fn pb_execution_filter(account: &AccountId, filter: &ExecutionFilter) -> pb::ExecutionFilter {
+    let name = |collection: &str, id: Option<&ResourceId>| {
+        id.map(|id| format!("accounts/{account}/{collection}/{id}")).unwrap_or_default()
+    };
+    pb::ExecutionFilter {
+        automation: name("automations", filter.automation.as_ref()),
+        webhook: name("webhooks", filter.webhook.as_ref()),
+        states: filter.states.iter().map(|state| pb_state(*state)).collect(),
+        reasons: filter.reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
+        event_id: text(filter.event_id.as_ref()),
+        object: text(filter.object.as_ref()),
+        entity_id: text(filter.entity_id.as_ref()),
+        start_time: filter.start.map(timestamp),
+        end_time: filter.end.map(timestamp),
+    }
+}

@@ -1,0 +1,51 @@
+//! The jobs of an account.
+
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
+
+use super::{
+    Store, StoreError,
+    entities::jobs,
+    history::{Page, one_more},
+    rows,
+};
+use crate::domain::{
+    id::{AccountUid, JobUid},
+    job::{Job, JobState},
+};
+
+impl Store {
+    /// One job.
+    pub async fn find_job(&self, account: AccountUid, uid: JobUid) -> Result<Option<Job>, StoreError> {
+        let row = jobs::Entity::find_by_id((account.0, uid.0)).one(&self.reader).await?;
+        row.as_ref().map(rows::job).transpose()
+    }
+
+    /// A page of jobs, newest first, before a place.
+    pub async fn list_jobs(
+        &self,
+        account: AccountUid,
+        before: Option<Uuid>,
+        size: usize,
+    ) -> Result<Page<Job>, StoreError> {
+        let found = jobs::Entity::find()
+            .filter(jobs::Column::AccountUid.eq(account.0))
+            .filter(Condition::all().add_option(before.map(|before| jobs::Column::Uid.lt(before))))
+            .order_by_desc(jobs::Column::Uid)
+            .limit(one_more(size))
+            .all(&self.reader)
+            .await?;
+        let found = found.iter().map(rows::job).collect::<Result<_, _>>()?;
+        Ok(Page::cut(found, size, |job: &Job| job.uid.0))
+    }
+
+    /// The jobs that have not ended.
+    pub(super) async fn unfinished_jobs(&self, account: AccountUid) -> Result<Vec<Job>, StoreError> {
+        let found = jobs::Entity::find()
+            .filter(jobs::Column::AccountUid.eq(account.0))
+            .filter(jobs::Column::State.eq(rows::job_state_word(JobState::Running)?))
+            .all(&self.reader)
+            .await?;
+        found.iter().map(rows::job).collect()
+    }
+}
