@@ -4,13 +4,14 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "hookline/v1/account.proto",
     "hookline/v1/automation.proto",
     "hookline/v1/event.proto",
     "hookline/v1/execution.proto",
     "hookline/v1/explain.proto",
     "hookline/v1/job.proto",
+    "hookline/v1/watch.proto",
     "hookline/v1/webhook.proto",
 ];
 

@@ -126,6 +126,7 @@ impl Application {
             auth: self.auth,
             urls,
             rules,
+            watch_stall_max: Duration::from_millis(self.args.watch_stall_max_ms),
             stopping: stopping.clone(),
             tasks: streams.clone(),
         };

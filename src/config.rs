@@ -134,6 +134,9 @@ pub struct ServeArgs {
     /// How long an account is kept in memory after its last use, in milliseconds.
     #[arg(long, env = "HOOKLINE_ACCOUNT_IDLE_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
     pub account_idle_ms: u64,
+    /// How long a client of a watch may leave changes unread, in milliseconds; then its stream ends.
+    #[arg(long, env = "HOOKLINE_WATCH_STALL_MAX_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    pub watch_stall_max_ms: u64,
     /// How long requests under way may take to end at shutdown, in milliseconds. What has not ended is sent again
     /// after the next start. A second SIGTERM ends the waiting.
     #[arg(long, env = "HOOKLINE_SHUTDOWN_GRACE_MS", default_value_t = 15_000, value_parser = clap::value_parser!(u64).range(0..=600_000))]

@@ -12,6 +12,7 @@ use super::{
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, RequestId, WebhookUid},
     job::Job,
     limits::{Backlog, Window},
+    notice::Notice,
     rate::Bucket,
     timestamp::Timestamp,
     webhook::Webhook,
@@ -61,6 +62,8 @@ pub struct Change {
     pub steps: Vec<Step>,
     /// Attempts that ended.
     pub attempts: Vec<AttemptEnded>,
+    /// What people want to know of it.
+    pub notices: Vec<Notice>,
     /// Jobs to write.
     pub jobs: Vec<Arc<Job>>,
     /// Executions to delete.
@@ -141,6 +144,7 @@ impl Change {
             executions: Vec::new(),
             steps: Vec::new(),
             attempts: Vec::new(),
+            notices: Vec::new(),
             jobs: Vec::new(),
             expired: None,
             waiting: Vec::new(),

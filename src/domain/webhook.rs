@@ -84,7 +84,8 @@ impl Webhook {
 }
 
 /// Why no requests are sent to a webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DisableReason {
     /// An admin has disabled it.
     Admin,

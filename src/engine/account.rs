@@ -18,6 +18,7 @@ use super::{CommandReply, EngineError, Shared, clock, traces};
 use crate::{
     domain::{
         account::{Account, AccountSlot},
+        change::Change,
         command::Command,
         decision::{Decision, DueRows, Ended, EventReply, Input, Reply, Surroundings, decide},
         due,
@@ -26,7 +27,7 @@ use crate::{
         history::Expired,
         id::{AccountId, EventId, ExecutionUid, RequestId},
         job::JobRows,
-        limits::crossings,
+        notice::Notice,
         timestamp::Timestamp,
     },
     store::{Read, Receipt, StoreError},
@@ -426,8 +427,9 @@ impl AccountActor {
     fn settle(&mut self, decision: Decision) {
         // What was not written has advanced nothing.
         if !decision.change.is_empty {
-            self.tell_crossings(&decision);
+            self.tell_notices(&decision.change);
             self.slot.apply(&decision.change);
+            self.shared.watchers.tell(&self.slot.id, decision.change.revision);
         }
         traces::executed(&self.shared.spans, &self.slot.id, &decision);
         for step in &decision.change.steps {
@@ -442,18 +444,31 @@ impl AccountActor {
         }
     }
 
-    /// Tells when usage crosses a share of the limit that is worth knowing.
-    fn tell_crossings(&self, decision: &Decision) {
-        let Some(account) = &self.slot.account else { return };
-        let limit = account.execution_limit(&self.shared.config.rules.limits(&account.facts));
-        for percent in crossings(account.window, decision.change.window, limit) {
-            tracing::warn!(
-                account.id = %self.slot.id,
-                usage.used = decision.change.window.used,
-                usage.limit = limit,
-                usage.paused = decision.change.backlog.count,
-                "{percent} % of the window's executions are used"
-            );
+    /// Tells the log what people want to know.
+    fn tell_notices(&self, change: &Change) {
+        let id = &self.slot.id;
+        for notice in &change.notices {
+            match notice {
+                Notice::LimitCrossed { percent, used, limit, paused } => tracing::warn!(
+                    account.id = %id,
+                    usage.used = used,
+                    usage.limit = limit,
+                    usage.paused = paused,
+                    "{percent} % of the window's executions are used"
+                ),
+                Notice::EndpointUnavailable { webhook, until } => tracing::warn!(
+                    account.id = %id,
+                    webhook.id = %webhook,
+                    until = until.to_rfc3339(),
+                    "an endpoint fails and is left alone for a while"
+                ),
+                Notice::EndpointAvailable { webhook } => {
+                    tracing::info!(account.id = %id, webhook.id = %webhook, "an endpoint answers again");
+                }
+                Notice::WebhookDisabled { webhook, reason } => {
+                    tracing::warn!(account.id = %id, webhook.id = %webhook, reason = ?reason, "a webhook is disabled");
+                }
+            }
         }
     }
 
@@ -475,6 +490,7 @@ impl AccountActor {
             Ok(done) => {
                 if done {
                     tracing::info!(account.id = %actor.slot.id, "the account is erased");
+                    actor.shared.watchers.tell(&actor.slot.id, i64::MAX);
                     actor.slot.account = None;
                 }
                 actor.free(ctx);

@@ -8,6 +8,7 @@ mod http;
 mod resolver;
 mod scheduler;
 mod traces;
+mod watchers;
 
 use std::{
     collections::HashMap,
@@ -27,8 +28,9 @@ use self::{
     dispatch::DispatchActor,
     flights::Flights,
     http::Http,
+    watchers::Watchers,
 };
-pub use self::{clock::now, http::HttpConfig};
+pub use self::{clock::now, http::HttpConfig, watchers::Watcher};
 use crate::{
     domain::{
         command::{Answer, Command},
@@ -75,6 +77,7 @@ pub(crate) struct Shared {
     flights: Flights,
     slots: Semaphore,
     spans: Spans,
+    watchers: Arc<Watchers>,
     /// Places for test requests.
     tests: Semaphore,
     /// Whether requests may start; not while the process is about to end.
@@ -161,6 +164,7 @@ impl Engine {
             flights: Flights::default(),
             slots,
             spans,
+            watchers: Arc::default(),
             tests: Semaphore::new(TESTS_AT_ONCE_MAX),
             may_start: AtomicBool::new(true),
         };
@@ -228,6 +232,11 @@ impl Engine {
         let dispatch = Dispatch { execution, action_no: 0, attempt_no: 1, record, webhook };
         let attempt = self.shared.http.send(&dispatch, &self.shared.spans).await;
         Ok(Tested { attempt, body, request_id: execution.request_id(1) })
+    }
+
+    /// Follows the changes of an account from now on.
+    pub fn follow(&self, account: &AccountId) -> Result<Watcher, EngineError> {
+        self.shared.watchers.follow(account).map_err(EngineError::Refused)
     }
 
     /// Starts no further request: what is due stays durable and waits for the next start.

@@ -4,6 +4,7 @@ mod automation;
 mod execution;
 mod filter;
 mod job;
+mod notice;
 mod webhook;
 
 pub use self::{
@@ -11,7 +12,10 @@ pub use self::{
     execution::{attempt, execution, explanation, pb_state, request, state},
     filter::{execution_filter, pb_execution_filter},
     job::{job, retry},
-    webhook::{credentials, duration_ms, endpoint, new_webhook, requests_per_second, retry_policy, webhook},
+    notice::notice,
+    webhook::{
+        credentials, disable_reason, duration_ms, endpoint, new_webhook, requests_per_second, retry_policy, webhook,
+    },
 };
 use super::pb;
 use crate::{

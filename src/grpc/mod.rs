@@ -12,6 +12,7 @@ mod jobs;
 mod name;
 mod status;
 mod tls;
+mod watch;
 mod webhooks;
 
 use std::{
@@ -59,7 +60,7 @@ pub mod pb {
 }
 
 /// The services whose health can be asked for by name.
-pub const SERVICE_NAMES: [&str; 7] = [
+pub const SERVICE_NAMES: [&str; 8] = [
     pb::account_service_server::SERVICE_NAME,
     pb::webhook_service_server::SERVICE_NAME,
     pb::automation_service_server::SERVICE_NAME,
@@ -67,6 +68,7 @@ pub const SERVICE_NAMES: [&str; 7] = [
     pb::execution_service_server::SERVICE_NAME,
     pb::explain_service_server::SERVICE_NAME,
     pb::job_service_server::SERVICE_NAME,
+    pb::watch_service_server::SERVICE_NAME,
 ];
 /// How often a silent client is asked whether it is still there, and how long it may take to answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -93,6 +95,8 @@ pub struct Api {
     pub urls: UrlPolicy,
     /// What decisions obey, for what is shown of it.
     pub rules: Rules,
+    /// How long a reader of a watch may leave changes unread.
+    pub watch_stall_max: Duration,
     /// Ends the streams when the process is about to end.
     pub stopping: CancellationToken,
     /// The streams that are open.
@@ -185,7 +189,8 @@ impl Api {
             .add_service(service!(event_service_server, EventServiceServer))
             .add_service(service!(execution_service_server, ExecutionServiceServer))
             .add_service(service!(explain_service_server, ExplainServiceServer))
-            .add_service(service!(job_service_server, JobServiceServer)))
+            .add_service(service!(job_service_server, JobServiceServer))
+            .add_service(service!(watch_service_server, WatchServiceServer)))
     }
 
     /// The account that a caller has entered.

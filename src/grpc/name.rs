@@ -80,12 +80,31 @@ pub fn page_place(token: &str, query: &str) -> Result<Option<String>, Status> {
     if token.is_empty() {
         return Ok(None);
     }
-    let malformed = || invalid("page_token", "is not a token of this list: use next_page_token of the page before");
-    let text = BASE64.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(malformed)?;
-    let place = text.strip_prefix(&query_mark(query)).ok_or_else(|| {
-        invalid("page_token", "belongs to a list with other filters: repeat them unchanged, or begin without a token")
-    })?;
-    Ok(Some(place.to_owned()))
+    token_place(token, query).map(Some).map_err(|fault| {
+        let message = match fault {
+            TokenPlaceFault::Malformed => "is not a token of this list: use next_page_token of the page before",
+            TokenPlaceFault::OtherQuery => {
+                "belongs to a list with other filters: repeat them unchanged, or begin without a token"
+            }
+        };
+        invalid("page_token", message)
+    })
+}
+
+/// What is wrong with the token of a place.
+pub enum TokenPlaceFault {
+    /// It is none.
+    Malformed,
+    /// It is that of another query.
+    OtherQuery,
+}
+
+/// Reads the place of a token.
+pub fn token_place(token: &str, query: &str) -> Result<String, TokenPlaceFault> {
+    let text = BASE64.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or(TokenPlaceFault::Malformed)?;
+    let place = text.strip_prefix(&query_mark(query)).ok_or(TokenPlaceFault::OtherQuery)?;
+    Ok(place.to_owned())
 }
 
 fn query_mark(query: &str) -> String {

@@ -71,6 +71,10 @@ pub enum Reason {
     Starting,
     /// The server does not serve any more.
     ShuttingDown,
+    /// What a watch would have to show first is deleted.
+    CursorExpired,
+    /// The client of a watch does not read.
+    SlowReader,
     /// A fault of ours.
     Internal,
     /// The token is not good.
@@ -93,6 +97,8 @@ impl Reason {
             Reason::DatabaseTrouble => "DATABASE_TROUBLE",
             Reason::Starting => "STARTING",
             Reason::ShuttingDown => "SHUTTING_DOWN",
+            Reason::CursorExpired => "CURSOR_EXPIRED",
+            Reason::SlowReader => "SLOW_READER",
             Reason::Internal => "INTERNAL",
             Reason::Token(TokenFault::Missing) => "TOKEN_MISSING",
             Reason::Token(TokenFault::Malformed) => "TOKEN_MALFORMED",
@@ -114,7 +120,8 @@ impl Reason {
             Reason::PermissionDenied => Code::PermissionDenied,
             Reason::NotFound => Code::NotFound,
             Reason::AlreadyExists => Code::AlreadyExists,
-            Reason::LimitReached => Code::ResourceExhausted,
+            Reason::LimitReached | Reason::SlowReader => Code::ResourceExhausted,
+            Reason::CursorExpired => Code::OutOfRange,
             Reason::StaleEtag => Code::Aborted,
             Reason::Unavailable | Reason::DatabaseTrouble | Reason::Starting | Reason::ShuttingDown => {
                 Code::Unavailable
@@ -220,6 +227,17 @@ pub fn starting() -> Status {
 pub fn stopping() -> Status {
     let message = "the server is shutting down: connect again and send again what was not acknowledged";
     plain(Reason::ShuttingDown, message)
+}
+
+/// The status of a watch whose cursor leads nowhere any more.
+pub fn cursor_expired(why: &str) -> Status {
+    plain(Reason::CursorExpired, &format!("{why}: list the executions, and watch anew without a cursor"))
+}
+
+/// The status of a watch whose client does not read.
+pub fn slow_reader(stall_max: Duration) -> Status {
+    let message = format!("changes were left unread for {stall_max:?}: read faster, and watch on from the last cursor");
+    plain(Reason::SlowReader, &message)
 }
 
 /// The status of a read that failed; logged here, once.

@@ -14,7 +14,7 @@ const TOKEN_FAULTS: [TokenFault; 9] = [
     TokenFault::Issuer,
     TokenFault::Claims,
 ];
-const OTHERS: [Reason; 11] = [
+const OTHERS: [Reason; 13] = [
     Reason::InvalidArgument,
     Reason::PermissionDenied,
     Reason::NotFound,
@@ -25,6 +25,8 @@ const OTHERS: [Reason; 11] = [
     Reason::DatabaseTrouble,
     Reason::Starting,
     Reason::ShuttingDown,
+    Reason::CursorExpired,
+    Reason::SlowReader,
     Reason::Internal,
 ];
 

@@ -148,6 +148,17 @@ entity!(attempts, "attempts", {
     truncated: i16,
 });
 
+entity!(notices, "notices", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    revision: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    no: i32,
+    created_at: i64,
+    notice: Vec<u8>,
+});
+
 entity!(jobs, "jobs", {
     #[sea_orm(primary_key, auto_increment = false)]
     account_uid: Uuid,

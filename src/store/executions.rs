@@ -369,7 +369,8 @@ fn readable(account: AccountUid, reader: Option<&UserId>) -> Condition {
         .add(sea_orm::ExprTrait::in_subquery(Expr::col(executions::Column::SourceUid), owned))
 }
 
-fn execution_view(row: &executions::Model) -> Result<ExecutionView, StoreError> {
+/// An execution as it is shown, from its row.
+pub(super) fn execution_view(row: &executions::Model) -> Result<ExecutionView, StoreError> {
     Ok(ExecutionView {
         uid: ExecutionUid(row.uid),
         source_kind: rows::source_kind_of(row.source_kind)?,

@@ -1,5 +1,6 @@
 //! The only place that knows sea-orm: the tables, the journal that writes them, and what reads them.
 
+mod changes;
 mod database;
 mod entities;
 mod executions;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 
 pub use self::{
+    changes::{ChangeCursor, Changed},
     database::{Location, Lock},
     executions::ExecutionView,
     history::{AccountView, Page, UsageCounts},

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     StoreError,
-    entities::{accounts, activations, answers, attempts, automations, events, executions, jobs, webhooks},
+    entities::{accounts, activations, answers, attempts, automations, events, executions, jobs, notices, webhooks},
     rows::{self, StepRow},
     seal::Sealer,
 };
@@ -29,6 +29,7 @@ pub struct Prepared {
     pub executions: Vec<executions::Model>,
     pub steps: Vec<StepRow>,
     pub attempts: Vec<attempts::Model>,
+    pub notices: Vec<notices::Model>,
     pub jobs: Vec<jobs::Model>,
     pub expired: Option<Expired>,
     pub answer: Option<answers::Model>,
@@ -124,6 +125,7 @@ impl Prepared {
                 .iter()
                 .map(|one| rows::attempt_row(sealer, account, one))
                 .collect::<Result<_, _>>()?,
+            notices: rows::notice_rows(account, change, now)?,
             jobs: change.jobs.iter().map(|job| rows::job_row(account, job)).collect::<Result<_, _>>()?,
             expired: change.expired.as_ref().map(|expired| Expired {
                 executions: expired.rows.iter().map(|row| row.uid.0).collect(),

@@ -14,7 +14,7 @@ pub use self::{
 };
 use super::{
     StoreError,
-    entities::{accounts, attempts, automations, events, executions},
+    entities::{accounts, attempts, automations, events, executions, notices},
     seal::{Place, Sealer},
 };
 use crate::domain::{
@@ -26,6 +26,7 @@ use crate::domain::{
     history::{History, StateCounts},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId},
     limits::{Backlog, Window},
+    notice::Notice,
     plan::{LimitOverrides, Plan},
     refusal::Violations,
     request::Record,
@@ -211,6 +212,25 @@ pub fn event_row(account: AccountUid, event: &Event, now: Timestamp) -> Stored<e
         payload: event.to_stored().map_err(StoreError::Encoding)?,
         created_at: now.0,
     })
+}
+
+/// The rows of the notices of a change.
+pub fn notice_rows(account: AccountUid, change: &Change, now: Timestamp) -> Stored<Vec<notices::Model>> {
+    let row = |(no, notice): (i32, &Notice)| {
+        Ok(notices::Model {
+            account_uid: account.0,
+            revision: change.revision,
+            no,
+            created_at: now.0,
+            notice: to_bytes(notice)?,
+        })
+    };
+    (1..).zip(&change.notices).map(row).collect()
+}
+
+/// A notice from its row.
+pub fn notice(row: &notices::Model) -> Stored<Notice> {
+    from_bytes(&row.notice)
 }
 
 fn number<T: TryInto<i32>>(value: T) -> i32 {

@@ -14,7 +14,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    entities::{accounts, activations, answers, attempts, automations, events, executions, jobs, webhooks},
+    entities::{accounts, activations, answers, attempts, automations, events, executions, jobs, notices, webhooks},
     prepared::{Expired, Prepared},
 };
 use crate::domain::id::EventId;
@@ -180,6 +180,7 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
                 .exec(txn)
                 .await?;
         }
+        notices::Entity::insert_many(active(&change.notices)).exec_without_returning(txn).await?;
         for job in &change.jobs {
             use jobs::Column as C;
             let upsert = OnConflict::columns([C::AccountUid, C::Uid])
@@ -204,7 +205,9 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
 }
 
 /// What of an account is gone for good once nothing names it any more.
-const DELETED_SQL: [&str; 3] = [
+const DELETED_SQL: [&str; 4] = [
+    "DELETE FROM notices WHERE account_uid = $1 AND created_at < $2 AND revision <= (SELECT expired_revision \
+     FROM accounts WHERE uid = $1)",
     "DELETE FROM jobs WHERE account_uid = $1 AND updated_at < $2 AND state <> 'RUNNING'",
     "DELETE FROM webhooks WHERE account_uid = $1 AND deleted_at < $2 AND NOT EXISTS (SELECT 1 FROM executions e \
      WHERE e.account_uid = webhooks.account_uid AND e.next_webhook = webhooks.uid AND e.due_at IS NOT NULL)",

@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 34] = [
+const ACCESS: [(&str, [bool; 4]); 35] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -52,6 +52,7 @@ const ACCESS: [(&str, [bool; 4]); 34] = [
     ("ExecutionService/CancelExecution", [true, true, false, false]),
     ("ExecutionService/CountExecutions", [true, true, false, false]),
     ("ExecutionService/RetryExecution", [true, true, false, false]),
+    ("WatchService/Watch", [true, true, true, true]),
     ("JobService/RetryExecutions", [true, true, false, false]),
     ("JobService/CancelExecutions", [true, true, false, false]),
     ("JobService/GetJob", [true, true, false, false]),
@@ -144,6 +145,13 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
             parent: parent,
             filter: Some(pb::ExecutionFilter { states: vec![99], ..Default::default() }),
         })),
+        "WatchService/Watch" => {
+            let request = pb::WatchRequest { parent, only_new: true, ..Default::default() };
+            match client.watches().watch(client.ask(request)).await {
+                Ok(answers) => answers.into_inner().next().await.and_then(Result::err),
+                Err(status) => Some(status),
+            }
+        }
         "JobService/GetJob" => call!(jobs.get_job(GetJobRequest { name: job })),
         "JobService/ListJobs" => call!(jobs.list_jobs(ListJobsRequest { parent: parent })),
         "JobService/CancelJob" => call!(jobs.cancel_job(CancelJobRequest { name: job })),

@@ -210,6 +210,14 @@ impl Server {
         Client { channel: self.channel().await, token: format!("Bearer {token}").parse().expect("a value") }
     }
 
+    /// A client that takes only so many bytes of a stream before it has read them.
+    pub async fn narrow_client(&self, token: &str, window_bytes: u32) -> Client {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address");
+        let endpoint = endpoint.initial_stream_window_size(window_bytes);
+        let channel = endpoint.connect().await.expect("connects");
+        Client { channel, token: format!("Bearer {token}").parse().expect("a value") }
+    }
+
     pub async fn channel(&self) -> Channel {
         let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address");
         tokio::time::timeout(PATIENCE, endpoint.connect()).await.expect("in time").expect("connects")
@@ -266,6 +274,10 @@ impl Client {
 
     pub fn jobs(&self) -> pb::job_service_client::JobServiceClient<Channel> {
         pb::job_service_client::JobServiceClient::new(self.channel.clone())
+    }
+
+    pub fn watches(&self) -> pb::watch_service_client::WatchServiceClient<Channel> {
+        pb::watch_service_client::WatchServiceClient::new(self.channel.clone())
     }
 
     pub async fn create_account(&self, id: &str, plan: pb::Plan) -> Answer<pb::Account> {
@@ -469,6 +481,24 @@ async fn receive(
         answer_headers.insert("retry-after", text.parse().expect("a value"));
     }
     (StatusCode::from_u16(status).expect("a status"), answer_headers, "the answer")
+}
+
+/// The next answer of a stream, in time.
+pub async fn next<T>(stream: &mut tonic::Streaming<T>) -> Answer<Option<T>> {
+    tokio::time::timeout(PATIENCE, stream.message()).await.expect("in time")
+}
+
+/// The reason of a status.
+pub fn reason(status: &tonic::Status) -> String {
+    let details = tonic_types::StatusExt::get_error_details(status);
+    details.error_info().map(|info| info.reason.clone()).unwrap_or_default()
+}
+
+/// The first field that a status names.
+pub fn bad_field(status: &tonic::Status) -> String {
+    let details = tonic_types::StatusExt::get_error_details(status);
+    let violation = details.bad_request().and_then(|fault| fault.field_violations.first());
+    violation.map(|violation| violation.field.clone()).unwrap_or_default()
 }
 
 /// Looks again and again until something is there.

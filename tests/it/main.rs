@@ -16,6 +16,7 @@ mod retention;
 mod start;
 mod story;
 mod traces;
+mod watch;
 
 /// Runs a test on SQLite and on PostgreSQL.
 macro_rules! on_both_databases {

@@ -2,9 +2,8 @@
 
 use hookline::grpc::pb;
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
-use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, account_42, automation, bad_field, deal, eventually, reason};
 
 crate::on_both_databases!(
     a_retry_begins_where_it_failed_or_anew_as_stored_or_rebuilt,
@@ -87,7 +86,7 @@ async fn a_retry_begins_where_it_failed_or_anew_as_stored_or_rebuilt(database: D
     assert_eq!(service.execution(&first.name).await.state(), pb::ExecutionState::Failed, "a final state never changes");
 
     let nothing = retry(&service, &second.name, unsuccessful, stored).await.expect_err("all has succeeded");
-    assert_eq!(reason(&nothing), (Code::FailedPrecondition, "NOTHING_TO_RETRY".into()));
+    assert_eq!(coded(&nothing), (Code::FailedPrecondition, "NOTHING_TO_RETRY".into()));
     let third = retry(&admin, &second.name, from_first, stored).await.expect("retries");
     assert_eq!(third.run, 2);
     ended(&service, &third.name).await;
@@ -118,9 +117,8 @@ async fn a_retry_begins_where_it_failed_or_anew_as_stored_or_rebuilt(database: D
     assert_eq!((over.state(), over.reason.as_str()), (pb::ExecutionState::Paused, "EXECUTION_LIMIT"));
 }
 
-fn reason(status: &Status) -> (Code, String) {
-    let details = status.get_error_details();
-    (status.code(), details.error_info().map(|info| info.reason.clone()).unwrap_or_default())
+fn coded(status: &Status) -> (Code, String) {
+    (status.code(), reason(status))
 }
 
 async fn a_retry_that_cannot_be_is_refused_with_its_reason(database: Database) {
@@ -138,7 +136,7 @@ async fn a_retry_that_cannot_be_is_refused_with_its_reason(database: Database) {
     })
     .await;
     let running = retry(&service, &name, start, stored).await.expect_err("it runs");
-    assert_eq!(reason(&running), (Code::FailedPrecondition, "EXECUTION_NOT_ENDED".into()));
+    assert_eq!(coded(&running), (Code::FailedPrecondition, "EXECUTION_NOT_ENDED".into()));
     receiver.release();
     ended(&service, &name).await;
 
@@ -146,18 +144,16 @@ async fn a_retry_that_cannot_be_is_refused_with_its_reason(database: Database) {
         let request = pb::RetryExecutionRequest { name: name.clone(), ..request };
         service.executions().retry_execution(service.ask(request)).await.expect_err("refused")
     };
-    let field =
-        |status: &Status| status.get_error_details().bad_request().expect("fields").field_violations[0].field.clone();
     let bad = refused(pb::RetryExecutionRequest { start: 9, ..Default::default() }).await;
-    assert_eq!((bad.code(), field(&bad)), (Code::InvalidArgument, "start".into()));
+    assert_eq!((bad.code(), bad_field(&bad)), (Code::InvalidArgument, "start".into()));
     let bad = refused(pb::RetryExecutionRequest { requests: 9, ..Default::default() }).await;
-    assert_eq!((bad.code(), field(&bad)), (Code::InvalidArgument, "requests".into()));
+    assert_eq!((bad.code(), bad_field(&bad)), (Code::InvalidArgument, "requests".into()));
     let bad = refused(pb::RetryExecutionRequest { request_id: " ".into(), ..Default::default() }).await;
-    assert_eq!(field(&bad), "request_id");
+    assert_eq!(bad_field(&bad), "request_id");
     let unknown = retry(&service, "accounts/42/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3", start, stored).await;
-    assert_eq!(reason(&unknown.expect_err("unknown")), (Code::NotFound, "NOT_FOUND".into()));
+    assert_eq!(coded(&unknown.expect_err("unknown")), (Code::NotFound, "NOT_FOUND".into()));
     let malformed = retry(&service, "accounts/42/executions/x", start, stored).await.expect_err("malformed");
-    assert_eq!(field(&malformed), "name");
+    assert_eq!(bad_field(&malformed), "name");
 
     // The same call twice has one effect.
     let call = || pb::RetryExecutionRequest {
@@ -176,7 +172,7 @@ async fn a_retry_that_cannot_be_is_refused_with_its_reason(database: Database) {
     let delete = pb::DeleteAutomationRequest { name: one.name, ..Default::default() };
     admin.automations().delete_automation(admin.ask(delete)).await.expect("deletes");
     let gone = retry(&service, &name, start, rebuilt).await.expect_err("no automation");
-    assert_eq!(reason(&gone), (Code::FailedPrecondition, "AUTOMATION_NOT_FOUND".into()));
+    assert_eq!(coded(&gone), (Code::FailedPrecondition, "AUTOMATION_NOT_FOUND".into()));
     retry(&service, &name, start, stored).await.expect("as stored it goes");
 
     let disable = pb::UpdateWebhookRequest {
@@ -186,11 +182,11 @@ async fn a_retry_that_cannot_be_is_refused_with_its_reason(database: Database) {
     };
     admin.webhooks().update_webhook(admin.ask(disable)).await.expect("disables");
     let disabled = retry(&service, &name, start, stored).await.expect_err("disabled");
-    assert_eq!(reason(&disabled), (Code::FailedPrecondition, "WEBHOOK_DISABLED".into()));
+    assert_eq!(coded(&disabled), (Code::FailedPrecondition, "WEBHOOK_DISABLED".into()));
     let delete = pb::DeleteWebhookRequest { name: "accounts/42/webhooks/hook".into(), ..Default::default() };
     admin.webhooks().delete_webhook(admin.ask(delete)).await.expect("deletes");
     let gone = retry(&service, &name, start, stored).await.expect_err("gone");
-    assert_eq!(reason(&gone), (Code::FailedPrecondition, "WEBHOOK_NOT_FOUND".into()));
+    assert_eq!(coded(&gone), (Code::FailedPrecondition, "WEBHOOK_NOT_FOUND".into()));
     let plan = pb::SetAccountPlanRequest {
         name: "accounts/42".into(),
         plan: pb::Plan::Essential.into(),
@@ -198,7 +194,7 @@ async fn a_retry_that_cannot_be_is_refused_with_its_reason(database: Database) {
     };
     service.accounts().set_account_plan(service.ask(plan)).await.expect("sets");
     let plan = retry(&service, &name, start, stored).await.expect_err("no automations");
-    assert_eq!(reason(&plan), (Code::FailedPrecondition, "PLAN_UPGRADE_REQUIRED".into()));
+    assert_eq!(coded(&plan), (Code::FailedPrecondition, "PLAN_UPGRADE_REQUIRED".into()));
 }
 
 async fn retry_failed(service: &Client) -> pb::Job {
@@ -313,7 +309,7 @@ async fn jobs_are_bounded_listed_and_cancelled(database: Database) {
     let filter = pb::ExecutionFilter { states: vec![pb::ExecutionState::Failed.into()], ..Default::default() };
     let retry = |filter| pb::RetryExecutionsRequest { parent: "accounts/42".into(), filter, ..Default::default() };
     let eleventh = admin.jobs().retry_executions(admin.ask(retry(Some(filter)))).await.expect_err("too many");
-    assert_eq!(reason(&eleventh), (Code::ResourceExhausted, "LIMIT_REACHED".into()));
+    assert_eq!(coded(&eleventh), (Code::ResourceExhausted, "LIMIT_REACHED".into()));
     let list = pb::ListJobsRequest { parent: "accounts/42".into(), page_size: 4, ..Default::default() };
     let page = service.jobs().list_jobs(service.ask(list.clone())).await.expect("lists").into_inner();
     let shown: Vec<_> = page.jobs.iter().map(|job| job.name.clone()).collect();
@@ -330,7 +326,7 @@ async fn jobs_are_bounded_listed_and_cancelled(database: Database) {
     retry_failed(&service).await;
     let unknown = "accounts/42/jobs/jo-01kawdkvp7e0pvx9qgr0j8n2d3";
     let unknown = service.jobs().cancel_job(service.ask(cancel(unknown))).await.expect_err("unknown");
-    assert_eq!(reason(&unknown), (Code::NotFound, "NOT_FOUND".into()));
+    assert_eq!(coded(&unknown), (Code::NotFound, "NOT_FOUND".into()));
 
     let states = |state: pb::ExecutionState| pb::ExecutionFilter { states: vec![state.into()], ..Default::default() };
     for (filter, field) in [
@@ -339,7 +335,7 @@ async fn jobs_are_bounded_listed_and_cancelled(database: Database) {
         (Some(pb::ExecutionFilter { reasons: vec!["X".into()], ..Default::default() }), "filter.reasons[0]"),
     ] {
         let refused = service.jobs().retry_executions(service.ask(retry(filter))).await.expect_err(field);
-        assert_eq!(refused.get_error_details().bad_request().expect("fields").field_violations[0].field, field);
+        assert_eq!(bad_field(&refused), field);
     }
     let ended = pb::CancelExecutionsRequest {
         parent: "accounts/42".into(),
@@ -347,8 +343,5 @@ async fn jobs_are_bounded_listed_and_cancelled(database: Database) {
         ..Default::default()
     };
     let refused = service.jobs().cancel_executions(service.ask(ended)).await.expect_err("they have ended");
-    assert_eq!(
-        refused.get_error_details().bad_request().expect("fields").field_violations[0].field,
-        "filter.states[0]"
-    );
+    assert_eq!(bad_field(&refused), "filter.states[0]");
 }

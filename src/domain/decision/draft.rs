@@ -22,6 +22,7 @@ use crate::domain::{
     job::Job,
     limits::{Backlog, Flight, Window, webhook_slots},
     loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
+    notice::notices,
     plan::{LimitOverrides, Limits, Plan},
     rate::Bucket,
     request::{Record, build},
@@ -96,6 +97,10 @@ impl<'a, 'w> Draft<'a, 'w> {
         if !self.change.executions.is_empty() && self.change.history.expires_at.is_none() {
             let now = self.around.now;
             self.change.history.expires_at = Some(look_again_at(now, now, self.limits.retention_days));
+        }
+        if let Some(account) = &self.slot.account {
+            let limit = account.execution_limit(&self.limits);
+            self.change.notices = notices(account, &self.change, limit);
         }
         if self.slot.account.as_ref().is_some_and(|account| self.jobs(account).any(|job| job.is_running())) {
             self.change.due_by(self.around.now);

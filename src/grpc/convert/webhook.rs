@@ -185,11 +185,16 @@ pub fn webhook(account: &AccountId, webhook: &Webhook, shows_secrets: bool) -> p
         update_time: Some(timestamp(webhook.updated_at)),
         retry_policy: shown_retry(&webhook.retry),
         requests_per_second: webhook.requests_per_second.unwrap_or_default(),
-        disable_reason: match webhook.disabled {
-            None => pb::WebhookDisableReason::Unspecified.into(),
-            Some(DisableReason::Admin) => pb::WebhookDisableReason::Admin.into(),
-            Some(DisableReason::Gone) => pb::WebhookDisableReason::Gone.into(),
-            Some(DisableReason::Failing) => pb::WebhookDisableReason::Failing.into(),
-        },
+        disable_reason: disable_reason(webhook.disabled),
     }
+}
+
+pub fn disable_reason(reason: Option<DisableReason>) -> i32 {
+    match reason {
+        None => pb::WebhookDisableReason::Unspecified,
+        Some(DisableReason::Admin) => pb::WebhookDisableReason::Admin,
+        Some(DisableReason::Gone) => pb::WebhookDisableReason::Gone,
+        Some(DisableReason::Failing) => pb::WebhookDisableReason::Failing,
+    }
+    .into()
 }
