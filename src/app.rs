@@ -250,6 +250,7 @@ fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits) -> Engin
             addresses: urls.addresses.clone(),
         },
         requests_in_flight_max: args.requests_in_flight_max.into(),
+        misses_bytes_max: args.misses_bytes_max,
         idle_after: Duration::from_millis(args.account_idle_ms),
     }
 }

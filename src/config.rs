@@ -131,6 +131,9 @@ pub struct ServeArgs {
     /// How many requests are in flight in all.
     #[arg(long, env = "HOOKLINE_REQUESTS_IN_FLIGHT_MAX", default_value_t = 1_024, value_parser = clap::value_parser!(u16).range(1..))]
     pub requests_in_flight_max: u16,
+    /// How many bytes of memory remember why automations did not run, for all accounts together.
+    #[arg(long, env = "HOOKLINE_MISSES_BYTES_MAX", default_value_t = 67_108_864)]
+    pub misses_bytes_max: usize,
     /// How long an account is kept in memory after its last use, in milliseconds.
     #[arg(long, env = "HOOKLINE_ACCOUNT_IDLE_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
     pub account_idle_ms: u64,

@@ -18,6 +18,7 @@ use super::{
     job::Job,
     limits::{Backlog, Flight, Window, webhook_slots},
     loops::Loops,
+    miss::Automations,
     plan::{LimitOverrides, Limits, Plan},
     rate::Bucket,
     timestamp::Timestamp,
@@ -80,8 +81,8 @@ pub struct Account {
     pub webhooks: HashMap<WebhookUid, Arc<Webhook>>,
     /// Automations.
     pub automations: HashMap<AutomationUid, Arc<Automation>>,
-    /// The automations of each trigger, in the order of their creation.
-    triggers: HashMap<(ObjectName, Action), Vec<AutomationUid>>,
+    /// The automations of each trigger.
+    triggers: HashMap<(ObjectName, Action), Automations>,
     /// Executions whose request is under way.
     pub running: HashMap<ExecutionUid, Unfinished>,
     /// How many requests are under way.
@@ -179,15 +180,9 @@ impl Account {
         self.automations.values().find(|automation| automation.id == *id)
     }
 
-    /// The automations whose trigger and activation fit an event.
-    pub fn triggered_by<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<Automation>> {
-        let key = (event.object.clone(), event.action);
-        self.triggers
-            .get(&key)
-            .into_iter()
-            .flatten()
-            .filter_map(|uid| self.automations.get(uid))
-            .filter(|automation| automation.is_triggered_by(event))
+    /// The automations whose trigger an event fits, whether or not they are enabled and active.
+    pub fn triggered_by(&self, event: &Event) -> Option<&Automations> {
+        self.triggers.get(&(event.object.clone(), event.action))
     }
 
     /// How many executions a window admits: of the plan, or, after a downgrade, of the plan that paused them.
@@ -244,13 +239,14 @@ impl Account {
     }
 
     fn index_triggers(&mut self) {
-        self.triggers.clear();
-        let mut ordered: Vec<_> = self.automations.values().collect();
+        let mut ordered: Vec<_> = self.automations.values().map(Arc::clone).collect();
         ordered.sort_by_key(|automation| automation.uid);
+        let mut triggers: HashMap<_, Vec<_>> = HashMap::new();
         for automation in ordered {
             let key = (automation.spec.object.clone(), automation.spec.action);
-            self.triggers.entry(key).or_default().push(automation.uid);
+            triggers.entry(key).or_default().push(automation);
         }
+        self.triggers = triggers.into_iter().map(|(key, automations)| (key, automations.into())).collect();
     }
 
     fn take_off(&mut self, execution: Unfinished) {

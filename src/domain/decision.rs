@@ -16,6 +16,7 @@ use super::{
     history::Expired,
     id::{EventId, ExecutionUid, WebhookUid},
     job::JobRows,
+    miss::Miss,
     plan::{Limits, PlanLimits},
     refusal::Refusal,
     request::Record,
@@ -120,6 +121,8 @@ pub struct Decision {
     pub replies: Vec<Reply>,
     /// What to send once the change is durable.
     pub dispatches: Vec<Dispatch>,
+    /// The events that did not make every automation of their trigger run.
+    pub misses: Vec<Miss>,
 }
 
 /// What decisions need from the world.

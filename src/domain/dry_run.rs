@@ -9,6 +9,7 @@ use super::{
     decision::Rules,
     event::Event,
     id::{AccountId, ExecutionUid, WebhookUid},
+    plan::Plan,
     request::{Request, build},
     template::{Scope, Trees},
     timestamp::Timestamp,
@@ -84,16 +85,17 @@ pub fn dry_run(
     let limit = account.execution_limit(&rules.limits(&account.facts));
     let has_room = account.window.at(now, rules.window_length_ms).room(limit) > 0;
     Ok(DryRun {
-        checks: checks(account, automation, event, automation.compiled.conditions.hold(state)),
+        checks: checks(account.facts.plan, automation, event, automation.compiled.conditions.hold(state)),
         explanation: automation.compiled.conditions.explain(state),
         requests: build(automation, scope, webhook_of, rules.body_bytes_max),
         is_paused: account.backlog.count > 0 || !has_room,
     })
 }
 
-fn checks(account: &Account, automation: &Automation, event: &Event, conditions_hold: bool) -> Vec<Check> {
+/// What must hold for an automation to run for an event, and whether it does.
+pub fn checks(plan: Plan, automation: &Automation, event: &Event, conditions_hold: bool) -> Vec<Check> {
     let spec = &automation.spec;
-    let has_plan = account.facts.plan.has_automation_webhooks();
+    let has_plan = plan.has_automation_webhooks();
     let user = event.user_id.as_ref();
     let is_triggered = spec.object == event.object && spec.action == event.action;
     let wanted = format!("{} {}", spec.object, spec.action.as_str());

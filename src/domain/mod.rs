@@ -22,6 +22,7 @@ pub mod job;
 pub mod json;
 pub mod limits;
 pub mod loops;
+pub mod miss;
 pub mod notice;
 pub mod path;
 pub mod plan;

@@ -27,6 +27,7 @@ use crate::{
         history::Expired,
         id::{AccountId, EventId, ExecutionUid, RequestId},
         job::JobRows,
+        miss::Miss,
         notice::Notice,
         timestamp::Timestamp,
     },
@@ -424,13 +425,14 @@ impl AccountActor {
     }
 
     /// The change is durable, or there is none: take it in, answer, send.
-    fn settle(&mut self, decision: Decision) {
+    fn settle(&mut self, mut decision: Decision) {
         // What was not written has advanced nothing.
         if !decision.change.is_empty {
             self.tell_notices(&decision.change);
             self.slot.apply(&decision.change);
             self.shared.watchers.tell(&self.slot.id, decision.change.revision);
         }
+        self.note_misses(std::mem::take(&mut decision.misses));
         traces::executed(&self.shared.spans, &self.slot.id, &decision);
         for step in &decision.change.steps {
             if step.execution.progress.state != State::Running {
@@ -441,6 +443,15 @@ impl AccountActor {
         self.known.clear();
         for dispatch in decision.dispatches {
             self.shared.dispatch(&self.slot.id, dispatch);
+        }
+    }
+
+    /// Remembers why automations did not run.
+    fn note_misses(&self, misses: Vec<Miss>) {
+        let Some(account) = self.slot.account.as_ref().filter(|_| !misses.is_empty()) else { return };
+        let mut book = self.shared.misses();
+        for miss in misses {
+            book.push(account.uid, miss, clock::now());
         }
     }
 
@@ -486,17 +497,20 @@ impl AccountActor {
         let Some(uid) = self.slot.account.as_ref().map(|account| account.uid) else { return };
         self.busy();
         let store = self.shared.store.clone();
-        ctx.spawn(async move { store.erase_some(uid).await }.into_actor(self).map(|done, actor, ctx| match done {
-            Ok(done) => {
-                if done {
-                    tracing::info!(account.id = %actor.slot.id, "the account is erased");
-                    actor.shared.watchers.tell(&actor.slot.id, i64::MAX);
-                    actor.slot.account = None;
+        ctx.spawn(async move { store.erase_some(uid).await }.into_actor(self).map(
+            move |done, actor, ctx| match done {
+                Ok(done) => {
+                    if done {
+                        tracing::info!(account.id = %actor.slot.id, "the account is erased");
+                        actor.shared.misses().forget(uid);
+                        actor.shared.watchers.tell(&actor.slot.id, i64::MAX);
+                        actor.slot.account = None;
+                    }
+                    actor.free(ctx);
                 }
-                actor.free(ctx);
-            }
-            Err(error) => actor.pause(&error, ctx),
-        }));
+                Err(error) => actor.pause(&error, ctx),
+            },
+        ));
     }
 
     /// Wakes the account when the next thing is due that a slot is free for.

@@ -37,7 +37,8 @@ use crate::{
         decision::{Dispatch, Ended, EventReply, Rules},
         event::Event,
         execution::Attempt,
-        id::{AccountId, ExecutionUid},
+        id::{AccountId, AccountUid, AutomationUid, ExecutionUid},
+        miss::{MissBook, Misses},
         refusal::Refusal,
         request::{Record, test_request},
         webhook::Webhook,
@@ -63,6 +64,8 @@ pub struct EngineConfig {
     pub http: HttpConfig,
     /// How many requests are in flight in all.
     pub requests_in_flight_max: usize,
+    /// How many bytes are used to remember why automations did not run.
+    pub misses_bytes_max: usize,
     /// How long an account is kept in memory after its last use.
     pub idle_after: Duration,
 }
@@ -78,6 +81,8 @@ pub(crate) struct Shared {
     slots: Semaphore,
     spans: Spans,
     watchers: Arc<Watchers>,
+    /// Why automations did not run.
+    misses: Mutex<MissBook>,
     /// Places for test requests.
     tests: Semaphore,
     /// Whether requests may start; not while the process is about to end.
@@ -155,6 +160,7 @@ impl Engine {
         let http =
             Http::new(config.http.clone()).map_err(|error| format!("the HTTP client could not be made: {error}"))?;
         let slots = Semaphore::new(config.requests_in_flight_max);
+        let misses_bytes_max = config.misses_bytes_max;
         let shared = Shared {
             store,
             config,
@@ -165,6 +171,7 @@ impl Engine {
             slots,
             spans,
             watchers: Arc::default(),
+            misses: Mutex::new(MissBook::new(misses_bytes_max, now())),
             tests: Semaphore::new(TESTS_AT_ONCE_MAX),
             may_start: AtomicBool::new(true),
         };
@@ -232,6 +239,11 @@ impl Engine {
         let dispatch = Dispatch { execution, action_no: 0, attempt_no: 1, record, webhook };
         let attempt = self.shared.http.send(&dispatch, &self.shared.spans).await;
         Ok(Tested { attempt, body, request_id: execution.request_id(1) })
+    }
+
+    /// Why an automation did not run.
+    pub fn misses(&self, account: AccountUid, automation: AutomationUid) -> Misses {
+        self.shared.misses().of(account, automation)
     }
 
     /// Follows the changes of an account from now on.
@@ -307,6 +319,10 @@ fn gone() -> EngineError {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Seat>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn misses(&self) -> MutexGuard<'_, MissBook> {
+        self.misses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn arbiter(&self, account: &AccountId) -> &ArbiterHandle {

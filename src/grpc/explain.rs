@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Api,
-    access::{Entered, Explainer, serve},
+    access::{Entered, Explainer, Member, serve},
     automations, convert, events, name, pb, status,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         dry_run::{Check, CheckKind, dry_run},
         event::Event,
         id::{AccountId, EventId, ExecutionUid},
+        miss::Missed,
         refusal::Refusal,
     },
     engine,
@@ -24,6 +25,7 @@ use crate::{
 serve! {
     explain_service_server::ExplainService {
         dry_run(DryRunRequest) -> DryRunResponse;
+        list_misses(ListMissesRequest) -> ListMissesResponse;
     }
 }
 
@@ -61,6 +63,27 @@ impl Api {
         })
     }
 
+    async fn list_misses(
+        &self,
+        entered: Entered<Member>,
+        request: pb::ListMissesRequest,
+    ) -> Result<pb::ListMissesResponse, Status> {
+        let full_name = request.automation;
+        let (_, id) = name::resource("automation", &full_name, "automations")?;
+        let view = self.account_of(&entered.account).await?;
+        let found = self.store.find_automation(view.uid, &id).await.map_err(status::store)?;
+        let automation = found.ok_or_else(|| status::refused(&Refusal::not_found("automation", full_name)))?;
+        if entered.caller.history_of().is_some_and(|user| *user != automation.owner) {
+            let message = "only a service, a global_admin and the automation's owner may read why it did not run";
+            return Err(status::refused(&Refusal::denied(message)));
+        }
+        let found = self.engine.misses(view.uid, automation.uid);
+        Ok(pb::ListMissesResponse {
+            misses: found.misses.iter().map(miss).collect(),
+            complete_since_time: Some(convert::timestamp(found.complete_since)),
+        })
+    }
+
     async fn subject(
         &self,
         entered: &Entered<Explainer>,
@@ -86,6 +109,21 @@ impl Api {
 fn given(account: &AccountId, input: pb::EventInput) -> Result<Event, Status> {
     events::event(account, input)
         .map_err(|rejection| status::invalid(&format!("event.{}", rejection.field), rejection.message))
+}
+
+fn miss(missed: &Missed) -> pb::Miss {
+    let event = &missed.event;
+    pb::Miss {
+        event_id: event.id.to_string(),
+        object: event.object.to_string(),
+        action: convert::pb_event_action(event.action),
+        entity_id: event.entity_id.to_string(),
+        acting_user_id: event.user_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        occur_time: Some(convert::timestamp(event.occurred_at)),
+        decide_time: Some(convert::timestamp(missed.decided_at)),
+        checks: missed.checks.iter().map(check).collect(),
+        explanation: missed.explanation.iter().map(convert::explanation).collect(),
+    }
 }
 
 fn check(found: &Check) -> pb::DryRunCheck {

@@ -5,11 +5,12 @@ use standardwebhooks::Webhook as Verifier;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, account_42, automation, bad_field, deal, eventually};
 
 crate::on_both_databases!(
     a_dry_run_tells_what_would_be_sent_and_sends_nothing,
-    a_test_request_tells_how_an_endpoint_does
+    a_test_request_tells_how_an_endpoint_does,
+    people_learn_why_an_automation_did_not_run,
 );
 
 async fn set_up(server: &Server, receiver: &Receiver) -> (Client, Client) {
@@ -123,4 +124,72 @@ async fn a_test_request_tells_how_an_endpoint_does(database: Database) {
     let denied = user.webhooks().test_webhook(user.ask(test())).await.expect_err("a user");
     assert_eq!(denied.code(), Code::PermissionDenied);
     eventually("nothing is in the history", || async { service.history("42").await.is_empty().then_some(()) }).await;
+}
+
+async fn misses_of(client: &Client, automation: &str) -> Result<pb::ListMissesResponse, tonic::Status> {
+    let request = pb::ListMissesRequest { automation: automation.into() };
+    Ok(client.explain().list_misses(client.ask(request)).await?.into_inner())
+}
+
+async fn people_learn_why_an_automation_did_not_run(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    let mut one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+    one.conditions = Some(pb::ConditionGroup {
+        r#match: pb::ConditionMatch::All.into(),
+        conditions: vec![pb::Condition {
+            kind: Some(pb::condition::Kind::Clause(pb::Clause {
+                field: "n".into(),
+                operator: pb::Operator::Gt.into(),
+                values: vec![pb::Scalar { kind: Some(pb::scalar::Kind::Number("5".into())) }],
+            })),
+        }],
+    });
+    let writer = server.client("user", "42", &["--user", "7", "--permissions", "automations.write"]).await;
+    let made = writer.create_automation("42", one).await.expect("creates");
+    let nothing = misses_of(&writer, &made.name).await.expect("lists");
+    assert!(nothing.misses.is_empty() && nothing.complete_since_time.is_some());
+    let event = |id: &str, n: u32| deal(id, "8", &format!(r#"{{"n": {n}}}"#));
+    service.publish("42", vec![event("low", 5), event("high", 6)]).await.expect("acks");
+    let mut of_other = event("other", 7);
+    if let Some(pb::event_input::Kind::Event(event)) = &mut of_other.kind {
+        event.user_id = "9".into();
+    }
+    service.publish("42", vec![of_other]).await.expect("acks");
+    let found = misses_of(&writer, &made.name).await.expect("lists");
+    let why: Vec<_> = found
+        .misses
+        .iter()
+        .map(|miss| {
+            let failed = miss.checks.iter().filter(|check| !check.held);
+            (miss.event_id.as_str(), failed.map(pb::DryRunCheck::kind).collect::<Vec<_>>())
+        })
+        .collect();
+    let expected = [("other", vec![pb::DryRunCheckKind::Activation]), ("low", vec![pb::DryRunCheckKind::Conditions])];
+    assert_eq!(why, expected);
+    let clause = &found.misses[1].explanation[0];
+    assert!(!clause.held && clause.compared.contains('5'), "{clause:?}");
+
+    for client in [&service, &admin] {
+        assert_eq!(misses_of(client, &made.name).await.expect("lists").misses.len(), 2);
+    }
+    let stranger = server.client("user", "42", &["--user", "8"]).await;
+    let denied = misses_of(&stranger, &made.name).await.expect_err("not theirs");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    let unknown = misses_of(&service, "accounts/42/automations/none").await.expect_err("unknown");
+    assert_eq!(unknown.code(), Code::NotFound);
+    let malformed = misses_of(&service, "accounts/42/webhooks/hook").await.expect_err("malformed");
+    assert_eq!(bad_field(&malformed), "automation");
+    // After a downgrade nothing runs, and that is why.
+    let plan = pb::SetAccountPlanRequest {
+        name: "accounts/42".into(),
+        plan: pb::Plan::Essential.into(),
+        ..Default::default()
+    };
+    service.accounts().set_account_plan(service.ask(plan)).await.expect("sets");
+    service.publish("42", vec![event("late", 9)]).await.expect("acks");
+    let found = misses_of(&admin, &made.name).await.expect("lists");
+    let failed: Vec<_> = found.misses[0].checks.iter().filter(|check| !check.held).map(|check| check.kind()).collect();
+    assert_eq!((found.misses[0].event_id.as_str(), failed), ("late", vec![pb::DryRunCheckKind::Plan]));
 }

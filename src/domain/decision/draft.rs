@@ -18,10 +18,11 @@ use crate::domain::{
         fail_action, settle,
     },
     history::{Expired, look_again_at},
-    id::{AccountUid, EventId, ExecutionUid, WebhookUid},
+    id::{AccountUid, AutomationUid, EventId, ExecutionUid, WebhookUid},
     job::Job,
     limits::{Backlog, Flight, Window, webhook_slots},
     loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
+    miss::{Automations, Miss},
     notice::notices,
     plan::{LimitOverrides, Limits, Plan},
     rate::Bucket,
@@ -39,6 +40,7 @@ pub struct Draft<'a, 'w> {
     known: &'a HashSet<EventId>,
     seen: HashSet<EventId>,
     dispatches: Vec<Dispatch>,
+    misses: Vec<Miss>,
     pub(in crate::domain) limits: Limits,
     flight: Flight,
     webhook_flight: HashMap<WebhookUid, usize>,
@@ -75,6 +77,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             known,
             seen: HashSet::new(),
             dispatches: Vec::new(),
+            misses: Vec::new(),
             flight: account.map(|account| account.flight).unwrap_or_default(),
             webhook_flight: account.map(|account| account.webhook_flight.clone()).unwrap_or_default(),
             waiting: HashMap::new(),
@@ -109,7 +112,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             self.change.due_by(expires_at);
         }
         self.change.is_empty &= self.change.rows() == 0;
-        Decision { change: self.change, replies, dispatches: self.dispatches }
+        Decision { change: self.change, replies, dispatches: self.dispatches, misses: self.misses }
     }
 
     pub(super) fn take(&mut self, input: &Input) -> Reply {
@@ -160,8 +163,13 @@ impl<'a, 'w> Draft<'a, 'w> {
         }
         #[cfg(test)]
         assert_ne!(event.id.as_str(), super::BREAKS_DOWN, "a test asks for a fault");
-        let mut candidates = account.triggered_by(event).peekable();
-        if !account.facts.plan.has_automation_webhooks() || candidates.peek().is_none() {
+        let Some(automations) = account.triggered_by(event) else { return EventReply::Accepted };
+        let plan = account.facts.plan;
+        let has_plan = plan.has_automation_webhooks();
+        let mut candidates =
+            automations.iter().filter(|automation| has_plan && automation.is_triggered_by(event)).peekable();
+        if candidates.peek().is_none() {
+            self.miss(event, automations, Vec::new(), plan);
             return EventReply::Accepted;
         }
         let trees = match Trees::of(event) {
@@ -170,6 +178,9 @@ impl<'a, 'w> Draft<'a, 'w> {
         };
         let state = trees.state(event.action);
         let matches: Vec<_> = candidates.filter(|automation| automation.compiled.conditions.hold(state)).collect();
+        if matches.len() < automations.len() {
+            self.miss(event, automations, matches.iter().map(|automation| automation.uid).collect(), plan);
+        }
         if matches.is_empty() {
             return EventReply::Accepted;
         }
@@ -180,6 +191,12 @@ impl<'a, 'w> Draft<'a, 'w> {
         self.seen.insert(event.id.clone());
         self.change.events.push(Arc::clone(event));
         EventReply::Accepted
+    }
+
+    /// Takes note of an event that did not make every automation of its trigger run.
+    fn miss(&mut self, event: &Arc<Event>, automations: &Automations, ran: Vec<AutomationUid>, plan: Plan) {
+        let (event, automations) = (Arc::clone(event), Arc::clone(automations));
+        self.misses.push(Miss { event, automations, ran, plan });
     }
 
     fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>) {
