@@ -44,6 +44,9 @@ impl MigrationTrait for Migration {
         // The webhooks of the requests, 16 bytes each; the history's filter by webhook.
         let webhooks = Table::alter().table("executions").add_column(blob_null("webhooks")).to_owned();
         schema.alter_table(webhooks).await?;
+        // How a webhook's attempts have gone over the last day: versioned JSON, written once a minute at most.
+        let traffic = Table::alter().table("webhooks").add_column(blob_null("traffic")).to_owned();
+        schema.alter_table(traffic).await?;
         // What a watch reads: what has changed after a revision, in order.
         let changed = Index::create()
             .name("executions_changed")

@@ -22,6 +22,7 @@ use super::{
     plan::{LimitOverrides, Limits, Plan},
     rate::Bucket,
     timestamp::Timestamp,
+    traffic::Traffic,
     webhook::Webhook,
 };
 
@@ -97,6 +98,8 @@ pub struct Account {
     pub health: HashMap<WebhookUid, Health>,
     /// How many requests may go to webhooks that have a limit.
     pub buckets: HashMap<WebhookUid, Bucket>,
+    /// How webhooks' attempts have gone.
+    pub traffic: HashMap<WebhookUid, Traffic>,
     /// Jobs that have not ended, oldest first.
     pub jobs: BTreeMap<JobUid, Arc<Job>>,
 }
@@ -128,6 +131,8 @@ pub struct Loaded {
     pub waiting: Vec<(WebhookUid, Timestamp)>,
     /// How endpoints do, where it was written down.
     pub health: Vec<(WebhookUid, Health)>,
+    /// How webhooks' attempts have gone.
+    pub traffic: Vec<(WebhookUid, Traffic)>,
     /// Jobs that have not ended.
     pub jobs: Vec<Job>,
 }
@@ -154,6 +159,7 @@ impl Account {
             loops: Loops::default(),
             health: loaded.health.into_iter().collect(),
             buckets: HashMap::new(),
+            traffic: loaded.traffic.into_iter().collect(),
             jobs: loaded.jobs.into_iter().map(|job| (job.uid, Arc::new(job))).collect(),
         };
         account.automations =
@@ -233,6 +239,11 @@ impl Account {
         if window.room(limit) > 0 { now } else { window.end(rules.window_length_ms) }
     }
 
+    /// Whether attempts were counted that are not written.
+    pub fn has_unwritten_traffic(&self) -> bool {
+        self.traffic.values().any(Traffic::is_unwritten)
+    }
+
     /// Whether nothing is under way.
     pub fn is_quiet(&self) -> bool {
         self.running.is_empty() && !self.facts.deleted
@@ -292,6 +303,10 @@ impl Account {
             let is_old = webhook.deleted_at.is_some_and(|deleted| deleted < deleted_before);
             !is_old || waiting.contains_key(uid) || under_way.contains_key(uid)
         });
+        let webhooks = &self.webhooks;
+        self.health.retain(|uid, _| webhooks.contains_key(uid));
+        self.traffic.retain(|uid, _| webhooks.contains_key(uid));
+        self.buckets.retain(|uid, _| webhooks.contains_key(uid));
     }
 
     fn apply_steps(&mut self, steps: &[Step]) {
@@ -325,6 +340,7 @@ impl AccountSlot {
                 running: Vec::new(),
                 waiting: Vec::new(),
                 health: Vec::new(),
+                traffic: Vec::new(),
                 jobs: Vec::new(),
             }));
         }
@@ -358,6 +374,7 @@ impl AccountSlot {
         if !change.automations.is_empty() || change.deleted_automation.is_some() {
             account.index_triggers();
         }
+        account.traffic.extend(change.traffic.iter().cloned());
         for job in &change.jobs {
             if job.is_running() {
                 account.jobs.insert(job.uid, Arc::clone(job));

@@ -15,6 +15,7 @@ use super::{
     notice::Notice,
     rate::Bucket,
     timestamp::Timestamp,
+    traffic::Traffic,
     webhook::Webhook,
 };
 
@@ -48,6 +49,8 @@ pub struct Change {
     pub webhooks: Vec<Arc<Webhook>>,
     /// How endpoints do.
     pub health: Vec<HealthChange>,
+    /// How webhooks' attempts have gone; what is unwritten stays so.
+    pub traffic: Vec<(WebhookUid, Traffic)>,
     /// How many requests may go to webhooks that have a limit, after those of this change.
     pub buckets: Vec<(WebhookUid, Bucket)>,
     /// Automations to write.
@@ -137,6 +140,7 @@ impl Change {
             facts: None,
             webhooks: Vec::new(),
             health: Vec::new(),
+            traffic: Vec::new(),
             buckets: Vec::new(),
             automations: Vec::new(),
             deleted_automation: None,

@@ -32,6 +32,7 @@ pub mod request;
 pub mod retry;
 pub mod template;
 pub mod timestamp;
+pub mod traffic;
 pub mod url;
 pub mod webhook;
 

@@ -399,6 +399,7 @@ impl World {
             running: Vec::new(),
             waiting: keys.filter_map(|webhook| Some((webhook, waiting(webhook)?))).collect(),
             health: self.health.clone().into_iter().collect(),
+            traffic: Vec::new(),
             jobs: before.jobs.values().map(|job| (**job).clone()).collect(),
         };
         let orphans: Vec<_> = self

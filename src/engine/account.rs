@@ -538,7 +538,8 @@ impl AccountActor {
         if !account.is_quiet() {
             return;
         }
-        if account.true_due_at(now, &self.shared.config.rules) != account.next_due_at {
+        let is_untidy = account.true_due_at(now, &self.shared.config.rules) != account.next_due_at;
+        if is_untidy || account.has_unwritten_traffic() {
             self.queue.push(Item::Tidy);
             return self.turn(ctx);
         }

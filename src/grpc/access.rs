@@ -187,6 +187,7 @@ addressed! {
         of(name::resource("webhook.name", name, "webhooks"))
     };
     RotateWebhookSecretRequest by |request| of(name::resource("name", &request.name, "webhooks"));
+    GetWebhookHealthRequest by |request| of(name::resource("name", &request.name, "webhooks"));
     DeleteWebhookRequest by |request| of(name::resource("name", &request.name, "webhooks"));
     CreateAutomationRequest by |request| name::account("parent", &request.parent);
     GetAutomationRequest by |request| of(name::resource("name", &request.name, "automations"));

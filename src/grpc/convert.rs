@@ -15,6 +15,7 @@ pub use self::{
     notice::notice,
     webhook::{
         credentials, disable_reason, duration_ms, endpoint, new_webhook, requests_per_second, retry_policy, webhook,
+        webhook_health,
     },
 };
 use super::pb;
@@ -35,6 +36,13 @@ use crate::{
 pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let nanos = i32::try_from(time.0.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
     prost_types::Timestamp { seconds: time.seconds(), nanos }
+}
+
+pub fn duration(us: u64) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(us / 1_000_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(us % 1_000_000 * 1_000).unwrap_or_default(),
+    }
 }
 
 pub fn from_timestamp(time: &prost_types::Timestamp) -> Option<Timestamp> {

@@ -11,10 +11,13 @@ use super::{
     access::{Entered, GlobalAdmin, Member, serve},
     convert, name, pb, status,
 };
-use crate::domain::{
-    command::{Answer, Command, Task, WebhookPatch},
-    refusal::{Refusal, Violations},
-    webhook::{OVERLAP_MS_DEFAULT, OVERLAP_MS_MAX},
+use crate::{
+    domain::{
+        command::{Answer, Command, Task, WebhookPatch},
+        refusal::{Refusal, Violations},
+        webhook::{OVERLAP_MS_DEFAULT, OVERLAP_MS_MAX},
+    },
+    engine,
 };
 
 fn created(answer: &Answer, shows_secrets: bool) -> pb::CreateWebhookResponse {
@@ -71,6 +74,7 @@ serve! {
         list_webhooks(ListWebhooksRequest) -> ListWebhooksResponse;
         update_webhook(UpdateWebhookRequest) -> UpdateWebhookResponse;
         rotate_webhook_secret(RotateWebhookSecretRequest) -> RotateWebhookSecretResponse;
+        get_webhook_health(GetWebhookHealthRequest) -> GetWebhookHealthResponse;
         test_webhook(TestWebhookRequest) -> TestWebhookResponse;
         delete_webhook(DeleteWebhookRequest) -> DeleteWebhookResponse;
     }
@@ -180,6 +184,19 @@ impl Api {
         let task = Task::RotateSecret { id, overlap_ms };
         let command = Command { caller: entered.caller, task, repeat };
         self.answer(&entered.account, command, |answer| rotated(answer, true)).await
+    }
+
+    async fn get_webhook_health(
+        &self,
+        entered: Entered<Member>,
+        request: pb::GetWebhookHealthRequest,
+    ) -> Result<pb::GetWebhookHealthResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "webhooks")?;
+        let view = self.account_of(&entered.account).await?;
+        let found = self.store.webhook_health(view.uid, &id).await.map_err(status::store)?;
+        let (health, traffic) = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", request.name)))?;
+        let health = convert::webhook_health(&entered.account, &health, &traffic, engine::now());
+        Ok(pb::GetWebhookHealthResponse { health: Some(health) })
     }
 
     async fn test_webhook(

@@ -57,6 +57,7 @@ entity!(webhooks, "webhooks", {
     sealed_secrets: Vec<u8>,
     policy: Vec<u8>,
     health: Option<Vec<u8>>,
+    traffic: Option<Vec<u8>>,
     revision: i64,
     created_at: i64,
     updated_at: i64,

@@ -13,11 +13,13 @@ use super::{
 use crate::domain::{
     account::AccountFacts,
     automation::Automation,
+    breaker::Health,
     event::Event,
     history::History,
     id::{AccountId, AccountUid, EventId, ResourceId},
     limits::Window,
     timestamp::Timestamp,
+    traffic::Traffic,
     webhook::{Webhook, WebhookKind},
 };
 
@@ -113,6 +115,22 @@ impl Store {
             .one(&self.reader)
             .await?;
         row.map(|row| rows::webhook(&self.sealer, row)).transpose()
+    }
+
+    /// How the endpoint of a webhook that is not deleted does, and how its attempts have gone, as it was last written.
+    pub async fn webhook_health(
+        &self,
+        account: AccountUid,
+        id: &ResourceId,
+    ) -> Result<Option<(Health, Traffic)>, StoreError> {
+        let row = webhooks::Entity::find()
+            .filter(webhooks::Column::AccountUid.eq(account.0))
+            .filter(webhooks::Column::DeletedAt.is_null())
+            .filter(webhooks::Column::Id.eq(id.as_str()))
+            .one(&self.reader)
+            .await?;
+        let read = |row: &webhooks::Model| Ok((rows::health(row)?.unwrap_or_default(), rows::traffic(row)?));
+        row.as_ref().map(read).transpose()
     }
 
     /// A page of webhooks in the order of their creation.

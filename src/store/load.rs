@@ -77,6 +77,8 @@ impl Store {
             webhooks::Entity::find().filter(webhooks::Column::AccountUid.eq(row.uid)).all(&self.reader).await?;
         let of_row = |row: &webhooks::Model| Ok(rows::health(row)?.map(|health| (WebhookUid(row.uid), health)));
         let health = webhooks.iter().filter_map(|row| of_row(row).transpose()).collect::<Result<_, StoreError>>()?;
+        let of_row = |row: &webhooks::Model| Ok((WebhookUid(row.uid), rows::traffic(row)?));
+        let traffic = webhooks.iter().map(of_row).collect::<Result<_, StoreError>>()?;
         let webhooks = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect::<Result<_, _>>()?;
         let (running, orphans) =
             self.running(row.uid).await?.into_iter().partition(|execution| held.contains(&execution.uid));
@@ -96,6 +98,7 @@ impl Store {
             running,
             waiting,
             health,
+            traffic,
             jobs: self.unfinished_jobs(AccountUid(row.uid)).await?,
         };
         Ok(Some(Read { loaded, orphans }))
@@ -119,6 +122,7 @@ impl Store {
             running: Vec::new(),
             waiting: Vec::new(),
             health: Vec::new(),
+            traffic: Vec::new(),
             jobs: Vec::new(),
         }))
     }

@@ -22,6 +22,8 @@ pub struct Prepared {
     pub webhooks: Vec<webhooks::Model>,
     /// How endpoints do, by webhook.
     pub health: Vec<(Uuid, Vec<u8>)>,
+    /// How their attempts have gone, by webhook.
+    pub traffic: Vec<(Uuid, Vec<u8>)>,
     pub automations: Vec<automations::Model>,
     pub activations: Vec<activations::Model>,
     pub deleted_automation: Option<(Uuid, i64)>,
@@ -107,6 +109,12 @@ impl Prepared {
                 .iter()
                 .filter(|change| change.is_written)
                 .map(|change| Ok((change.webhook.0, rows::health_bytes(&change.health)?)))
+                .collect::<Result<_, StoreError>>()?,
+            traffic: change
+                .traffic
+                .iter()
+                .filter(|(_, traffic)| !traffic.is_unwritten())
+                .map(|(webhook, traffic)| Ok((webhook.0, rows::traffic_bytes(traffic)?)))
                 .collect::<Result<_, StoreError>>()?,
             automations: change
                 .automations

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 pub use self::{
     job::{job, job_row, job_state_word},
-    webhook::{ENABLED, health, health_bytes, webhook, webhook_kind_word, webhook_row},
+    webhook::{ENABLED, health, health_bytes, traffic, traffic_bytes, webhook, webhook_kind_word, webhook_row},
 };
 use super::{
     StoreError,

@@ -150,9 +150,11 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
             let insert = webhooks::Entity::insert(webhook.clone().into_active_model()).on_conflict(upsert);
             insert.exec_without_returning(txn).await?;
         }
-        for (webhook, health) in &change.health {
+        let health = change.health.iter().map(|(webhook, bytes)| (webhooks::Column::Health, webhook, bytes));
+        let traffic = change.traffic.iter().map(|(webhook, bytes)| (webhooks::Column::Traffic, webhook, bytes));
+        for (column, webhook, bytes) in health.chain(traffic) {
             webhooks::Entity::update_many()
-                .col_expr(webhooks::Column::Health, Expr::value(health.clone()))
+                .col_expr(column, Expr::value(bytes.clone()))
                 .filter(webhooks::Column::AccountUid.eq(change.account.0))
                 .filter(webhooks::Column::Uid.eq(*webhook))
                 .exec(txn)

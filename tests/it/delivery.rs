@@ -5,7 +5,7 @@ use standardwebhooks::Webhook as Verifier;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};
 
 crate::on_both_databases!(
     a_webhook_has_a_retry_policy_of_its_own,
@@ -16,13 +16,11 @@ crate::on_both_databases!(
     later_actions_go_on_where_an_action_may_fail,
     an_endpoint_that_answers_nothing_is_left_alone_and_let_back_in,
     a_webhook_gets_no_more_a_second_than_it_wants,
+    people_see_how_an_endpoint_does,
 );
 
 async fn set_up(server: &Server, receiver: &Receiver) -> (Client, Client) {
-    let service = server.client("service", "*", &[]).await;
-    service.create_account("42", pb::Plan::Power).await.expect("creates");
-    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
-    admin.create_webhook("42", "hook", &receiver.url).await.expect("creates");
+    let (service, admin) = account_42(server, &receiver.url).await;
     let one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
     admin.create_automation("42", one).await.expect("creates");
     (service, admin)
@@ -310,4 +308,42 @@ async fn later_actions_go_on_where_an_action_may_fail(database: Database) {
     assert_eq!(failed.reason, "REJECTED");
     let tried: Vec<_> = failed.requests.iter().map(|request| request.attempts.len()).collect();
     assert_eq!(tried, [1, 1, 0], "the third is left unsent");
+}
+
+async fn people_see_how_an_endpoint_does(database: Database) {
+    let quickly_idle = ["--account-idle-ms", "100", "--retry-delays-ms", "3600000"];
+    let server = Server::start(&database, &quickly_idle).await;
+    let receiver = Receiver::start().await;
+    let (service, _) = set_up(&server, &receiver).await;
+    let user = server.client("user", "42", &["--user", "7"]).await;
+    let health = async |client: &Client| {
+        let request = pb::GetWebhookHealthRequest { name: "accounts/42/webhooks/hook".into() };
+        let answer = client.webhooks().get_webhook_health(client.ask(request)).await.expect("reads").into_inner();
+        answer.health.expect("a health")
+    };
+    assert_eq!(health(&user).await.success_rate, 0.0, "nothing was sent");
+    receiver.answer_with(503);
+    service.publish("42", vec![deal("bad", "8", "{}")]).await.expect("acks");
+    let failed = eventually("it fails", || async {
+        let found = service.history("42").await.into_iter().next();
+        found.filter(|one| one.state() == pb::ExecutionState::Retrying).map(|one| one.name)
+    })
+    .await;
+    receiver.answer_with(200);
+    service.publish("42", vec![deal("good1", "8", "{}"), deal("good2", "8", "{}")]).await.expect("acks");
+    let found = eventually("all are counted", || async {
+        let found = health(&user).await;
+        (found.succeeded_attempts == 2).then_some(found)
+    })
+    .await;
+    assert_eq!((found.failed_attempts, found.unavailable), (1, false));
+    assert!((found.success_rate - 2.0 / 3.0).abs() < 1e-9);
+    let nanos = |duration: Option<prost_types::Duration>| duration.map(|duration| duration.nanos).unwrap_or_default();
+    assert!(nanos(found.mean_duration) > 0 && nanos(found.slowest_duration) >= nanos(found.mean_duration));
+    let failure = found.last_failure.clone().expect("one failed");
+    assert_eq!((failure.reason.as_str(), failure.http_status, &failure.execution), ("SERVER_ERROR", 503, &failed));
+    server.kill().await;
+    let server = Server::start(&database, &quickly_idle).await;
+    let service = server.client("service", "*", &[]).await;
+    assert_eq!(health(&service).await, found, "it is kept");
 }

@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 36] = [
+const ACCESS: [(&str, [bool; 4]); 37] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -37,6 +37,7 @@ const ACCESS: [(&str, [bool; 4]); 36] = [
     ("WebhookService/ListWebhooks", [true, true, true, true]),
     ("WebhookService/UpdateWebhook", [false, true, false, false]),
     ("WebhookService/RotateWebhookSecret", [false, true, false, false]),
+    ("WebhookService/GetWebhookHealth", [true, true, true, true]),
     ("WebhookService/TestWebhook", [false, true, false, false]),
     ("ExplainService/DryRun", [true, true, true, false]),
     ("WebhookService/DeleteWebhook", [false, true, false, false]),
@@ -99,6 +100,9 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
         })),
         "WebhookService/RotateWebhookSecret" => {
             call!(webhooks.rotate_webhook_secret(RotateWebhookSecretRequest { name: webhook }))
+        }
+        "WebhookService/GetWebhookHealth" => {
+            call!(webhooks.get_webhook_health(GetWebhookHealthRequest { name: webhook }))
         }
         "WebhookService/TestWebhook" => call!(webhooks.test_webhook(TestWebhookRequest { name: webhook })),
         "ExplainService/DryRun" => call!(explain.dry_run(DryRunRequest { parent: parent })),

@@ -14,11 +14,7 @@ crate::on_both_databases!(
 );
 
 async fn set_up(server: &Server, receiver: &Receiver) -> (Client, Client) {
-    let service = server.client("service", "*", &[]).await;
-    service.create_account("42", pb::Plan::Power).await.expect("creates");
-    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
-    admin.create_webhook("42", "hook", &format!("{}?key=s3cret&id=", receiver.url)).await.expect("creates");
-    (service, admin)
+    account_42(server, &format!("{}?key=s3cret&id=", receiver.url)).await
 }
 
 type Source = pb::dry_run_request::Source;

@@ -4,7 +4,7 @@ use hookline::grpc::pb;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};
 
 crate::on_both_databases!(executions_are_found_by_what_people_ask_for);
 
@@ -31,10 +31,7 @@ async fn listed(client: &Client, page_size: i32, filter: pb::ExecutionFilter) ->
 async fn executions_are_found_by_what_people_ask_for(database: Database) {
     let server = Server::start(&database, &[]).await;
     let receiver = Receiver::start().await;
-    let service = server.client("service", "*", &[]).await;
-    service.create_account("42", pb::Plan::Power).await.expect("creates");
-    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
-    admin.create_webhook("42", "hook", &receiver.url).await.expect("creates");
+    let (service, admin) = account_42(&server, &receiver.url).await;
     admin.create_webhook("42", "broken", &format!("{}broken/", receiver.url)).await.expect("creates");
     receiver.answer_at("/broken/", 404);
     let good = automation("42", "hook", "deal", pb::EventAction::Change, "{}");

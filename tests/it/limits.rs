@@ -4,7 +4,7 @@ use hookline::grpc::pb;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};
 
 crate::on_both_databases!(
     executions_over_the_limit_pause_survive_and_run_once_it_is_raised,
@@ -15,11 +15,8 @@ crate::on_both_databases!(
 );
 
 async fn set_up(server: &Server, receiver: &Receiver, executions: u32) -> (Client, Client) {
-    let service = server.client("service", "*", &[]).await;
-    service.create_account("42", pb::Plan::Power).await.expect("creates");
+    let (service, admin) = account_42(server, &receiver.url).await;
     set_limit(&service, executions).await;
-    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
-    admin.create_webhook("42", "hook", &receiver.url).await.expect("creates");
     let one = automation("42", "hook", "deal", pb::EventAction::Change, "[{{deal.n}}]");
     admin.create_automation("42", one).await.expect("creates");
     (service, admin)

@@ -29,6 +29,7 @@ use crate::domain::{
     request::{Record, build},
     template::{Scope, Trees},
     timestamp::Timestamp,
+    traffic::Traffic,
     webhook::{DisableReason, Webhook},
 };
 
@@ -41,6 +42,7 @@ pub struct Draft<'a, 'w> {
     seen: HashSet<EventId>,
     dispatches: Vec<Dispatch>,
     misses: Vec<Miss>,
+    traffic: HashMap<WebhookUid, Traffic>,
     pub(in crate::domain) limits: Limits,
     flight: Flight,
     webhook_flight: HashMap<WebhookUid, usize>,
@@ -78,6 +80,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             seen: HashSet::new(),
             dispatches: Vec::new(),
             misses: Vec::new(),
+            traffic: HashMap::new(),
             flight: account.map(|account| account.flight).unwrap_or_default(),
             webhook_flight: account.map(|account| account.webhook_flight.clone()).unwrap_or_default(),
             waiting: HashMap::new(),
@@ -101,6 +104,10 @@ impl<'a, 'w> Draft<'a, 'w> {
             let now = self.around.now;
             self.change.history.expires_at = Some(look_again_at(now, now, self.limits.retention_days));
         }
+        let now = self.around.now;
+        self.change.traffic.extend(self.traffic.drain().map(|(webhook, traffic)| {
+            (webhook, if traffic.must_be_written(now) { traffic.written(now) } else { traffic })
+        }));
         if let Some(account) = &self.slot.account {
             let limit = account.execution_limit(&self.limits);
             self.change.notices = notices(account, &self.change, limit);
@@ -347,6 +354,8 @@ impl<'a, 'w> Draft<'a, 'w> {
         let policy = of_webhook.as_ref().map(|webhook| webhook.retry.clone()).unwrap_or_default();
         let retry = (&policy, &self.around.rules.schedule);
         let progress = settle(&running.record, &running.progress, &attempt.outcome, retry, random, now);
+        let traffic = self.traffic.entry(webhook);
+        traffic.or_insert_with(|| account.traffic.get(&webhook).cloned().unwrap_or_default()).note(ended, now);
         let is_hopeless = self.note_health(account, webhook, ended);
         if let Some(webhook) = of_webhook.filter(|webhook| webhook.is_enabled()) {
             if attempt.outcome.is_gone() {
@@ -493,7 +502,10 @@ impl<'a, 'w> Draft<'a, 'w> {
         let truth = account.true_due_at(self.around.now, self.around.rules);
         // A window that a clock set back has moved ends one length after that was noticed, so it is written down.
         let is_moved = self.change.window.start < account.window.start;
-        if truth != account.next_due_at || is_moved {
+        let now = self.around.now;
+        let unwritten = account.traffic.iter().filter(|(_, traffic)| traffic.is_unwritten());
+        self.change.traffic.extend(unwritten.map(|(webhook, traffic)| (*webhook, traffic.clone().written(now))));
+        if truth != account.next_due_at || is_moved || !self.change.traffic.is_empty() {
             self.change.next_due_at = truth;
             self.change.is_empty = false;
         }

@@ -1,6 +1,6 @@
 //! Executions, requests and attempts as protobuf shows them.
 
-use super::{pb_event_action, pb_method, pb_operator, timestamp};
+use super::{duration, pb_event_action, pb_method, pb_operator, timestamp};
 use crate::{
     domain::{
         condition::Explanation,
@@ -98,7 +98,7 @@ pub fn request(account: &AccountId, request: &Request) -> pb::Request {
 }
 
 pub fn attempt(attempt: &Attempt, number: i32) -> pb::Attempt {
-    let micros = attempt.duration_us.max(0);
+    let micros = u64::try_from(attempt.duration_us).unwrap_or_default();
     let error_kind = match attempt.outcome.verdict() {
         Verdict::Success => String::new(),
         Verdict::Retry(reason) | Verdict::Failure(reason) => reason.as_str().to_owned(),
@@ -106,10 +106,7 @@ pub fn attempt(attempt: &Attempt, number: i32) -> pb::Attempt {
     let mut shown = pb::Attempt {
         number,
         start_time: Some(timestamp(attempt.started_at)),
-        duration: Some(prost_types::Duration {
-            seconds: micros / 1_000_000,
-            nanos: i32::try_from(micros % 1_000_000 * 1_000).unwrap_or_default(),
-        }),
+        duration: Some(duration(micros)),
         url: attempt.secret_url.clone().unwrap_or_else(|| attempt.url.clone()),
         error_kind,
         ..pb::Attempt::default()

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::timestamp;
+use super::{duration, timestamp};
 use crate::{
     domain::{
+        breaker::Health,
         command::{NewWebhook, etag_of},
         id::AccountId,
         rate::PER_SECOND_MAX,
         refusal::Violations,
         retry::{DELAY_MS_MIN, DELAYS_MAX, FailureClass, PIPEDRIVE_DELAYS_MS, RetryPolicy, SCHEDULE_MS_MAX, Schedule},
+        timestamp::Timestamp,
+        traffic::Traffic,
         url::{EndpointUrl, UrlPolicy},
         webhook::{Credentials, DisableReason, Webhook, WebhookKind, check_display_name},
     },
@@ -197,4 +200,28 @@ pub fn disable_reason(reason: Option<DisableReason>) -> i32 {
         Some(DisableReason::Failing) => pb::WebhookDisableReason::Failing,
     }
     .into()
+}
+
+/// How a webhook's endpoint does, as it is shown.
+pub fn webhook_health(account: &AccountId, health: &Health, traffic: &Traffic, now: Timestamp) -> pb::WebhookHealth {
+    let day = traffic.day(now);
+    let attempts = day.succeeded + day.failed;
+    #[expect(clippy::cast_precision_loss, reason = "a share of counts far below 2^52")]
+    let success_rate = if attempts == 0 { 0.0 } else { day.succeeded as f64 / attempts as f64 };
+    let last_failure = traffic.last_failure.as_ref().map(|failure| pb::WebhookFailure {
+        fail_time: Some(timestamp(failure.at)),
+        reason: failure.reason.as_str().to_owned(),
+        http_status: failure.status.map(i32::from).unwrap_or_default(),
+        execution: format!("accounts/{account}/executions/{}", failure.execution),
+    });
+    pb::WebhookHealth {
+        unavailable: health.breaker.opens_at().is_some(),
+        unavailable_until_time: health.breaker.opens_at().map(timestamp),
+        succeeded_attempts: day.succeeded,
+        failed_attempts: day.failed,
+        success_rate,
+        mean_duration: Some(duration(day.mean_us)),
+        slowest_duration: Some(duration(day.slowest_us)),
+        last_failure,
+    }
 }

@@ -12,6 +12,7 @@ use crate::{
         id::{AccountUid, WebhookUid},
         retry::RetryPolicy,
         timestamp::Timestamp,
+        traffic::Traffic,
         url::EndpointUrl,
         webhook::{Credentials, DisableReason, SigningSecret, Webhook, WebhookKind},
     },
@@ -115,6 +116,16 @@ pub fn health(row: &webhooks::Model) -> Stored<Option<Health>> {
     row.health.as_deref().map(from_bytes).transpose()
 }
 
+/// How a webhook's attempts have gone, as it is written.
+pub fn traffic_bytes(traffic: &Traffic) -> Stored<Vec<u8>> {
+    to_bytes(traffic)
+}
+
+/// How a webhook's attempts have gone, from its row; nothing where nothing was written.
+pub fn traffic(row: &webhooks::Model) -> Stored<Traffic> {
+    Ok(row.traffic.as_deref().map(from_bytes).transpose()?.unwrap_or_default())
+}
+
 /// The word of a kind of webhook.
 pub fn webhook_kind_word(kind: WebhookKind) -> Stored<String> {
     word(kind)
@@ -147,6 +158,7 @@ pub fn webhook_row(sealer: &Sealer, account: AccountUid, webhook: &Webhook) -> S
             requests_per_second: webhook.requests_per_second,
         })?,
         health: None,
+        traffic: None,
         revision: webhook.revision,
         created_at: webhook.created_at.0,
         updated_at: webhook.updated_at.0,
