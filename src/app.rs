@@ -239,6 +239,8 @@ fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits) -> Engin
             plans,
             breaker_open_ms: args.breaker_open_ms,
             paused_max: args.paused_executions_max,
+            waiting_max: args.waiting_executions_max,
+            event_age_max_ms: args.event_age_max_ms,
             paused_age_max_ms: args.paused_age_max_ms,
             body_bytes_max: usize::try_from(args.body_bytes_max).unwrap_or(usize::MAX),
             window_length_ms: args.execution_window_ms,

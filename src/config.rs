@@ -125,6 +125,13 @@ pub struct ServeArgs {
     /// How many executions of an account its limit holds back at most; further ones are recorded as stopped.
     #[arg(long, env = "HOOKLINE_PAUSED_EXECUTIONS_MAX", default_value_t = 100_000)]
     pub paused_executions_max: u64,
+    /// How many executions of an account wait at most, for whatever reason: a slot, a retry, the limit, an endpoint that
+    /// answers nothing; further ones are recorded as stopped.
+    #[arg(long, env = "HOOKLINE_WAITING_EXECUTIONS_MAX", default_value_t = 1_000_000)]
+    pub waiting_executions_max: u64,
+    /// How long ago an event may have happened, in milliseconds; older ones are rejected. Without it any age is taken.
+    #[arg(long, env = "HOOKLINE_EVENT_AGE_MAX_MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub event_age_max_ms: Option<u64>,
     /// How long an execution may be held back, in milliseconds; then it is recorded as stopped.
     #[arg(long, env = "HOOKLINE_PAUSED_AGE_MAX_MS", default_value_t = 259_200_000, value_parser = clap::value_parser!(u64).range(1..=31_536_000_000))]
     pub paused_age_max_ms: u64,

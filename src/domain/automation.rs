@@ -154,6 +154,21 @@ impl AutomationSpec {
                 "runs at every change of the object: add a condition that a field changed to narrow it".to_owned(),
             );
         }
+        let object = self.object.as_str();
+        for field in self.conditions.iter().flat_map(GroupSpec::fields) {
+            if let Some(inner) = field.strip_prefix(object).and_then(|rest| rest.strip_prefix('.')) {
+                found.push(format!(
+                    "the condition on {field:?} looks for a field {object:?} inside the {object}: if {inner:?} is meant, \
+                     leave the first word out"
+                ));
+            }
+        }
+        for action in &self.actions {
+            if action.path.contains("://") {
+                let path = &action.path;
+                found.push(format!("the path {path:?} is appended to the endpoint URL, it does not replace it"));
+            }
+        }
         found
     }
 }

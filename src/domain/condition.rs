@@ -50,6 +50,19 @@ pub struct GroupSpec {
     pub conditions: Vec<MemberSpec>,
 }
 
+impl GroupSpec {
+    /// The fields of every clause.
+    pub fn fields(&self) -> Vec<&str> {
+        fn of_member(member: &MemberSpec) -> Vec<&str> {
+            match member {
+                MemberSpec::Group(group) => group.fields(),
+                MemberSpec::Clause(clause) => vec![clause.field.as_str()],
+            }
+        }
+        self.conditions.iter().flat_map(of_member).collect()
+    }
+}
+
 /// A member of a group as it is written and stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -148,6 +148,10 @@ pub struct Rules {
     pub plans: PlanLimits,
     /// How many executions of an account the limit holds back at most.
     pub paused_max: u64,
+    /// How many executions of an account wait at most, for whatever reason.
+    pub waiting_max: u64,
+    /// How long ago an event may have happened; any time, where there is none.
+    pub event_age_max_ms: Option<u64>,
     /// How long an execution may be held back.
     pub paused_age_max_ms: u64,
     /// How long an endpoint is left alone at first that answers nothing.

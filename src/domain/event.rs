@@ -105,18 +105,21 @@ pub enum RejectionReason {
     AccountMismatch,
     /// There is no such account.
     AccountNotFound,
+    /// It happened too long ago.
+    TooOld,
     /// A fault of ours; it was logged.
     Internal,
 }
 
 impl RejectionReason {
     /// Every reason.
-    pub const ALL: [RejectionReason; 6] = [
+    pub const ALL: [RejectionReason; 7] = [
         RejectionReason::InvalidJson,
         RejectionReason::InvalidField,
         RejectionReason::TooLarge,
         RejectionReason::AccountMismatch,
         RejectionReason::AccountNotFound,
+        RejectionReason::TooOld,
         RejectionReason::Internal,
     ];
 
@@ -128,6 +131,7 @@ impl RejectionReason {
             RejectionReason::TooLarge => "TOO_LARGE",
             RejectionReason::AccountMismatch => "ACCOUNT_MISMATCH",
             RejectionReason::AccountNotFound => "ACCOUNT_NOT_FOUND",
+            RejectionReason::TooOld => "TOO_OLD",
             RejectionReason::Internal => "INTERNAL",
         }
     }

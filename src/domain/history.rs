@@ -31,6 +31,11 @@ impl StateCounts {
         State::ALL.into_iter().zip(self.0)
     }
 
+    /// How many wait: for a slot, their time, or what holds them back.
+    pub fn waiting(&self) -> u64 {
+        [State::Pending, State::Retrying, State::Paused].iter().map(|state| self.0[*state as usize]).sum()
+    }
+
     /// How many there are.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

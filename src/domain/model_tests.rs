@@ -14,11 +14,14 @@ use super::{
     decision::{Decision, Dispatch, DueRows, Ended, EventReply, Input, Reply, Rules, Surroundings, decide},
     due,
     event::{Action, Event},
-    execution::{Attempt, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
+    execution::{Attempt, Outcome, Progress, Reason, Recorded, SourceKind, State, THE_LIMIT, Unfinished},
+    filter::ExecutionFilter,
     history::{Expired, ExpiredRow, History, StateCounts},
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
+    job::{JobRows, JobTask, Retry, RetryRequests, RetryStart, retry_room},
     limits::{Backlog, Window},
     plan::{LimitOverrides, Plan, PlanLimits},
+    refusal::Refusal,
     request::{Method, Record},
     retry::{RetryPolicy, Schedule},
     template::BodySpec,
@@ -33,6 +36,8 @@ const PAUSED_AGE_MAX_MS: u64 = 60_000;
 const SLOTS: u32 = 4;
 /// Longer than executions are kept.
 const DAYS_MS: i64 = 16 * 86_400_000;
+/// How many executions a job takes at once.
+const JOB_MAX: usize = 3;
 /// How many executions are deleted at once.
 const EXPIRED_MAX: usize = 3;
 
@@ -48,6 +53,10 @@ enum Step {
     Limit(u32),
     /// The clock moves.
     Clock(i64),
+    /// A job begins that runs everything again that has failed.
+    RetryFailed,
+    /// A job begins that ends everything that waits.
+    CancelWaiting,
     /// The process ends without a word, and a new one reads the database.
     Crash,
 }
@@ -61,6 +70,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..6_u32).prop_map(Step::Limit),
         4 => (1..8_000_i64).prop_map(Step::Clock),
         1 => prop_oneof![Just(-30_000_i64), Just(70_000), Just(-1_000), Just(DAYS_MS)].prop_map(Step::Clock),
+        1 => Just(Step::RetryFailed),
+        1 => Just(Step::CancelWaiting),
         1 => Just(Step::Crash),
     ];
     proptest::collection::vec(step, 1..60)
@@ -72,6 +83,7 @@ struct Row {
     record: std::sync::Arc<Record>,
     progress: Progress,
     event: EventId,
+    run: i32,
     /// Its place in the order of arrival.
     arrival: usize,
 }
@@ -110,6 +122,8 @@ impl World {
             plans,
             breaker_open_ms: 30_000,
             paused_max: PAUSED_MAX,
+            waiting_max: 1_000,
+            event_age_max_ms: None,
             paused_age_max_ms: PAUSED_AGE_MAX_MS,
             body_bytes_max: 1_000,
             window_length_ms: WINDOW_MS,
@@ -237,9 +251,14 @@ impl World {
                 record: new.record.clone(),
                 progress: new.progress.clone(),
                 event: new.event_id.clone(),
+                run: new.run,
                 arrival: self.arrivals,
             };
             self.arrivals += 1;
+            if new.run > 0 {
+                let half = i64::from(self.limit.div_ceil(2));
+                assert!(change.window.used <= half && change.backlog.count == 0, "retries never push others out");
+            }
             self.note_admission(None, &row);
             assert!(self.rows.insert(new.uid, row).is_none());
         }
@@ -253,7 +272,9 @@ impl World {
         for row in change.expired.iter().flat_map(|expired| &expired.rows) {
             let gone = self.rows.remove(&row.uid).expect("it was there");
             assert!(gone.progress.state.is_final());
-            assert!(self.events.remove(&gone.event), "an event goes with its last execution");
+            if self.rows.values().all(|row| row.event != gone.event) {
+                assert!(self.events.remove(&gone.event), "an event goes with its last execution");
+            }
         }
         for change in change.health.iter().filter(|change| change.is_written) {
             self.health.insert(change.webhook, change.health.clone());
@@ -284,6 +305,10 @@ impl World {
                 self.run(vec![Input::Expired(self.expired(expiring))]);
             }
             let wanted = due::wanted(self.account(), self.now, &self.rules);
+            if let Some(wanted) = due::job(self.account(), self.now, &self.rules) {
+                self.run(vec![Input::Job(self.job_rows(&wanted))]);
+                continue;
+            }
             if wanted.is_empty() && due::expiring(self.account(), self.now, &self.rules).is_none() {
                 return;
             }
@@ -331,8 +356,57 @@ impl World {
         Expired { ended_before: wanted.ended_before, rows, next, oldest }
     }
 
+    /// What a job looks at next: of executions that were made before it those in the wanted states.
+    fn job_rows(&self, wanted: &due::JobWanted) -> JobRows {
+        let job = &wanted.job;
+        let is_ahead = |uid: &ExecutionUid| job.progress.position.is_none_or(|position| *uid > position);
+        let ahead = self.rows.iter().filter(|(uid, _)| is_ahead(uid) && uid.0 < job.uid.0);
+        let fitting: Vec<_> = ahead.filter(|(_, row)| job.filter.states.contains(&row.progress.state)).collect();
+        let taken = &fitting[..fitting.len().min(wanted.rows_max).min(JOB_MAX)];
+        let last_run = |event: &EventId| {
+            self.rows.values().filter(|row| row.event == *event).map(|row| row.run).max().unwrap_or_default()
+        };
+        let rows = taken.iter().map(|(uid, row)| Recorded {
+            execution: unfinished(**uid, row),
+            source: self.account().automations.keys().next().expect("an automation").0,
+            event: None,
+            event_id: row.event.clone(),
+            run: row.run,
+            last_run: last_run(&row.event),
+            object: "deal".parse().expect("a name"),
+            action: Action::Change,
+            entity_id: "8".parse().expect("an id"),
+            acting_user: None,
+            first_unsuccessful: 0,
+        });
+        JobRows {
+            job: job.uid,
+            rows: rows.collect(),
+            position: taken.last().map(|(uid, _)| **uid),
+            is_last: taken.len() == fitting.len(),
+        }
+    }
+
+    fn start_job(&mut self, task: JobTask, states: Vec<State>) {
+        let filter = ExecutionFilter { states, ..ExecutionFilter::default() };
+        let command = Command {
+            caller: Caller::Service { accounts: AccountScope::All },
+            task: Task::StartJob { task, filter },
+            repeat: None,
+        };
+        let replies = self.run(vec![Input::Command(std::sync::Arc::new(command), None)]);
+        assert!(matches!(replies.last(), Some(Reply::Command(Ok(Answer::Job(..)) | Err(Refusal::Exhausted { .. })))));
+    }
+
     fn step(&mut self, step: Step) {
         match step {
+            Step::RetryFailed => {
+                let retry = Retry { start: RetryStart::FirstUnsuccessful, requests: RetryRequests::AsStored };
+                self.start_job(JobTask::Retry(retry), vec![State::Failed]);
+            }
+            Step::CancelWaiting => {
+                self.start_job(JobTask::Cancel, vec![State::Pending, State::Retrying, State::Paused]);
+            }
             Step::Events(ids) => {
                 let inputs =
                     ids.iter().map(|id| Input::Event(std::sync::Arc::new(Event::sample(&format!("e{id}"))))).collect();
@@ -432,9 +506,14 @@ impl World {
         assert_eq!(running, self.under_way.len(), "what runs is under way");
         assert!(running <= SLOTS as usize);
         assert!(self.admitted.is_sorted(), "admission is in the order of arrival: {:?}", self.admitted);
+        let runs: HashSet<_> = self.rows.values().map(|row| (&row.event, row.run)).collect();
+        assert_eq!(runs.len(), self.rows.len(), "each match and each retry has exactly one execution");
         let events: HashSet<_> = self.rows.values().map(|row| &row.event).collect();
-        assert_eq!(events.len(), self.rows.len(), "each match has exactly one execution");
         assert_eq!(events.len(), self.events.len());
+        let limit = account.execution_limit(&self.rules.limits(&account.facts));
+        let window = account.window.at(self.now, WINDOW_MS);
+        let may_retry = retry_room(window, limit, account.backlog.count) > 0;
+        assert!(account.jobs.is_empty() || !may_retry, "a job that may go on goes on");
         let truth = account.true_due_at(self.now, &self.rules);
         if let (Some(truth), Some(written)) = (truth, account.next_due_at) {
             assert!(written <= truth.max(self.latest), "the database says {written:?}, the truth is {truth:?}");
@@ -484,7 +563,9 @@ proptest! {
         for row in world.rows.values() {
             prop_assert!(row.progress.state.is_final(), "{:?}", row.progress);
             let stopped = matches!(row.progress.reason, Some(Reason::BacklogFull | Reason::PausedTooLong));
-            prop_assert_eq!(row.progress.admitted.is_none(), stopped, "counted exactly once, unless stopped");
+            let is_counted = row.progress.admitted.is_some();
+            let fits = is_counted != stopped || row.progress.state == State::Cancelled;
+            prop_assert!(fits, "counted exactly once, unless it ended before: {:?}", row.progress);
         }
     }
 }

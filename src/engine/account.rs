@@ -2,6 +2,7 @@
 //! commits, applies, and only then answers and sends. One commit is in flight at a time.
 
 mod queue;
+mod reading;
 
 use std::{
     collections::HashSet,
@@ -20,16 +21,13 @@ use crate::{
         account::{Account, AccountSlot},
         change::Change,
         command::Command,
-        decision::{Decision, DueRows, Ended, EventReply, Input, Reply, Surroundings, decide},
+        decision::{Decision, Ended, EventReply, Input, Reply, Surroundings, decide},
         due,
         event::{Event, Rejection, RejectionReason},
-        execution::{Recorded, State},
-        history::Expired,
-        id::{AccountId, EventId, ExecutionUid, RequestId},
-        job::JobRows,
+        execution::State,
+        id::{AccountId, EventId},
         miss::Miss,
         notice::Notice,
-        timestamp::Timestamp,
     },
     store::{Read, Receipt, StoreError},
     telemetry::chain,
@@ -160,33 +158,6 @@ impl Handler<Wake> for AccountActor {
     }
 }
 
-/// What must be read before the next decision.
-#[derive(Default)]
-struct Wanted {
-    answer: Option<RequestId>,
-    execution: Option<ExecutionUid>,
-    due: Vec<due::Wanted>,
-    expiring: Option<due::Expiring>,
-    job: Option<due::JobWanted>,
-}
-
-impl Wanted {
-    fn is_nothing(&self) -> bool {
-        let of_calls = self.answer.is_none() && self.execution.is_none();
-        of_calls && self.due.is_empty() && self.expiring.is_none() && self.job.is_none()
-    }
-}
-
-/// What was read.
-#[derive(Default)]
-struct Found {
-    answer: Option<(Vec<u8>, Vec<u8>)>,
-    execution: Option<Recorded>,
-    due: Vec<DueRows>,
-    expired: Option<Expired>,
-    job: Option<JobRows>,
-}
-
 impl AccountActor {
     /// Does the next thing there is to do, unless one is under way.
     fn turn(&mut self, ctx: &mut Context<Self>) {
@@ -265,74 +236,6 @@ impl AccountActor {
         for ended in self.shared.flights.unrecorded(&self.slot.id) {
             self.queue.push_first(Item::Outcome(ended));
         }
-    }
-
-    /// What must be read first: the answer to a call that may be a repetition, and rows that are due.
-    fn wanted(&self, now: Timestamp) -> Wanted {
-        let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
-        let Some(account) = living else { return Wanted::default() };
-        let may_start = self.shared.may_start.load(Ordering::SeqCst);
-        let rules = &self.shared.config.rules;
-        let due = if self.queue.has_rows() || !may_start { Vec::new() } else { due::wanted(account, now, rules) };
-        let expiring = if self.queue.has_rows() { None } else { due::expiring(account, now, rules) };
-        let job = if self.queue.has_rows() || !may_start { None } else { due::job(account, now, rules) };
-        Wanted { answer: self.queue.repetition(), execution: self.queue.execution(), due, expiring, job }
-    }
-
-    fn read(&mut self, wanted: Wanted, ctx: &mut Context<Self>) {
-        let Some(uid) = self.slot.account.as_ref().map(|account| account.uid) else { return };
-        self.busy();
-        let shared = Arc::clone(&self.shared);
-        let (asked_answer, asked_execution) = (wanted.answer.is_some(), wanted.execution);
-        let read = async move {
-            let mut found = Found::default();
-            if let Some(key) = &wanted.answer {
-                found.answer = shared.store.answer(uid, key).await?;
-            }
-            if let Some(execution) = wanted.execution {
-                found.execution = shared.store.recorded(uid, &[execution.0]).await?.pop();
-            }
-            for due in wanted.due {
-                found.due.push(shared.store.due_rows(uid, due).await?);
-            }
-            if let Some(job) = &wanted.job {
-                found.job = Some(shared.store.job_rows(uid, job).await?);
-            }
-            if let Some(expiring) = wanted.expiring {
-                found.expired = Some(shared.store.expired(uid, expiring).await?);
-            }
-            Ok::<_, StoreError>(found)
-        };
-        ctx.spawn(read.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok(found) => {
-                if asked_execution.is_some() {
-                    actor.queue.found_execution(found.execution);
-                }
-                if asked_answer {
-                    actor.queue.answer_repetition(found.answer);
-                }
-                if let Some(job) = found.job {
-                    actor.queue.push_first(Item::Job(job));
-                }
-                if let Some(expired) = found.expired {
-                    actor.queue.push_first(Item::Expired(expired));
-                }
-                for rows in found.due {
-                    actor.queue.push_first(Item::Due(rows));
-                }
-                // The next call may be a repetition, or be about an execution, too: that must be looked up first.
-                let is_unread = actor.queue.repetition().is_some() || actor.queue.execution().is_some();
-                if actor.queue.is_empty() || is_unread {
-                    actor.free(ctx);
-                } else {
-                    actor.decide_and_commit(ctx);
-                }
-            }
-            Err(error) => {
-                actor.queue.fail_callers(&chain(&error));
-                actor.pause(&error, ctx);
-            }
-        }));
     }
 
     fn decide_and_commit(&mut self, ctx: &mut Context<Self>) {

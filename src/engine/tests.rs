@@ -39,6 +39,8 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
                 plans: PlanLimits::default(),
                 breaker_open_ms: 30_000,
                 paused_max: 1_000,
+                waiting_max: 1_000,
+                event_age_max_ms: None,
                 paused_age_max_ms: 600_000,
                 body_bytes_max: 65_536,
                 window_length_ms: 600_000,

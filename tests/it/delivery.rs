@@ -17,6 +17,7 @@ crate::on_both_databases!(
     an_endpoint_that_answers_nothing_is_left_alone_and_let_back_in,
     a_webhook_gets_no_more_a_second_than_it_wants,
     people_see_how_an_endpoint_does,
+    a_new_url_gives_an_endpoint_another_chance,
 );
 
 async fn set_up(server: &Server, receiver: &Receiver) -> (Client, Client) {
@@ -46,6 +47,18 @@ fn seconds(seconds: i64) -> prost_types::Duration {
 
 async fn publish(service: &Client, id: &str) {
     assert_eq!(service.publish("42", vec![deal(id, "8", "{}")]).await.expect("acks"), []);
+}
+
+/// Events e0 to e9, whose first tries fail.
+async fn ten_first_tries_fail(service: &Client) {
+    for at in 0..10 {
+        publish(service, &format!("e{at}")).await;
+    }
+    eventually("ten first tries fail", || async {
+        let history = service.history("42").await;
+        (history.iter().filter(|one| one.state() == pb::ExecutionState::Retrying).count() == 10).then_some(())
+    })
+    .await;
 }
 
 /// The execution of an event, once it is in a state.
@@ -207,14 +220,7 @@ async fn an_endpoint_that_answers_nothing_is_left_alone_and_let_back_in(database
     admin.create_automation("42", other).await.expect("creates");
     receiver.answer_with(503);
     receiver.answer_at("/other/", 200);
-    for at in 0..10 {
-        publish(&service, &format!("e{at}")).await;
-    }
-    eventually("ten first tries fail", || async {
-        let history = service.history("42").await;
-        (history.iter().filter(|one| one.state() == pb::ExecutionState::Retrying).count() == 10).then_some(())
-    })
-    .await;
+    ten_first_tries_fail(&service).await;
     for at in 10..16 {
         publish(&service, &format!("e{at}")).await;
     }
@@ -346,4 +352,20 @@ async fn people_see_how_an_endpoint_does(database: Database) {
     let server = Server::start(&database, &quickly_idle).await;
     let service = server.client("service", "*", &[]).await;
     assert_eq!(health(&service).await, found, "it is kept");
+}
+
+async fn a_new_url_gives_an_endpoint_another_chance(database: Database) {
+    let flags = ["--retry-delays-ms", "600000", "--breaker-open-ms", "600000"];
+    let server = Server::start(&database, &flags).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = set_up(&server, &receiver).await;
+    receiver.answer_with(503);
+    receiver.answer_at("/mended/", 200);
+    ten_first_tries_fail(&service).await;
+    publish(&service, "e10").await;
+    let last = in_state(&service, "e10", pb::ExecutionState::Paused).await;
+    assert_eq!(last.reason, "ENDPOINT_UNAVAILABLE");
+    let mended = pb::Webhook { endpoint_url: format!("{}mended/", receiver.url), ..Default::default() };
+    update(&admin, "endpoint_url", mended).await.expect("updates");
+    in_state(&service, "e10", pb::ExecutionState::Succeeded).await;
 }

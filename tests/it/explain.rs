@@ -5,7 +5,9 @@ use standardwebhooks::Webhook as Verifier;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::{Client, Database, Receiver, Server, account_42, automation, bad_field, deal, eventually};
+use crate::harness::{
+    Client, Database, Receiver, Server, account_42, automation, bad_field, condition, deal, eventually,
+};
 
 crate::on_both_databases!(
     a_dry_run_tells_what_would_be_sent_and_sends_nothing,
@@ -35,16 +37,7 @@ async fn a_dry_run_tells_what_would_be_sent_and_sends_nothing(database: Database
     let (service, admin) = set_up(&server, &receiver).await;
     let mut one = automation("42", "hook", "deal", pb::EventAction::Change, r#"{"n": {{deal.n}}}"#);
     one.actions[0].path = "{{deal.id}}".into();
-    one.conditions = Some(pb::ConditionGroup {
-        r#match: pb::ConditionMatch::All.into(),
-        conditions: vec![pb::Condition {
-            kind: Some(pb::condition::Kind::Clause(pb::Clause {
-                field: "n".into(),
-                operator: pb::Operator::Gt.into(),
-                values: vec![pb::Scalar { kind: Some(pb::scalar::Kind::Number("5".into())) }],
-            })),
-        }],
-    });
+    one.conditions = Some(condition("n", pb::Operator::Gt, &["5"]));
     let made = admin.create_automation("42", one.clone()).await.expect("creates");
     let saved = || Source::Automation(made.name.clone());
     let event = |n: u32| Subject::Event(deal("x", "8", &format!(r#"{{"id": 8, "n": {n}}}"#)));
@@ -132,16 +125,7 @@ async fn people_learn_why_an_automation_did_not_run(database: Database) {
     let receiver = Receiver::start().await;
     let (service, admin) = account_42(&server, &receiver.url).await;
     let mut one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
-    one.conditions = Some(pb::ConditionGroup {
-        r#match: pb::ConditionMatch::All.into(),
-        conditions: vec![pb::Condition {
-            kind: Some(pb::condition::Kind::Clause(pb::Clause {
-                field: "n".into(),
-                operator: pb::Operator::Gt.into(),
-                values: vec![pb::Scalar { kind: Some(pb::scalar::Kind::Number("5".into())) }],
-            })),
-        }],
-    });
+    one.conditions = Some(condition("n", pb::Operator::Gt, &["5"]));
     let writer = server.client("user", "42", &["--user", "7", "--permissions", "automations.write"]).await;
     let made = writer.create_automation("42", one).await.expect("creates");
     let nothing = misses_of(&writer, &made.name).await.expect("lists");

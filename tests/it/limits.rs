@@ -12,6 +12,9 @@ crate::on_both_databases!(
     what_fits_into_no_backlog_is_recorded_as_stopped,
     after_a_downgrade_the_paused_run_out_and_nothing_new_triggers,
     what_waits_can_be_cancelled,
+    limits_hold_at_their_edges,
+    what_waits_for_any_reason_is_bounded,
+    events_of_long_ago_are_rejected_where_that_is_wanted,
 );
 
 async fn set_up(server: &Server, receiver: &Receiver, executions: u32) -> (Client, Client) {
@@ -256,4 +259,72 @@ async fn a_list_of_plan_limits_has_one_number_a_plan() {
     assert!(!output.status.success());
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("--plan-executions takes 4 numbers"), "{message}");
+}
+
+async fn limits_hold_at_their_edges(database: Database) {
+    let hour = ["--execution-window-ms", "3600000"];
+    let server = Server::start(&database, &hour).await;
+    let receiver = Receiver::start().await;
+    let (service, _) = set_up(&server, &receiver, 0).await;
+    publish(&service, 0..1).await;
+    assert_eq!(usage(&service).await.paused_executions, 1, "a limit of 0 admits nothing");
+    set_limit(&service, 4).await;
+    publish(&service, 1..4).await;
+    eventually("four run", || async { (receiver.got().len() == 4).then_some(()) }).await;
+    set_limit(&service, 2).await;
+    let below = usage(&service).await;
+    let limit = below.limits.expect("limits").executions_per_window;
+    assert_eq!((below.executions_used, limit), (4, Some(2)), "lowered below use, what ran has run");
+    publish(&service, 4..8).await;
+    assert_eq!(usage(&service).await.paused_executions, 4);
+    set_limit(&service, 5).await;
+    eventually("one more runs", || async { (usage(&service).await.paused_executions == 3).then_some(()) }).await;
+    server.kill().await;
+
+    // The window is shorter after a restart: it is over by now, and the next one admits the rest.
+    let server = Server::start(&database, &["--execution-window-ms", "300"]).await;
+    let service = server.client("service", "*", &[]).await;
+    eventually("all run", || async { (receiver.got().len() == 8).then_some(()) }).await;
+    let mut sent: Vec<_> = receiver.got().into_iter().map(|got| got.body).collect();
+    sent.sort();
+    assert_eq!(sent, (0..8).map(|at| format!("[{at}]")).collect::<Vec<_>>(), "each once");
+    assert_eq!(usage(&service).await.paused_executions, 0);
+}
+
+async fn what_waits_for_any_reason_is_bounded(database: Database) {
+    let flags = ["--waiting-executions-max", "3", "--retry-delays-ms", "3600000"];
+    let server = Server::start(&database, &flags).await;
+    let receiver = Receiver::start().await;
+    let (service, _) = set_up(&server, &receiver, 100).await;
+    receiver.answer_with(503);
+    for at in 0..3 {
+        publish(&service, at..at + 1).await;
+    }
+    eventually("three wait for their retry", || async {
+        (with_states(&service, pb::ExecutionState::Retrying).await.len() == 3).then_some(())
+    })
+    .await;
+    publish(&service, 3..5).await;
+    let stopped = with_states(&service, pb::ExecutionState::Stopped).await;
+    let shown: Vec<_> = stopped.iter().map(|one| (one.event_id.as_str(), one.reason.as_str())).collect();
+    assert_eq!(shown, [("e4", "BACKLOG_FULL"), ("e3", "BACKLOG_FULL")], "recorded, never silently dropped");
+}
+
+async fn events_of_long_ago_are_rejected_where_that_is_wanted(database: Database) {
+    let server = Server::start(&database, &["--event-age-max-ms", "3600000"]).await;
+    let receiver = Receiver::start().await;
+    let (service, _) = set_up(&server, &receiver, 100).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let at = |seconds_ago: u64| {
+        let mut event = deal(&format!("ago{seconds_ago}"), "8", r#"{"n": 1}"#);
+        if let Some(pb::event_input::Kind::Event(event)) = &mut event.kind {
+            let seconds = i64::try_from(now - seconds_ago).expect("fits");
+            event.occur_time = Some(prost_types::Timestamp { seconds, nanos: 0 });
+        }
+        event
+    };
+    let results = service.publish("42", vec![at(60), at(7_200)]).await.expect("acks");
+    let shown: Vec<_> = results.iter().map(|one| (one.index, one.field.as_str(), one.reason.as_str())).collect();
+    assert_eq!(shown, [(1, "events[1].occur_time", "TOO_OLD")]);
+    eventually("the other runs", || async { (receiver.got().len() == 1).then_some(()) }).await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hookline::grpc::pb;
 use tonic_types::StatusExt;
 
-use crate::harness::{Database, Receiver, Server, account_42, automation, deal, eventually};
+use crate::harness::{Database, Receiver, Server, account_42, automation, condition, deal, eventually};
 
 crate::on_both_databases!(what_was_kept_for_long_enough_is_deleted_and_nothing_else);
 
@@ -26,16 +26,7 @@ async fn what_was_kept_for_long_enough_is_deleted_and_nothing_else(database: Dat
     admin.create_automation("42", quick).await.expect("creates");
     let lasting = automation("42", "slow", "deal", pb::EventAction::Change, "{}");
     let mut lasting = pb::Automation { display_name: "lasting".into(), ..lasting };
-    lasting.conditions = Some(pb::ConditionGroup {
-        r#match: pb::ConditionMatch::All.into(),
-        conditions: vec![pb::Condition {
-            kind: Some(pb::condition::Kind::Clause(pb::Clause {
-                field: "lasts".into(),
-                operator: pb::Operator::IsNotEmpty.into(),
-                values: Vec::new(),
-            })),
-        }],
-    });
+    lasting.conditions = Some(condition("lasts", pb::Operator::IsNotEmpty, &[]));
     admin.create_automation("42", lasting).await.expect("creates");
     let old = (0..OLD).map(|at| deal(&format!("old{at}"), "8", "{}")).collect();
     service.publish("42", old).await.expect("acks");

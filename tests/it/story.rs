@@ -4,7 +4,7 @@ use base64::Engine as _;
 use hookline::grpc::pb;
 use tokio_stream::StreamExt;
 
-use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, automation, condition, deal, eventually};
 
 crate::on_both_databases!(
     an_event_becomes_a_request_and_a_history,
@@ -51,18 +51,17 @@ async fn an_event_becomes_a_request_and_a_history(database: Database) {
         ..pb::WebhookAction::default()
     };
     both.actions.push(second);
-    both.conditions = Some(pb::ConditionGroup {
-        r#match: pb::ConditionMatch::All.into(),
-        conditions: vec![pb::Condition {
-            kind: Some(pb::condition::Kind::Clause(pb::Clause {
-                field: "n".into(),
-                operator: pb::Operator::Gt.into(),
-                values: vec![pb::Scalar { kind: Some(pb::scalar::Kind::Number("5".into())) }],
-            })),
-        }],
-    });
+    both.conditions = Some(condition("n", pb::Operator::Gt, &["5"]));
     let made = admin.create_automation("42", both).await.expect("creates");
     assert_eq!(made.warnings.len(), 1, "a change trigger without an active condition is allowed with a warning");
+    let mut odd = automation("42", "hook", "deal", pb::EventAction::Create, "{}");
+    odd.conditions = Some(condition("deal.n", pb::Operator::Gt, &["5"]));
+    odd.actions[0].path = "https://elsewhere.example/".into();
+    let odd = admin.create_automation("42", odd).await.expect("creates");
+    let about: Vec<_> = ["deal.n", "elsewhere"].map(|word| odd.warnings.iter().any(|said| said.contains(word))).into();
+    assert_eq!(about, [true, true], "likely mistakes are told: {:?}", odd.warnings);
+    let delete = pb::DeleteAutomationRequest { name: odd.name, ..Default::default() };
+    admin.automations().delete_automation(admin.ask(delete)).await.expect("deletes");
 
     let data = r#"{"n": 123456789012345678901234567890, "t": "a/../b\"&"}"#;
     assert_eq!(

@@ -122,7 +122,8 @@ pub fn update_webhook(
     if let Some(retry) = &patch.retry {
         webhook.retry = retry.clone();
     }
-    if patch.enabled == Some(true) && webhook.disabled.is_some() {
+    let is_elsewhere = webhook.endpoint.as_str() != before.endpoint.as_str();
+    if is_elsewhere || patch.enabled == Some(true) && webhook.disabled.is_some() {
         // It begins anew.
         let (webhook, health) = (webhook.uid, Health::default());
         draft.change.health.push(HealthChange { webhook, health, is_written: true });

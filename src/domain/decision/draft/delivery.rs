@@ -1,0 +1,200 @@
+//! Requests: when they are sent, and what their outcomes mean.
+
+use std::sync::Arc;
+
+use super::{
+    super::{Dispatch, DueRows, Ended},
+    Draft,
+};
+use crate::domain::{
+    account::Account,
+    breaker::Health,
+    change::{AttemptEnded, HealthChange},
+    execution::{Attempt, Reason, State, THE_LIMIT, Unfinished, advance, fail_action, settle},
+    id::WebhookUid,
+    limits::webhook_slots,
+    rate::Bucket,
+    timestamp::Timestamp,
+    webhook::{DisableReason, Webhook},
+};
+
+impl Draft<'_, '_> {
+    pub(super) fn outcome(&mut self, ended: &Ended) {
+        let (uid, attempt) = (ended.execution, &ended.attempt);
+        let Some(account) = self.living() else { return };
+        let Some(running) = account.running.get(&uid) else { return };
+        let Some(webhook) = running.webhook() else { return };
+        let progress = &running.progress;
+        if (progress.action_no, progress.attempts + 1) != (ended.action_no, ended.attempt_no) {
+            return;
+        }
+        self.change.attempts.push(AttemptEnded {
+            execution: uid,
+            action_no: ended.action_no,
+            number: ended.attempt_no,
+            attempt: Attempt::clone(attempt),
+        });
+        self.flight.remove(running.source_kind);
+        if let Some(count) = self.webhook_flight.get_mut(&webhook) {
+            *count = count.saturating_sub(1);
+        }
+        let random = (self.around.random)();
+        let now = self.around.now;
+        let of_webhook = self.webhook(account, webhook);
+        let policy = of_webhook.as_ref().map(|webhook| webhook.retry.clone()).unwrap_or_default();
+        let retry = (&policy, &self.around.rules.schedule);
+        let progress = settle(&running.record, &running.progress, &attempt.outcome, retry, random, now);
+        let traffic = self.traffic.entry(webhook);
+        traffic.or_insert_with(|| account.traffic.get(&webhook).cloned().unwrap_or_default()).note(ended, now);
+        let is_hopeless = self.note_health(account, webhook, ended);
+        if let Some(webhook) = of_webhook.filter(|webhook| webhook.is_enabled()) {
+            if attempt.outcome.is_gone() {
+                self.disable(&webhook, DisableReason::Gone);
+            } else if is_hopeless {
+                self.disable(&webhook, DisableReason::Failing);
+            }
+        }
+        let mut execution = Unfinished { progress, ..running.clone() };
+        if execution.progress.state == State::Running {
+            self.start_or_wait(account, &mut execution, true);
+        }
+        self.step(State::Running, execution, Some(webhook));
+    }
+
+    /// How an endpoint does after what this decision has done so far.
+    pub(super) fn health(&self, account: &Account, webhook: WebhookUid) -> Health {
+        let changed = self.change.health.iter().rev().find(|change| change.webhook == webhook);
+        changed.map(|change| &change.health).or_else(|| account.health.get(&webhook)).cloned().unwrap_or_default()
+    }
+
+    /// How many requests may go to a webhook after what this decision has done so far.
+    pub(super) fn bucket(&self, account: &Account, webhook: WebhookUid) -> Bucket {
+        let changed = self.change.buckets.iter().rev().find(|(of, _)| *of == webhook).map(|(_, bucket)| *bucket);
+        changed.or_else(|| account.buckets.get(&webhook).copied()).unwrap_or_default()
+    }
+
+    /// Takes note of how an endpoint does after an attempt. Answers whether it is no use to go on with it.
+    pub(super) fn note_health(&mut self, account: &Account, webhook: WebhookUid, ended: &Ended) -> bool {
+        let before = self.health(account, webhook);
+        let slots = webhook_slots(&self.limits);
+        let is_first_try = ended.attempt_no == 1;
+        let health = before.after(
+            &ended.attempt.outcome,
+            is_first_try,
+            slots,
+            self.around.rules.breaker_open_ms,
+            self.around.now,
+        );
+        let is_hopeless = health.is_hopeless();
+        if health != before {
+            let is_written = before.must_be_written(&health);
+            self.change.health.push(HealthChange { webhook, health, is_written });
+        }
+        is_hopeless
+    }
+
+    /// No more requests are sent to a webhook; what waits for it ends.
+    pub(super) fn disable(&mut self, webhook: &Webhook, reason: DisableReason) {
+        let (revision, updated_at) = (self.change.revision, self.around.now);
+        self.change.webhooks.push(Arc::new(Webhook {
+            disabled: Some(reason),
+            revision,
+            updated_at,
+            ..webhook.clone()
+        }));
+        self.change.due_by(updated_at);
+    }
+
+    pub(super) fn due(&mut self, taken: &DueRows) {
+        if taken.webhook == THE_LIMIT {
+            if let Some(account) = &self.slot.account {
+                self.admit(account, taken);
+            }
+            return;
+        }
+        self.waiting.insert(taken.webhook, taken.next);
+        self.change.waiting.push((taken.webhook, taken.next));
+        self.change.is_empty = false;
+        self.resume(&taken.rows);
+    }
+
+    pub(super) fn resume(&mut self, rows: &[Unfinished]) {
+        let Some(account) = &self.slot.account else { return };
+        for row in rows {
+            let mut execution = row.clone();
+            self.start_or_wait(account, &mut execution, false);
+            self.step(row.progress.state, execution, None);
+        }
+    }
+
+    /// Sends the next request of an execution if its webhook and a slot allow it; otherwise it waits or ends.
+    pub(super) fn start_or_wait(&mut self, account: &Account, execution: &mut Unfinished, queues: bool) {
+        let now = self.around.now;
+        loop {
+            execution.progress = advance(&execution.record, execution.progress.clone(), now);
+            let Some(request) = execution.request().filter(|_| !execution.progress.state.is_final()) else {
+                break;
+            };
+            let reason = match self.webhook(account, request.webhook) {
+                Some(webhook) if webhook.is_enabled() => {
+                    self.send_or_queue(account, execution, webhook, queues);
+                    break;
+                }
+                Some(webhook) if webhook.deleted_at.is_none() => Reason::WebhookDisabled,
+                _ => Reason::WebhookDeleted,
+            };
+            execution.progress = fail_action(request, &execution.progress, reason, now);
+        }
+        let progress = &execution.progress;
+        self.change.due_for(progress.state, progress.due_at, now);
+    }
+
+    pub(super) fn send_or_queue(
+        &mut self,
+        account: &Account,
+        execution: &mut Unfinished,
+        webhook: Arc<Webhook>,
+        queues: bool,
+    ) {
+        let of_webhook = self.webhook_flight.get(&webhook.uid).copied().unwrap_or_default();
+        let others_wait = queues && self.waits(account, webhook.uid).is_some_and(|due| due <= self.around.now);
+        let breaker = self.health(account, webhook.uid).breaker;
+        let allowance = breaker.allowance(webhook_slots(&self.limits), self.around.now);
+        let has_slot = self.flight.free(execution.source_kind, &self.limits) > 0 && of_webhook < allowance;
+        let bucket = self.bucket(account, webhook.uid);
+        let has_token = webhook.requests_per_second.is_none_or(|limit| bucket.tokens(limit, self.around.now) > 0);
+        let progress = &mut execution.progress;
+        if !has_slot || !has_token || others_wait || !self.around.may_start {
+            progress.due_at = Some(progress.due_at.unwrap_or(self.around.now));
+            let is_left_alone = breaker.opens_at().is_some();
+            (progress.state, progress.reason) = match progress.attempts {
+                _ if is_left_alone => (State::Paused, Some(Reason::EndpointUnavailable)),
+                0 => (State::Pending, None),
+                _ => (State::Retrying, progress.reason.filter(|reason| *reason != Reason::EndpointUnavailable)),
+            };
+            return;
+        }
+        progress.state = State::Running;
+        progress.reason = None;
+        progress.due_at = None;
+        if let Some(limit) = webhook.requests_per_second {
+            self.change.buckets.push((webhook.uid, bucket.take(limit, self.around.now)));
+        }
+        self.flight.add(execution.source_kind);
+        *self.webhook_flight.entry(webhook.uid).or_default() += 1;
+        self.dispatches.push(Dispatch {
+            execution: execution.uid,
+            action_no: execution.progress.action_no,
+            attempt_no: execution.progress.attempts + 1,
+            record: Arc::clone(&execution.record),
+            webhook,
+        });
+    }
+
+    pub(super) fn waits(&self, account: &Account, webhook: WebhookUid) -> Option<Timestamp> {
+        match self.waiting.get(&webhook) {
+            Some(next) => *next,
+            None => account.waiting.get(&webhook).copied(),
+        }
+    }
+}

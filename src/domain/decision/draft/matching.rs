@@ -1,0 +1,135 @@
+//! Events: which automations they make run, and which they do not.
+
+use std::sync::Arc;
+
+use super::{super::EventReply, Draft, Surroundings};
+use crate::domain::{
+    account::Account,
+    automation::Automation,
+    event::{Event, Rejection, RejectionReason},
+    execution::{NewExecution, Progress, Reason, SourceKind},
+    id::{AutomationUid, ExecutionUid, WebhookUid},
+    loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
+    miss::{Automations, Miss},
+    plan::Plan,
+    request::{Record, build},
+    template::{Scope, Trees},
+};
+
+impl<'a> Draft<'a, '_> {
+    pub(super) fn event(&mut self, event: &Arc<Event>) -> EventReply {
+        let Some(account) = self.living() else {
+            let message = format!("there is no account {}: create it first", self.slot.id);
+            return EventReply::Rejected(Rejection::new("parent", RejectionReason::AccountNotFound, message));
+        };
+        let age_max = self.around.rules.event_age_max_ms;
+        if age_max.is_some_and(|age_max_ms| event.occurred_at.plus_ms(age_max_ms) < self.around.now) {
+            let message = format!("happened at {}, longer ago than is taken", event.occurred_at.to_rfc3339());
+            return EventReply::Rejected(Rejection::new("occur_time", RejectionReason::TooOld, message));
+        }
+        if self.known.contains(&event.id) || self.seen.contains(&event.id) {
+            return EventReply::Duplicate;
+        }
+        #[cfg(test)]
+        assert_ne!(event.id.as_str(), super::super::BREAKS_DOWN, "a test asks for a fault");
+        let Some(automations) = account.triggered_by(event) else { return EventReply::Accepted };
+        let plan = account.facts.plan;
+        let has_plan = plan.has_automation_webhooks();
+        let mut candidates =
+            automations.iter().filter(|automation| has_plan && automation.is_triggered_by(event)).peekable();
+        if candidates.peek().is_none() {
+            self.miss(event, automations, Vec::new(), plan);
+            return EventReply::Accepted;
+        }
+        let trees = match Trees::of(event) {
+            Ok(trees) => trees,
+            Err(error) => return EventReply::Rejected(Rejection::new("data", RejectionReason::InvalidJson, error)),
+        };
+        let state = trees.state(event.action);
+        let matches: Vec<_> = candidates.filter(|automation| automation.compiled.conditions.hold(state)).collect();
+        if matches.len() < automations.len() {
+            self.miss(event, automations, matches.iter().map(|automation| automation.uid).collect(), plan);
+        }
+        if matches.is_empty() {
+            return EventReply::Accepted;
+        }
+        for automation in matches {
+            self.run(account, automation, event, &trees);
+        }
+        self.bytes += event.weight_bytes();
+        self.seen.insert(event.id.clone());
+        self.change.events.push(Arc::clone(event));
+        EventReply::Accepted
+    }
+
+    /// Takes note of an event that did not make every automation of its trigger run.
+    pub(super) fn miss(&mut self, event: &Arc<Event>, automations: &Automations, ran: Vec<AutomationUid>, plan: Plan) {
+        let (event, automations) = (Arc::clone(event), Arc::clone(automations));
+        self.misses.push(Miss { event, automations, ran, plan });
+    }
+
+    pub(super) fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>) {
+        let (traceparent, parent_span) = traceparent(event, self.around);
+        let uid = ExecutionUid((self.around.uuid)());
+        let scope = Scope {
+            event,
+            data: &trees.data,
+            previous: trees.previous.as_ref(),
+            account: &self.slot.id,
+            automation_name: &automation.display_name,
+            execution: uid,
+        };
+        let webhook_of = |uid: WebhookUid| account.webhooks.get(&uid).map(|webhook| &**webhook);
+        let record = Arc::new(Record {
+            source_name: automation.display_name.clone(),
+            source_id: automation.id.clone(),
+            causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
+            traceparent,
+            parent_span,
+            requests: build(automation, scope, webhook_of, self.around.rules.body_bytes_max),
+            explanation: automation.compiled.conditions.explain(trees.state(event.action)),
+            first_action: 0,
+        });
+        let mut progress = Progress::begin(self.around.now);
+        if self.is_loop(account, automation, event) {
+            progress = progress.stop(Reason::Loop, self.around.now);
+        }
+        self.add(NewExecution {
+            uid,
+            source_kind: SourceKind::Automation,
+            source: automation.uid.0,
+            event_id: event.id.clone(),
+            run: 0,
+            object: event.object.clone(),
+            action: event.action,
+            entity_id: event.entity_id.clone(),
+            acting_user: event.user_id.clone(),
+            retry_of: None,
+            is_caused: event.cause.is_some(),
+            created_at: self.around.now,
+            progress,
+            record,
+        });
+    }
+
+    /// Whether executions that cause each other have come too deep, or round too often.
+    pub(super) fn is_loop(&self, account: &Account, automation: &Automation, event: &Event) -> bool {
+        let Some(cause) = &event.cause else { return false };
+        let circle = (automation.uid, event.entity_id.clone());
+        let is_same = |new: &&NewExecution| new.is_caused && new.source == circle.0.0 && new.entity_id == circle.1;
+        let now = self.change.executions.iter().filter(is_same).count();
+        let runs = account.loops.count(&circle, self.around.now) + u32::try_from(now).unwrap_or(u32::MAX);
+        cause.depth > CAUSATION_DEPTH_MAX || runs >= CAUSED_RUNS_MAX
+    }
+}
+
+/// The context of a new execution's span, under that of its event or in a trace of its own, and its parent's id.
+fn traceparent(event: &Event, around: &mut Surroundings<'_>) -> (String, Option<String>) {
+    let span = (around.random)() | 1;
+    let given = event.traceparent.as_deref();
+    match given.and_then(|given| Some((given.get(3..35)?, given.get(36..52)?, given.get(53..55)?))) {
+        Some((trace, parent, flags)) => (format!("00-{trace}-{span:016x}-{flags}"), Some(parent.to_owned())),
+        // Nobody records this trace: the flags say so.
+        None => (format!("00-{}-{span:016x}-00", (around.uuid)().simple()), None),
+    }
+}
