@@ -36,7 +36,9 @@
 //!    attempt, and the execution's end, its next action, or the time of its next attempt.
 //! 7. What waits (for a slot, for its time, for the limit, for an endpoint that is left alone) is a row, found again by
 //!    the due index: [`wanted`](domain::due::wanted) says which rows an account takes next.
-//! 8. After a crash the scheduler wakes the accounts that are due; what is written as running is sent again.
+//! 8. Who watches the account is told that it has a new revision, and reads what has changed from the database.
+//! 9. What is old enough is deleted, and what a job takes is retried or cancelled, a few rows with each commit.
+//! 10. After a crash the scheduler wakes the accounts that are due; what is written as running is sent again.
 
 pub mod app;
 pub mod config;

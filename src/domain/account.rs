@@ -76,6 +76,8 @@ pub struct Account {
     pub history: History,
     /// Up to where it was looked for executions to delete, while it is being looked.
     pub expiring: Option<ExecutionUid>,
+    /// How many executions the last change made.
+    pub new_executions: usize,
     /// When the database says that the account must be looked at; never later than the truth.
     pub next_due_at: Option<Timestamp>,
     /// Webhooks, and deleted ones that executions may still name.
@@ -148,6 +150,7 @@ impl Account {
             backlog: loaded.backlog,
             history: loaded.history,
             expiring: None,
+            new_executions: 0,
             next_due_at: loaded.next_due_at,
             webhooks: loaded.webhooks.into_iter().map(|webhook| (webhook.uid, Arc::new(webhook))).collect(),
             automations: HashMap::new(),
@@ -349,6 +352,7 @@ impl AccountSlot {
         account.window = change.window;
         account.backlog = change.backlog;
         account.history = change.history;
+        account.new_executions = change.executions.len();
         account.next_due_at = change.next_due_at;
         if let Some(facts) = &change.facts {
             account.facts = facts.clone();

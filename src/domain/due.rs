@@ -6,7 +6,7 @@ use super::{
     account::Account,
     decision::Rules,
     execution::{SourceKind, THE_LIMIT},
-    history::ended_before,
+    history::{ended_before, expired_rows_max},
     id::{ExecutionUid, WebhookUid},
     job::{JOB_ROWS_MAX, Job, JobTask, retry_room},
     timestamp::Timestamp,
@@ -72,13 +72,16 @@ pub struct Expiring {
     pub ended_before: Timestamp,
     /// They were made after this one.
     pub after: Option<ExecutionUid>,
+    /// How many at most.
+    pub rows_max: usize,
 }
 
 /// Which executions have been kept for long enough, when it is time to look.
 pub fn expiring(account: &Account, now: Timestamp, rules: &Rules) -> Option<Expiring> {
     let is_due = account.history.expires_at.is_some_and(|expires_at| expires_at <= now);
     let ended_before = ended_before(now, rules.limits(&account.facts).retention_days);
-    is_due.then_some(Expiring { ended_before, after: account.expiring })
+    let rows_max = expired_rows_max(account.new_executions);
+    is_due.then_some(Expiring { ended_before, after: account.expiring, rows_max })
 }
 
 /// Executions that a job looks at next.

@@ -57,8 +57,10 @@ pub struct History {
 pub const RETENTION_DAYS_MIN: u32 = 3;
 /// For how many days executions are kept at most, after their end.
 pub const RETENTION_DAYS_MAX: u32 = 3_650;
-/// How many executions are deleted at once.
-pub const EXPIRED_ROWS_MAX: usize = 250;
+/// How many executions are deleted at once where few are written: each commit is short, because others wait for it.
+const EXPIRED_ROWS_MIN: usize = 50;
+/// How many executions are deleted at once at most.
+const EXPIRED_ROWS_MAX: usize = 500;
 /// How long an account leaves its history alone, once it has deleted what was to delete.
 const LOOK_AGAIN_MIN_MS: u64 = 3_600_000;
 /// How long at most, so that a shorter retention takes effect within a day.
@@ -101,6 +103,12 @@ pub fn ended_before(now: Timestamp, retention_days: u32) -> Timestamp {
 pub fn look_again_at(oldest: Timestamp, now: Timestamp, retention_days: u32) -> Timestamp {
     let due = oldest.plus_ms(u64::from(retention_days) * DAY_MS);
     due.clamp(now.plus_ms(LOOK_AGAIN_MIN_MS), now.plus_ms(LOOK_AGAIN_MAX_MS))
+}
+
+/// How many executions are deleted at once by an account whose last change had so many new ones: more, so that deleting
+/// keeps ahead of writing.
+pub fn expired_rows_max(new_executions: usize) -> usize {
+    (2 * new_executions).clamp(EXPIRED_ROWS_MIN, EXPIRED_ROWS_MAX)
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub struct AccountActor {
     in_doubt: bool,
     is_busy: bool,
     queue: Queue,
+    /// Whether the last decision deleted old executions.
+    has_expired: bool,
     known: HashSet<EventId>,
     timer: Option<SpawnHandle>,
     last_active: tokio::time::Instant,
@@ -61,6 +63,7 @@ impl AccountActor {
             in_doubt: false,
             is_busy: false,
             queue: Queue::default(),
+            has_expired: false,
             known: HashSet::new(),
             timer: None,
             last_active: tokio::time::Instant::now(),
@@ -241,6 +244,7 @@ impl AccountActor {
     fn decide_and_commit(&mut self, ctx: &mut Context<Self>) {
         self.busy();
         let inputs = self.queue.batch();
+        self.has_expired = inputs.iter().any(|input| matches!(input, Input::Expired(_)));
         let now = clock::now();
         let decided = catch_unwind(AssertUnwindSafe(|| {
             let mut around = Surroundings {

@@ -19,7 +19,7 @@ use crate::domain::{
     decision::DueRows,
     due::{Expiring, Wanted},
     execution::{State, THE_LIMIT, Unfinished},
-    history::{EXPIRED_ROWS_MAX, Expired, ExpiredRow, History},
+    history::{Expired, ExpiredRow, History},
     id::{AccountId, AccountUid, ExecutionUid, RequestId, WebhookUid},
     limits::Backlog,
     timestamp::Timestamp,
@@ -31,7 +31,7 @@ pub const RUNNING_SQL: &str = "SELECT e.* FROM webhooks w CROSS JOIN executions 
     AND e.account_uid = w.account_uid AND e.next_webhook = w.uid AND e.due_at = $2 ORDER BY e.uid";
 
 /// How many rows are looked at for executions to delete.
-const EXPIRED_SCAN_MAX: u64 = 2_000;
+const EXPIRED_SCAN_MAX: usize = 2_000;
 
 /// An account that must be looked at.
 #[derive(Debug, Clone)]
@@ -228,48 +228,67 @@ impl Store {
 
     /// Executions that ended before a time, oldest first; some of them, and where to look for more.
     pub async fn expired(&self, account: AccountUid, wanted: Expiring) -> Result<Expired, StoreError> {
+        let Expiring { ended_before, after, rows_max } = wanted;
+        let mut expired = Expired { ended_before, rows: Vec::new(), next: after, oldest: None };
+        // Few rows first: reading a row costs as much as deleting it. More where none of them can be deleted.
+        for scanned_max in [rows_max + 1, EXPIRED_SCAN_MAX] {
+            let scanned = self.scan_ended(account, expired.next, ended_before, scanned_max).await?;
+            let is_all = scanned.len() < scanned_max;
+            for (uid, state, ended_at, changed_revision, event_id) in scanned {
+                if expired.rows.len() == rows_max {
+                    return Ok(expired);
+                }
+                let uid = ExecutionUid(uid);
+                expired.next = Some(uid);
+                if ended_at.is_some_and(|ended_at| ended_at < ended_before.0) {
+                    let (event_id, state) = (event_id.parse().map_err(StoreError::Row)?, rows::state_of(state)?);
+                    expired.rows.push(ExpiredRow { uid, state, changed_revision, event_id });
+                }
+            }
+            if is_all {
+                expired.next = None;
+                expired.oldest = self.oldest_but(account, &expired.rows).await?;
+                return Ok(expired);
+            }
+            if !expired.rows.is_empty() {
+                break;
+            }
+        }
+        Ok(expired)
+    }
+
+    /// What decides whether executions are deleted, of some that were made before a time, oldest first.
+    async fn scan_ended(
+        &self,
+        account: AccountUid,
+        after: Option<ExecutionUid>,
+        before: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<(Uuid, i16, Option<i64>, i64, String)>, StoreError> {
         use executions::Column as C;
-        let Expiring { ended_before, after } = wanted;
-        let scanned: Vec<(Uuid, i16, Option<i64>, i64, String)> = executions::Entity::find()
+        let found = executions::Entity::find()
             .select_only()
             .columns([C::Uid, C::State, C::EndedAt, C::ChangedRevision, C::EventId])
             .filter(C::AccountUid.eq(account.0))
             .filter(C::Uid.gt(after.map_or(Uuid::nil(), |after| after.0)))
-            .filter(C::Uid.lt(ExecutionUid::at(ended_before).0))
+            .filter(C::Uid.lt(ExecutionUid::at(before).0))
             .order_by_asc(C::Uid)
-            .limit(EXPIRED_SCAN_MAX)
-            .into_tuple()
-            .all(&self.reader)
-            .await?;
-        let is_all = (scanned.len() as u64) < EXPIRED_SCAN_MAX;
-        let mut expired = Expired { ended_before, rows: Vec::new(), next: None, oldest: None };
-        let mut last = None;
-        for (uid, state, ended_at, changed_revision, event_id) in scanned {
-            if expired.rows.len() == EXPIRED_ROWS_MAX {
-                expired.next = last;
-                return Ok(expired);
-            }
-            last = Some(ExecutionUid(uid));
-            if ended_at.is_some_and(|ended_at| ended_at < ended_before.0) {
-                let event_id = event_id.parse().map_err(StoreError::Row)?;
-                let state = rows::state_of(state)?;
-                expired.rows.push(ExpiredRow { uid: ExecutionUid(uid), state, changed_revision, event_id });
-            }
-        }
-        if is_all {
-            let oldest = executions::Entity::find()
-                .select_only()
-                .column(C::Uid)
-                .filter(C::AccountUid.eq(account.0))
-                .filter(C::Uid.is_not_in(expired.rows.iter().map(|row| row.uid.0)))
-                .order_by_asc(C::Uid)
-                .limit(1);
-            let oldest: Option<Uuid> = oldest.into_tuple().one(&self.reader).await?;
-            expired.oldest = oldest.map(ExecutionUid);
-        } else {
-            expired.next = last;
-        }
-        Ok(expired)
+            .limit(u64::try_from(rows_max).unwrap_or(u64::MAX));
+        Ok(found.into_tuple().all(&self.reader).await?)
+    }
+
+    /// The oldest execution that is not among some.
+    async fn oldest_but(&self, account: AccountUid, rows: &[ExpiredRow]) -> Result<Option<ExecutionUid>, StoreError> {
+        use executions::Column as C;
+        let oldest = executions::Entity::find()
+            .select_only()
+            .column(C::Uid)
+            .filter(C::AccountUid.eq(account.0))
+            .filter(C::Uid.is_not_in(rows.iter().map(|row| row.uid.0)))
+            .order_by_asc(C::Uid)
+            .limit(1);
+        let oldest: Option<Uuid> = oldest.into_tuple().one(&self.reader).await?;
+        Ok(oldest.map(ExecutionUid))
     }
 
     /// The accounts that must be looked at by a time, after a place in that order.

@@ -56,7 +56,9 @@ impl AccountActor {
         let may_start = self.shared.may_start.load(Ordering::SeqCst);
         let rules = &self.shared.config.rules;
         let due = if self.queue.has_rows() || !may_start { Vec::new() } else { due::wanted(account, now, rules) };
-        let expiring = if self.queue.has_rows() { None } else { due::expiring(account, now, rules) };
+        // Whoever waits comes first, every other time.
+        let is_turn = self.queue.is_empty() || !self.has_expired;
+        let expiring = if self.queue.has_rows() || !is_turn { None } else { due::expiring(account, now, rules) };
         let job = if self.queue.has_rows() || !may_start { None } else { due::job(account, now, rules) };
         Wanted { answer: self.queue.repetition(), execution: self.queue.execution(), due, expiring, job }
     }
