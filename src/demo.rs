@@ -48,7 +48,9 @@ const SAMPLES: [(&str, &str); 7] = [
 const WAIT_MAX: Duration = Duration::from_secs(30);
 const WAIT_STEP: Duration = Duration::from_millis(50);
 /// What the demo must show: executions in all, and how many of them fail.
-const EXPECTED: (usize, usize) = (5, 1);
+const EXPECTED: (usize, usize) = (6, 1);
+/// The account with a regular webhook beside its automations, and the user who owns it and may see its deals.
+const SUBSCRIBED: (&str, &str) = ("8087566", "123");
 
 /// What the receiver got, and how it answers.
 #[derive(Default)]
@@ -169,6 +171,7 @@ async fn drive(
         return Err(format!("{} executions of which {} fail were expected", EXPECTED.0, EXPECTED.1).into());
     }
     println!("  one endpoint refuses on purpose; two events have no automation whose conditions hold");
+    print_pair(&executions)?;
     let limit = scenes::limit(&service, &caller("global_admin", "limited")?, receiver).await?;
     let dying = scenes::dying_endpoint(&service, &caller("global_admin", "dying")?, receiver, received).await?;
     println!(
@@ -237,6 +240,20 @@ async fn set_up(admin: &Client, account: &str, receiver: SocketAddr) -> Result<(
             webhook: Some(webhook),
             request_id: String::new(),
         };
+        webhooks.create_webhook(admin.ask(request)).await?;
+    }
+    if account == SUBSCRIBED.0 {
+        let webhook = pb::Webhook {
+            display_name: "Every change of a deal".to_owned(),
+            kind: pb::WebhookKind::Regular.into(),
+            endpoint_url: format!("http://{receiver}/subscribed/"),
+            subscription: "change.deal".to_owned(),
+            owner_user_id: SUBSCRIBED.1.to_owned(),
+            ..pb::Webhook::default()
+        };
+        let parent = format!("accounts/{account}");
+        let request =
+            pb::CreateWebhookRequest { parent, webhook: Some(webhook), ..pb::CreateWebhookRequest::default() };
         webhooks.create_webhook(admin.ask(request)).await?;
     }
     let mut automations = pb::automation_service_client::AutomationServiceClient::new(admin.channel.clone());
@@ -421,4 +438,23 @@ fn print_history(executions: &[pb::Execution]) {
             if clauses.is_empty() { "none".to_owned() } else { clauses.join(" | ") },
         );
     }
+}
+
+/// Shows what the two kinds of webhooks were sent for the same event.
+fn print_pair(executions: &[pb::Execution]) -> Result<(), Failure> {
+    let regular = executions.iter().find(|one| one.source_kind() == pb::SourceKind::RegularWebhook);
+    let regular = regular.ok_or("the regular webhook got nothing")?;
+    let is_other = |one: &&pb::Execution| one.event_id == regular.event_id && one.name != regular.name;
+    let of_automation = executions.iter().find(is_other).ok_or("the automation did not run for the same event")?;
+    println!("\none event, {}, for both kinds of webhooks", regular.event_id);
+    for (kind, execution) in [("automation", of_automation), ("regular", regular)] {
+        let request = execution.requests.first().ok_or("an execution without a request")?;
+        let method = request.method().as_str_name().trim_start_matches("HTTP_METHOD_");
+        println!("  {kind:<10}  {method} {}{}", request.endpoint_url, request.path);
+        println!(
+            "              {}",
+            String::from_utf8_lossy(&request.body).split_whitespace().collect::<Vec<_>>().join(" ")
+        );
+    }
+    Ok(())
 }

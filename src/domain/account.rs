@@ -23,7 +23,7 @@ use super::{
     rate::Bucket,
     timestamp::Timestamp,
     traffic::Traffic,
-    webhook::Webhook,
+    webhook::{Webhook, WebhookKind},
 };
 
 /// How many webhooks an account may have.
@@ -82,6 +82,8 @@ pub struct Account {
     pub next_due_at: Option<Timestamp>,
     /// Webhooks, and deleted ones that executions may still name.
     pub webhooks: HashMap<WebhookUid, Arc<Webhook>>,
+    /// The regular webhooks that are not deleted.
+    regular: Vec<Arc<Webhook>>,
     /// Automations.
     pub automations: HashMap<AutomationUid, Arc<Automation>>,
     /// The automations of each trigger.
@@ -153,6 +155,7 @@ impl Account {
             new_executions: 0,
             next_due_at: loaded.next_due_at,
             webhooks: loaded.webhooks.into_iter().map(|webhook| (webhook.uid, Arc::new(webhook))).collect(),
+            regular: Vec::new(),
             automations: HashMap::new(),
             triggers: HashMap::new(),
             running: HashMap::new(),
@@ -168,6 +171,7 @@ impl Account {
         account.automations =
             loaded.automations.into_iter().map(|automation| (automation.uid, Arc::new(automation))).collect();
         account.index_triggers();
+        account.index_regular();
         for execution in loaded.running {
             account.take_off(execution);
         }
@@ -250,6 +254,18 @@ impl Account {
     /// Whether nothing is under way.
     pub fn is_quiet(&self) -> bool {
         self.running.is_empty() && !self.facts.deleted
+    }
+
+    /// The regular webhooks that get an event, in the order of their creation.
+    pub fn subscribers<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<Webhook>> {
+        self.regular.iter().filter(|webhook| webhook.subscribes_to(event))
+    }
+
+    fn index_regular(&mut self) {
+        let regular = self.living_webhooks().filter(|webhook| webhook.kind == WebhookKind::Regular);
+        let mut regular: Vec<_> = regular.map(Arc::clone).collect();
+        regular.sort_by_key(|webhook| webhook.uid);
+        self.regular = regular;
     }
 
     fn index_triggers(&mut self) {
@@ -365,6 +381,9 @@ impl AccountSlot {
                 *earliest = Timestamp::default();
             }
         }
+        if !change.webhooks.is_empty() {
+            account.index_regular();
+        }
         account.buckets.extend(change.buckets.iter().copied());
         for change in &change.health {
             account.health.insert(change.webhook, change.health.clone());
@@ -401,9 +420,7 @@ impl AccountSlot {
         }
         for execution in &change.executions {
             if execution.is_caused {
-                account
-                    .loops
-                    .note((AutomationUid(execution.source), execution.entity_id.clone()), execution.created_at);
+                account.loops.note((execution.source, execution.entity_id.clone()), execution.created_at);
             }
             account.place(Unfinished {
                 uid: execution.uid,

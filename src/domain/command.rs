@@ -28,6 +28,7 @@ use super::{
     refusal::{Precondition, Refusal},
     request::Method,
     retry::RetryPolicy,
+    subscription::Subscription,
     template::BodySpec,
     timestamp::Timestamp,
     url::EndpointUrl,
@@ -110,6 +111,8 @@ pub struct NewWebhook {
     pub credentials: Credentials,
     pub retry: RetryPolicy,
     pub requests_per_second: Option<u32>,
+    pub owner: Option<UserId>,
+    pub subscription: Option<Subscription>,
 }
 
 /// What to change of a webhook.
@@ -121,6 +124,7 @@ pub struct WebhookPatch {
     pub credentials: Option<Credentials>,
     pub retry: Option<RetryPolicy>,
     pub requests_per_second: Option<Option<u32>>,
+    pub subscription: Option<Subscription>,
     pub enabled: Option<bool>,
 }
 

@@ -31,7 +31,7 @@ pub struct Wanted {
 /// As many executions as have a slot, webhook by webhook, so that one dead webhook's many hide nobody.
 pub fn wanted(account: &Account, now: Timestamp, rules: &Rules) -> Vec<Wanted> {
     let limits = rules.limits(&account.facts);
-    let mut free = account.flight.free(SourceKind::Automation, &limits);
+    let mut flight = account.flight;
     let is_due = |(webhook, earliest): &(&WebhookUid, &Timestamp)| **webhook != THE_LIMIT && **earliest <= now;
     let mut due: Vec<_> = account.waiting.iter().filter(is_due).collect();
     due.sort_by_key(|(_, earliest)| **earliest);
@@ -42,10 +42,11 @@ pub fn wanted(account: &Account, now: Timestamp, rules: &Rules) -> Vec<Wanted> {
             continue;
         };
         let under_way = account.webhook_flight.get(uid).copied().unwrap_or_default();
-        let rows_max = account.allowance(*uid, &limits, now).saturating_sub(under_way).min(free);
+        let kind = webhook.source_kind();
+        let rows_max = account.allowance(*uid, &limits, now).saturating_sub(under_way).min(flight.free(kind, &limits));
         let rows_max = rows_max.min(account.tokens(webhook, now));
         if rows_max > 0 {
-            free -= rows_max;
+            (0..rows_max).for_each(|_| flight.add(kind));
             wanted.push(Wanted { webhook: *uid, by: now, rows_max });
         }
     }
@@ -116,11 +117,12 @@ pub fn jobs_due_at(account: &Account, now: Timestamp, rules: &Rules) -> Option<T
 /// When the next execution is due that a slot is free for.
 pub fn next_due(account: &Account, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
     let limits = rules.limits(&account.facts);
-    let has_slot = account.flight.free(SourceKind::Automation, &limits) > 0;
+    let kind_of = |uid: &WebhookUid| account.webhooks.get(uid).map_or(SourceKind::Automation, |one| one.source_kind());
+    let has_slot = |uid: &WebhookUid| account.flight.free(kind_of(uid), &limits) > 0;
     let of_webhook = |uid: &WebhookUid| account.webhook_flight.get(uid).copied().unwrap_or_default();
     let is_free = |uid: &WebhookUid| {
         let opens_at = account.due_at(*uid, now);
-        *uid != THE_LIMIT && has_slot && of_webhook(uid) < account.allowance(*uid, &limits, opens_at)
+        *uid != THE_LIMIT && has_slot(uid) && of_webhook(uid) < account.allowance(*uid, &limits, opens_at)
     };
     let free = account.waiting.iter().filter(|(uid, _)| is_free(uid));
     let waiting = free.map(|(uid, earliest)| account.due_at(*uid, *earliest));

@@ -12,6 +12,7 @@ fn request(continue_on_failure: bool, failure: Option<Reason>) -> Request {
         path: String::new(),
         body: "{}".into(),
         continue_on_failure,
+        attempt_at: None,
         failure,
     }
 }

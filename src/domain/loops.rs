@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 
-use super::{
-    id::{AutomationUid, EntityId},
-    timestamp::Timestamp,
-};
+use uuid::Uuid;
+
+use super::{id::EntityId, timestamp::Timestamp};
 
 /// How deep a chain of causes may be.
 pub const CAUSATION_DEPTH_MAX: u32 = 5;
@@ -16,8 +15,8 @@ const PERIOD_MS: u64 = 60_000;
 /// How many objects are remembered before those whose minute is over are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// What repeats: an automation and an object.
-pub type Circle = (AutomationUid, EntityId);
+/// What repeats: a source of executions and an object.
+pub type Circle = (Uuid, EntityId);
 
 /// Runs by events with a cause, within the current minute of each automation and object. It is kept in memory only: a
 /// restart lets a loop run twenty more times.
@@ -51,13 +50,12 @@ fn is_current(start: Timestamp, now: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
 
     use super::*;
 
     #[test]
     fn runs_count_within_their_minute() {
-        let circle = |object: &str| (AutomationUid(Uuid::from_u128(1)), object.parse().expect("an id"));
+        let circle = |object: &str| (Uuid::from_u128(1), object.parse().expect("an id"));
         let start = Timestamp(1_000_000_000);
         let mut loops = Loops::default();
         for _ in 0..3 {

@@ -30,6 +30,7 @@ pub mod rate;
 pub mod refusal;
 pub mod request;
 pub mod retry;
+pub mod subscription;
 pub mod template;
 pub mod timestamp;
 pub mod traffic;

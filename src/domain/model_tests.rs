@@ -155,6 +155,8 @@ impl World {
             credentials: Credentials::None,
             retry: RetryPolicy::default(),
             requests_per_second: None,
+            owner: None,
+            subscription: None,
         };
         let id = Some("hook".parse().expect("an id"));
         world.command(admin.clone(), Task::CreateWebhook { id, webhook });

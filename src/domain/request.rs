@@ -53,10 +53,22 @@ pub struct Request {
     pub path: String,
     /// The body as rendered: JSON. Null where it could not be rendered.
     pub body: String,
+    /// Where the number of the attempt stands in the body, for regular webhooks: the one thing that changes.
+    pub attempt_at: Option<usize>,
     /// Whether a failure lets the later actions go on.
     pub continue_on_failure: bool,
     /// Why it could not be built.
     pub failure: Option<Reason>,
+}
+
+impl Request {
+    /// The body for an attempt, from 1.
+    pub fn body_of(&self, attempt_no: u32) -> Cow<'_, str> {
+        match self.attempt_at.and_then(|at| Some((self.body.get(..at)?, self.body.get(at + 1..)?))) {
+            Some((before, after)) if attempt_no != 1 => Cow::Owned(format!("{before}{attempt_no}{after}")),
+            _ => Cow::Borrowed(&self.body),
+        }
+    }
 }
 
 /// What is frozen with an execution: its requests, and why it ran.
@@ -107,6 +119,7 @@ pub fn build<'w>(
                 endpoint: webhook.map(|webhook| webhook.endpoint.masked()).unwrap_or_default(),
                 path: path.unwrap_or_default(),
                 body: body.map_or_else(|_| "null".to_owned(), |body| body.trim_ascii().to_owned()),
+                attempt_at: None,
                 continue_on_failure: spec.continue_on_failure,
                 failure,
             }
@@ -129,6 +142,7 @@ pub fn test_request(account: &AccountId, webhook: &Webhook, now: Timestamp) -> R
         endpoint: webhook.endpoint.masked(),
         path: String::new(),
         body: body.to_string(),
+        attempt_at: None,
         continue_on_failure: false,
         failure: None,
     }
@@ -163,6 +177,8 @@ struct StoredRequest<'a> {
     path: Cow<'a, str>,
     #[serde(borrow)]
     body: &'a RawValue,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempt_at: Option<usize>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not", rename = "continue")]
     continue_on_failure: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,6 +201,7 @@ impl Record {
                 endpoint: Cow::Borrowed(&request.endpoint),
                 path: Cow::Borrowed(&request.path),
                 body: serde_json::from_str(&request.body)?,
+                attempt_at: request.attempt_at,
                 continue_on_failure: request.continue_on_failure,
                 failure: request.failure,
             })
@@ -212,6 +229,7 @@ impl Record {
             endpoint: request.endpoint.into_owned(),
             path: request.path.into_owned(),
             body: request.body.get().to_owned(),
+            attempt_at: request.attempt_at,
             continue_on_failure: request.continue_on_failure,
             failure: request.failure,
         });
@@ -259,6 +277,7 @@ mod tests {
                 endpoint: "https://h.example/?key=***".into(),
                 path: "a=1".into(),
                 body: r#"{"n": 1e400, "m": 123456789012345678901234567890}"#.into(),
+                attempt_at: None,
                 continue_on_failure: false,
                 failure: Some(Reason::UnsafePath),
             }],

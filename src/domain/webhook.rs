@@ -9,9 +9,13 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::{
-    id::{ResourceId, UserId, WebhookUid},
-    refusal::Violations,
+    caller::Caller,
+    event::Event,
+    execution::SourceKind,
+    id::{AccountId, ResourceId, UserId, WebhookUid},
+    refusal::{Refusal, Violations},
     retry::RetryPolicy,
+    subscription::{Subscription, is_permitted},
     timestamp::Timestamp,
     url::EndpointUrl,
 };
@@ -66,6 +70,8 @@ pub struct Webhook {
     pub disabled: Option<DisableReason>,
     /// The user who owns it; only for regular webhooks.
     pub owner: Option<UserId>,
+    /// Which events it gets; only for regular webhooks.
+    pub subscription: Option<Subscription>,
     /// The account's revision when it was last changed; its etag.
     pub revision: i64,
     /// When it was created.
@@ -80,6 +86,34 @@ impl Webhook {
     /// Whether requests are sent.
     pub fn is_enabled(&self) -> bool {
         self.deleted_at.is_none() && self.disabled.is_none()
+    }
+}
+
+impl Webhook {
+    /// Whether it is a regular webhook that gets an event.
+    pub fn subscribes_to(&self, event: &Event) -> bool {
+        let fits = self.subscription.as_ref().is_some_and(|subscription| subscription.fits(event));
+        fits && self.is_enabled() && is_permitted(event, self.owner.as_ref())
+    }
+
+    /// What kind of executions its requests belong to.
+    pub fn source_kind(&self) -> SourceKind {
+        match self.kind {
+            WebhookKind::Automation => SourceKind::Automation,
+            WebhookKind::Regular => SourceKind::RegularWebhook,
+        }
+    }
+
+    /// Refuses those who may not change it: an automation webhook is a global admin's, a regular one its owner's, too.
+    pub fn require_manager(&self, caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
+        if self.kind == WebhookKind::Automation {
+            return caller.require_global_admin(account);
+        }
+        let user = caller.require_user(account)?;
+        if matches!(caller, Caller::GlobalAdmin { .. }) || self.owner.as_ref() == Some(user) {
+            return Ok(());
+        }
+        Err(Refusal::denied("only the owner of a regular webhook and a global_admin may do this"))
     }
 }
 

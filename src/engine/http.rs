@@ -105,11 +105,9 @@ impl Http {
             Method::Put => reqwest::Method::PUT,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let builder = self
-            .client
-            .request(method, url)
-            .headers(headers(dispatch, request, traceparent))
-            .body(request.body.clone());
+        let body = request.body_of(dispatch.attempt_no);
+        let builder =
+            self.client.request(method, url).headers(headers(dispatch, &body, traceparent)).body(body.into_owned());
         let deadline = begun + self.config.deadline;
         match timeout_at(deadline, builder.send()).await {
             Err(_) => error(Reason::Timeout, format!("no answer within {} ms", self.config.deadline.as_millis())),
@@ -137,10 +135,10 @@ fn error(kind: Reason, message: impl Into<String>) -> Outcome {
     Outcome::Error { kind, message: message.into() }
 }
 
-fn headers(dispatch: &Dispatch, request: &Request, traceparent: &str) -> HeaderMap {
+fn headers(dispatch: &Dispatch, body: &str, traceparent: &str) -> HeaderMap {
     let request_id = dispatch.execution.request_id(dispatch.action_no + 1);
     let seconds = clock::now().seconds();
-    let signature = signatures(&dispatch.webhook.secrets, &request_id, seconds, request.body.as_bytes());
+    let signature = signatures(&dispatch.webhook.secrets, &request_id, seconds, body.as_bytes());
     let mut map = HeaderMap::with_capacity(12);
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {

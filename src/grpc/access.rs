@@ -95,6 +95,13 @@ pub struct Entered<A> {
     access: PhantomData<A>,
 }
 
+impl<A> Entered<A> {
+    /// Refuses those who are not what a part of the method needs, and says what that part is.
+    pub fn require<B: Access>(&self, message: &str) -> Result<(), Status> {
+        B::check(&self.caller, &self.account).map_err(|_| status::refused(&Refusal::denied(message)))
+    }
+}
+
 /// A backend, whatever accounts its token names.
 pub struct Backend {
     caller: Caller,

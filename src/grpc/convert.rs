@@ -14,8 +14,8 @@ pub use self::{
     job::{job, retry},
     notice::notice,
     webhook::{
-        credentials, disable_reason, duration_ms, endpoint, new_webhook, requests_per_second, retry_policy, webhook,
-        webhook_health,
+        credentials, disable_reason, duration_ms, endpoint, new_webhook, requests_per_second, retry_policy,
+        subscription, webhook, webhook_health,
     },
 };
 use super::pb;

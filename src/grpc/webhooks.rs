@@ -8,14 +8,16 @@ use tonic::Status;
 
 use super::{
     Api,
-    access::{Entered, GlobalAdmin, Member, serve},
+    access::{AnyUser, Entered, GlobalAdmin, Member, serve},
     convert, name, pb, status,
 };
 use crate::{
     domain::{
+        caller::Caller,
         command::{Answer, Command, Task, WebhookPatch},
+        id::ResourceId,
         refusal::{Refusal, Violations},
-        webhook::{OVERLAP_MS_DEFAULT, OVERLAP_MS_MAX},
+        webhook::{OVERLAP_MS_DEFAULT, OVERLAP_MS_MAX, Webhook},
     },
     engine,
 };
@@ -83,9 +85,14 @@ serve! {
 impl Api {
     async fn create_webhook(
         &self,
-        entered: Entered<GlobalAdmin>,
+        entered: Entered<AnyUser>,
         request: pb::CreateWebhookRequest,
     ) -> Result<pb::CreateWebhookResponse, Status> {
+        let is_regular = request.webhook.as_ref().is_some_and(|webhook| webhook.kind() == pb::WebhookKind::Regular);
+        if !is_regular {
+            let message = "only a global_admin may create an automation webhook; others create WEBHOOK_KIND_REGULAR";
+            entered.require::<GlobalAdmin>(message)?;
+        }
         let encode = |answer: &Answer| created(answer, false).encode_to_vec();
         let repeat = name::repeat(&request.request_id, "CreateWebhook", &request, encode)?;
         let id = name::chosen_id("webhook_id", &request.webhook_id)?;
@@ -107,7 +114,7 @@ impl Api {
         let view = self.account_of(&entered.account).await?;
         let found = self.store.find_webhook(view.uid, &id).await.map_err(status::store)?;
         let found = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", full_name)))?;
-        let webhook = convert::webhook(&entered.account, &found, entered.caller.sees_secrets());
+        let webhook = convert::webhook(&entered.account, &found, sees_secrets(&entered.caller, &found));
         Ok(pb::GetWebhookResponse { webhook: Some(webhook) })
     }
 
@@ -121,8 +128,10 @@ impl Api {
         let after = super::uuid_place(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_webhooks(view.uid, after, size).await.map_err(status::store)?;
-        let shown =
-            page.items.iter().map(|webhook| convert::webhook(&entered.account, webhook, entered.caller.sees_secrets()));
+        let shown = page
+            .items
+            .iter()
+            .map(|webhook| convert::webhook(&entered.account, webhook, sees_secrets(&entered.caller, webhook)));
         Ok(pb::ListWebhooksResponse {
             webhooks: shown.collect(),
             next_page_token: super::next_token(page.next, &query),
@@ -131,19 +140,21 @@ impl Api {
 
     async fn update_webhook(
         &self,
-        entered: Entered<GlobalAdmin>,
+        entered: Entered<AnyUser>,
         request: pb::UpdateWebhookRequest,
     ) -> Result<pb::UpdateWebhookResponse, Status> {
         let encode = |answer: &Answer| updated(answer, false).encode_to_vec();
         let repeat = name::repeat(&request.request_id, "UpdateWebhook", &request, encode)?;
         let webhook = request.webhook.unwrap_or_default();
         let (_, id) = name::resource("webhook.name", &webhook.name, "webhooks")?;
+        self.managed_webhook(&entered, &id).await?;
         let fields = [
             ("display_name", !webhook.display_name.is_empty()),
             ("endpoint_url", !webhook.endpoint_url.is_empty()),
             ("credentials", webhook.credentials.is_some()),
             ("retry_policy", webhook.retry_policy.is_some()),
             ("requests_per_second", webhook.requests_per_second != 0),
+            ("subscription", !webhook.subscription.is_empty()),
             ("enabled", webhook.enabled),
         ];
         let mut patch = WebhookPatch::default();
@@ -156,6 +167,7 @@ impl Api {
                     let limit = webhook.requests_per_second;
                     patch.requests_per_second = Some(convert::requests_per_second(limit, &mut faults));
                 }
+                "subscription" => patch.subscription = convert::subscription(&webhook.subscription, &mut faults),
                 "enabled" => patch.enabled = Some(webhook.enabled),
                 "credentials" => patch.credentials = Some(convert::credentials(webhook.credentials.clone())),
                 _ => {
@@ -172,10 +184,11 @@ impl Api {
 
     async fn rotate_webhook_secret(
         &self,
-        entered: Entered<GlobalAdmin>,
+        entered: Entered<AnyUser>,
         request: pb::RotateWebhookSecretRequest,
     ) -> Result<pb::RotateWebhookSecretResponse, Status> {
         let (_, id) = name::resource("name", &request.name, "webhooks")?;
+        self.managed_webhook(&entered, &id).await?;
         let encode = |answer: &Answer| rotated(answer, false).encode_to_vec();
         let repeat = name::repeat(&request.request_id, "RotateWebhookSecret", &request, encode)?;
         let overlap_ms = request.overlap.as_ref().map_or(Some(OVERLAP_MS_DEFAULT), convert::duration_ms);
@@ -201,12 +214,11 @@ impl Api {
 
     async fn test_webhook(
         &self,
-        entered: Entered<GlobalAdmin>,
+        entered: Entered<AnyUser>,
         request: pb::TestWebhookRequest,
     ) -> Result<pb::TestWebhookResponse, Status> {
         let (_, id) = name::resource("name", &request.name, "webhooks")?;
-        let view = self.account_of(&entered.account).await?;
-        let found = self.store.find_webhook(view.uid, &id).await.map_err(status::store)?;
+        let found = self.managed_webhook(&entered, &id).await?;
         let found = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", request.name)))?;
         let tested = self.engine.test(&entered.account, Arc::new(found)).await;
         let tested = tested.map_err(|error| status::engine(&error))?;
@@ -220,12 +232,30 @@ impl Api {
 
     async fn delete_webhook(
         &self,
-        entered: Entered<GlobalAdmin>,
+        entered: Entered<AnyUser>,
         request: pb::DeleteWebhookRequest,
     ) -> Result<pb::DeleteWebhookResponse, Status> {
         let (_, id) = name::resource("name", &request.name, "webhooks")?;
+        self.managed_webhook(&entered, &id).await?;
         let repeat = name::repeat(&request.request_id, "DeleteWebhook", &request, |_| Vec::new())?;
         let command = Command { caller: entered.caller, task: Task::DeleteWebhook { id, etag: request.etag }, repeat };
         self.answer(&entered.account, command, |_| pb::DeleteWebhookResponse {}).await
     }
+
+    /// A webhook that the caller may change, if there is one: the first lock; the account's own decision is the second.
+    async fn managed_webhook(&self, entered: &Entered<AnyUser>, id: &ResourceId) -> Result<Option<Webhook>, Status> {
+        let view = self.account_of(&entered.account).await?;
+        let found = self.store.find_webhook(view.uid, id).await.map_err(status::store)?;
+        if let Some(webhook) = &found {
+            let allowed = webhook.require_manager(&entered.caller, &entered.account);
+            allowed.map_err(|refusal| status::refused(&refusal))?;
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a caller sees the credentials in a webhook's URL.
+fn sees_secrets(caller: &Caller, webhook: &Webhook) -> bool {
+    let is_owner = caller.history_of().is_some_and(|user| webhook.owner.as_ref() == Some(user));
+    caller.sees_secrets() || is_owner
 }

@@ -90,7 +90,7 @@ pub(super) struct Scanned {
 /// A filter whose names were looked up.
 pub(super) struct Sieve<'f> {
     filter: &'f ExecutionFilter,
-    /// The reader's automations.
+    /// The reader's automations and regular webhooks.
     owned: HashSet<Uuid>,
     /// The automations of the wanted id.
     sources: Option<Vec<Uuid>>,
@@ -177,6 +177,16 @@ impl Store {
         Ok(found.into_tuple().all(&self.reader).await?)
     }
 
+    /// The webhooks of an account, living or deleted, that fit a condition.
+    async fn webhooks_where(&self, account: AccountUid, fits: SimpleExpr) -> Result<Vec<Uuid>, StoreError> {
+        let found = webhooks::Entity::find()
+            .select_only()
+            .column(webhooks::Column::Uid)
+            .filter(webhooks::Column::AccountUid.eq(account.0))
+            .filter(fits);
+        Ok(found.into_tuple().all(&self.reader).await?)
+    }
+
     /// Looks up what a filter names.
     pub(super) async fn sieve<'f>(
         &self,
@@ -184,7 +194,13 @@ impl Store {
         filter: &'f ExecutionFilter,
     ) -> Result<Sieve<'f>, StoreError> {
         let owned = match &filter.reader {
-            Some(user) => self.automations_where(account, automations::Column::OwnerUserId.eq(user.as_str())).await?,
+            Some(user) => {
+                let is_theirs = webhooks::Column::OwnerUserId.eq(user.as_str());
+                let mut owned = self.webhooks_where(account, is_theirs).await?;
+                let is_theirs = automations::Column::OwnerUserId.eq(user.as_str());
+                owned.extend(self.automations_where(account, is_theirs).await?);
+                owned
+            }
             None => Vec::new(),
         };
         let sources = match &filter.automation {
@@ -192,16 +208,7 @@ impl Store {
             None => None,
         };
         let webhooks = match &filter.webhook {
-            Some(id) => {
-                webhooks::Entity::find()
-                    .select_only()
-                    .column(webhooks::Column::Uid)
-                    .filter(webhooks::Column::AccountUid.eq(account.0))
-                    .filter(webhooks::Column::Id.eq(id.as_str()))
-                    .into_tuple()
-                    .all(&self.reader)
-                    .await?
-            }
+            Some(id) => self.webhooks_where(account, webhooks::Column::Id.eq(id.as_str())).await?,
             None => Vec::new(),
         };
         Ok(Sieve { filter, owned: owned.into_iter().collect(), sources, webhooks })
@@ -355,18 +362,27 @@ impl Store {
     }
 }
 
-/// What a user may read: executions of automations they own, deleted ones too, and those their own acts caused.
+/// What a user may read: executions of automations and regular webhooks they own, deleted ones too, and those their own
+/// acts caused.
 fn readable(account: AccountUid, reader: Option<&UserId>) -> Condition {
     let Some(user) = reader else { return Condition::all() };
-    let owned = Query::select()
+    let of_automations = Query::select()
         .column(automations::Column::Uid)
         .from(automations::Entity)
         .and_where(automations::Column::AccountUid.eq(account.0))
         .and_where(automations::Column::OwnerUserId.eq(user.as_str()))
         .to_owned();
+    let of_webhooks = Query::select()
+        .column(webhooks::Column::Uid)
+        .from(webhooks::Entity)
+        .and_where(webhooks::Column::AccountUid.eq(account.0))
+        .and_where(webhooks::Column::OwnerUserId.eq(user.as_str()))
+        .to_owned();
+    let source = || Expr::col(executions::Column::SourceUid);
     Condition::any()
         .add(executions::Column::ActingUser.eq(user.as_str()))
-        .add(sea_orm::ExprTrait::in_subquery(Expr::col(executions::Column::SourceUid), owned))
+        .add(sea_orm::ExprTrait::in_subquery(source(), of_automations))
+        .add(sea_orm::ExprTrait::in_subquery(source(), of_webhooks))
 }
 
 /// An execution as it is shown, from its row.

@@ -11,6 +11,7 @@ mod history;
 mod layers;
 mod limits;
 mod refusals;
+mod regular;
 mod replay;
 mod retention;
 mod start;

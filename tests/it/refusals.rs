@@ -84,18 +84,6 @@ async fn endpoint_urls(admin: &Client) {
         let status = admin.create_webhook("42", "x", url).await.expect_err(url);
         check(url, &status, Code::InvalidArgument, "webhook.endpoint_url");
     }
-    let regular = pb::CreateWebhookRequest {
-        parent: "accounts/42".into(),
-        webhook: Some(pb::Webhook {
-            display_name: "regular".into(),
-            kind: pb::WebhookKind::Regular.into(),
-            endpoint_url: "https://example.com/".into(),
-            ..pb::Webhook::default()
-        }),
-        ..pb::CreateWebhookRequest::default()
-    };
-    let status = admin.webhooks().create_webhook(admin.ask(regular)).await.expect_err("a regular webhook");
-    check("a regular webhook", &status, Code::InvalidArgument, "webhook.kind");
     let status = admin.create_webhook("42", "Not-An-Id", "https://example.com/").await.expect_err("an id");
     check("an id", &status, Code::InvalidArgument, "webhook_id");
 }

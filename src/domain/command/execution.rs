@@ -7,10 +7,11 @@ use crate::domain::{
     account::Account,
     decision::Draft,
     execution::{NewExecution, Progress, Recorded, SourceKind, State, Unfinished},
-    id::{AutomationUid, ExecutionUid},
+    id::{AutomationUid, ExecutionUid, WebhookUid},
     job::{Retry, RetryRequests, RetryStart},
     refusal::{Precondition, Refusal},
     request::{Record, build},
+    subscription::notification,
     template::{Scope, Trees},
 };
 
@@ -91,7 +92,9 @@ pub fn retry(
         let message = "the execution has not ended: wait for its end, or cancel it first";
         return Err(Refusal::precondition(Precondition::ExecutionNotEnded, name, message));
     }
-    require_plan(account, &name, "retries")?;
+    if before.source_kind == SourceKind::Automation {
+        require_plan(account, &name, "retries of automations")?;
+    }
     let uid = ExecutionUid((draft.around.uuid)());
     let mut record = match how.requests {
         RetryRequests::AsStored => Record::clone(&before.record),
@@ -150,12 +153,14 @@ fn rebuild(
     uid: ExecutionUid,
 ) -> Result<Record, Refusal> {
     let before = &recorded.execution.record;
+    if recorded.execution.source_kind == SourceKind::RegularWebhook {
+        return rebuild_notification(draft, account, recorded);
+    }
     let gone = |message: &str| {
         let name = automation_name(&draft.slot.id, &before.source_id);
         Refusal::precondition(Precondition::AutomationNotFound, name, message)
     };
     let automation = account.automations.get(&AutomationUid(recorded.source));
-    let automation = automation.filter(|_| recorded.execution.source_kind == SourceKind::Automation);
     let automation =
         automation.ok_or_else(|| gone("the automation is deleted: retry the requests as they were stored"))?;
     if automation.spec.object != recorded.object {
@@ -178,4 +183,19 @@ fn rebuild(
         explanation: automation.compiled.conditions.explain(trees.state(event.action)),
         ..Record::clone(before)
     })
+}
+
+/// The request that the regular webhook as it is now would get of the event.
+fn rebuild_notification(draft: &Draft<'_, '_>, account: &Account, recorded: &Recorded) -> Result<Record, Refusal> {
+    let before = &recorded.execution.record;
+    let webhook = account.webhooks.get(&WebhookUid(recorded.source));
+    match (webhook, recorded.event.as_deref()) {
+        (Some(webhook), Some(event)) => Ok(Record {
+            source_name: webhook.display_name.clone(),
+            requests: vec![notification(&draft.slot.id, webhook, event)],
+            ..Record::clone(before)
+        }),
+        // Without them the stored request says what is wrong.
+        _ => Ok(Record::clone(before)),
+    }
 }

@@ -6,12 +6,15 @@ use super::{Answer, Command, NewWebhook, WebhookPatch, check_etag, id_taken, req
 use crate::domain::{
     account::{Account, WEBHOOKS_MAX},
     breaker::Health,
+    caller::Caller,
     change::HealthChange,
     decision::Draft,
-    id::{AccountId, ResourceId, WebhookUid},
+    id::{AccountId, ResourceId, UserId, WebhookUid},
     refusal::{Precondition, Refusal, Violations},
+    retry::{PIPEDRIVE_DELAYS_MS, Schedule},
+    subscription::REGULAR_WEBHOOKS_OF_USER_MAX,
     url::Ending,
-    webhook::{DisableReason, SigningSecret, Webhook, WebhookKind, check_display_name, rotate},
+    webhook::{Credentials, DisableReason, SigningSecret, Webhook, WebhookKind, check_display_name, rotate},
 };
 
 pub fn create_webhook(
@@ -21,18 +24,28 @@ pub fn create_webhook(
     new: &NewWebhook,
 ) -> Result<Answer, Refusal> {
     let account_id = draft.slot.id.clone();
-    command.caller.require_global_admin(&account_id)?;
+    let owner = owner_of(command, &account_id, new)?;
     let account = draft.account()?;
-    if new.kind == WebhookKind::Regular {
-        return Err(Refusal::invalid(
-            "webhook.kind",
-            "WEBHOOK_KIND_REGULAR is not offered yet: create one of WEBHOOK_KIND_AUTOMATION",
-        ));
+    if new.kind == WebhookKind::Automation {
+        require_plan(account, "webhook.kind", "automation webhooks")?;
     }
-    require_plan(account, "webhook.kind", "automation webhooks")?;
     let mut faults = Violations::default();
     check_display_name(&new.display_name, "webhook.display_name", &mut faults);
     new.credentials.check("webhook.credentials", &mut faults);
+    check_kind(new.kind, &new.credentials, &mut faults);
+    match (new.kind, &new.subscription) {
+        (WebhookKind::Regular, None) => {
+            faults.add(
+                "webhook.subscription",
+                "is required for a regular webhook: action.object, such as change.deal or *.*",
+            );
+        }
+        (WebhookKind::Automation, Some(_)) => {
+            faults
+                .add("webhook.subscription", "is only for regular webhooks: an automation's trigger says which events");
+        }
+        _ => {}
+    }
     faults.check()?;
     let uid = WebhookUid((draft.around.uuid)());
     let id = id.cloned().unwrap_or_else(|| ResourceId::fresh("wh", uid.0));
@@ -43,10 +56,20 @@ pub fn create_webhook(
     if account.living_webhooks().count() >= WEBHOOKS_MAX {
         return Err(too_many("webhooks", WEBHOOKS_MAX));
     }
-    let of_kind = account.living_webhooks().filter(|webhook| webhook.kind == WebhookKind::Automation).count();
-    let limit = usize::try_from(draft.limits.automation_webhooks).unwrap_or(usize::MAX);
-    if of_kind >= limit {
-        return Err(too_many("automation_webhooks", limit));
+    let is_alike = |webhook: &&Arc<Webhook>| webhook.kind == new.kind && webhook.owner == owner;
+    let alike = account.living_webhooks().filter(is_alike).count();
+    let (what, limit) = match new.kind {
+        WebhookKind::Automation => {
+            ("automation_webhooks", usize::try_from(draft.limits.automation_webhooks).unwrap_or(usize::MAX))
+        }
+        WebhookKind::Regular => ("regular_webhooks_of_user", REGULAR_WEBHOOKS_OF_USER_MAX),
+    };
+    if alike >= limit {
+        return Err(too_many(what, limit));
+    }
+    let mut retry = new.retry.clone();
+    if new.kind == WebhookKind::Regular && retry.schedule.is_none() {
+        retry.schedule = Some(Schedule { delays_ms: PIPEDRIVE_DELAYS_MS.to_vec() });
     }
     let secret = SigningSecret::new((draft.around.secret)());
     let webhook = Webhook {
@@ -57,16 +80,41 @@ pub fn create_webhook(
         endpoint: new.endpoint.clone(),
         credentials: new.credentials.clone(),
         secrets: vec![secret.clone()],
-        retry: new.retry.clone(),
+        retry,
         requests_per_second: new.requests_per_second,
         disabled: None,
-        owner: None,
+        owner,
+        subscription: new.subscription.clone(),
         revision: draft.change.revision,
         created_at: draft.now(),
         updated_at: draft.now(),
         deleted_at: None,
     };
     Ok(put(draft, webhook, Some(secret)))
+}
+
+/// Who owns a new webhook: nobody an automation webhook, which only a global admin creates; a regular one the caller, or
+/// whom a global admin names.
+fn owner_of(command: &Command, account: &AccountId, new: &NewWebhook) -> Result<Option<UserId>, Refusal> {
+    if new.kind == WebhookKind::Automation {
+        command.caller.require_global_admin(account)?;
+        return Ok(None);
+    }
+    let user = command.caller.require_user(account)?;
+    match &new.owner {
+        Some(owner) if owner != user && !matches!(command.caller, Caller::GlobalAdmin { .. }) => {
+            Err(Refusal::denied("only a global_admin may create a regular webhook for another user"))
+        }
+        owner => Ok(Some(owner.as_ref().unwrap_or(user).clone())),
+    }
+}
+
+/// What a kind of webhook may have.
+fn check_kind(kind: WebhookKind, credentials: &Credentials, faults: &mut Violations) {
+    let is_basic = matches!(credentials, Credentials::None | Credentials::Basic { .. });
+    if kind == WebhookKind::Regular && !is_basic {
+        faults.add("webhook.credentials", "of a regular webhook are HTTP Basic, or none");
+    }
 }
 
 /// A webhook as it is from now on, and the answer that shows it, with its secret where that is new.
@@ -85,9 +133,9 @@ pub fn update_webhook(
     patch: &WebhookPatch,
 ) -> Result<Answer, Refusal> {
     let account_id = draft.slot.id.clone();
-    command.caller.require_global_admin(&account_id)?;
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
+    before.require_manager(&command.caller, &account_id)?;
     check_etag(etag, before.revision, webhook_name(&account_id, id))?;
     // Outcomes of the same decision may have changed it.
     let before = draft.webhook(account, before.uid).unwrap_or_else(|| Arc::clone(before));
@@ -99,6 +147,7 @@ pub fn update_webhook(
     }
     if let Some(credentials) = &patch.credentials {
         credentials.check("webhook.credentials", &mut faults);
+        check_kind(webhook.kind, credentials, &mut faults);
         webhook.credentials = credentials.clone();
     }
     faults.check()?;
@@ -115,6 +164,13 @@ pub fn update_webhook(
             ));
         }
         webhook.endpoint = endpoint.clone();
+    }
+    if let Some(subscription) = &patch.subscription {
+        if webhook.kind != WebhookKind::Regular {
+            let message = "an automation webhook has no subscription: create one of WEBHOOK_KIND_REGULAR for that";
+            return Err(Refusal::precondition(Precondition::WrongWebhookKind, "webhook.subscription", message));
+        }
+        webhook.subscription = Some(subscription.clone());
     }
     if let Some(limit) = patch.requests_per_second {
         webhook.requests_per_second = limit;
@@ -145,9 +201,9 @@ pub fn rotate_secret(
     overlap_ms: u64,
 ) -> Result<Answer, Refusal> {
     let account_id = draft.slot.id.clone();
-    command.caller.require_global_admin(&account_id)?;
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
+    before.require_manager(&command.caller, &account_id)?;
     let before = draft.webhook(account, before.uid).unwrap_or_else(|| Arc::clone(before));
     let secret = SigningSecret::new((draft.around.secret)());
     let secrets = rotate(&before.secrets, secret.clone(), overlap_ms, draft.now());
@@ -161,9 +217,9 @@ pub fn delete_webhook(
     etag: &str,
 ) -> Result<Answer, Refusal> {
     let account_id = draft.slot.id.clone();
-    command.caller.require_global_admin(&account_id)?;
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
+    before.require_manager(&command.caller, &account_id)?;
     check_etag(etag, before.revision, webhook_name(&account_id, id))?;
     let now = draft.now();
     let webhook = Webhook { deleted_at: Some(now), revision: draft.change.revision, ..Webhook::clone(before) };

@@ -7,10 +7,11 @@ use crate::{
     domain::{
         breaker::Health,
         command::{NewWebhook, etag_of},
-        id::AccountId,
+        id::{AccountId, UserId},
         rate::PER_SECOND_MAX,
         refusal::Violations,
         retry::{DELAY_MS_MIN, DELAYS_MAX, FailureClass, PIPEDRIVE_DELAYS_MS, RetryPolicy, SCHEDULE_MS_MAX, Schedule},
+        subscription::Subscription,
         timestamp::Timestamp,
         traffic::Traffic,
         url::{EndpointUrl, UrlPolicy},
@@ -36,7 +37,7 @@ pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violat
         Ok(pb::WebhookKind::Automation) => Some(WebhookKind::Automation),
         Ok(pb::WebhookKind::Regular) => Some(WebhookKind::Regular),
         Ok(pb::WebhookKind::Unspecified) | Err(_) => {
-            faults.add("webhook.kind", "is required: WEBHOOK_KIND_AUTOMATION");
+            faults.add("webhook.kind", "is required: WEBHOOK_KIND_AUTOMATION or WEBHOOK_KIND_REGULAR");
             None
         }
     };
@@ -46,6 +47,14 @@ pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violat
     credentials.check("webhook.credentials", faults);
     let retry = retry_policy(webhook.retry_policy, faults);
     let requests_per_second = requests_per_second(webhook.requests_per_second, faults);
+    let owner = match webhook.owner_user_id.as_str() {
+        "" => None,
+        id => faults.take("webhook.owner_user_id", id.parse::<UserId>()),
+    };
+    let subscription = match webhook.subscription.as_str() {
+        "" => None,
+        text => subscription(text, faults),
+    };
     Some(NewWebhook {
         display_name: webhook.display_name,
         kind: kind?,
@@ -53,7 +62,14 @@ pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violat
         credentials,
         retry: retry?,
         requests_per_second,
+        owner,
+        subscription,
     })
+}
+
+/// Reads a subscription.
+pub fn subscription(text: &str, faults: &mut Violations) -> Option<Subscription> {
+    faults.take("webhook.subscription", text.parse::<Subscription>())
 }
 
 /// Reads a limit a second; 0 is none.
@@ -189,6 +205,8 @@ pub fn webhook(account: &AccountId, webhook: &Webhook, shows_secrets: bool) -> p
         retry_policy: shown_retry(&webhook.retry),
         requests_per_second: webhook.requests_per_second.unwrap_or_default(),
         disable_reason: disable_reason(webhook.disabled),
+        subscription: webhook.subscription.as_ref().map(ToString::to_string).unwrap_or_default(),
+        owner_user_id: webhook.owner.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

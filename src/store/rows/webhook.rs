@@ -11,6 +11,7 @@ use crate::{
         breaker::Health,
         id::{AccountUid, WebhookUid},
         retry::RetryPolicy,
+        subscription::Subscription,
         timestamp::Timestamp,
         traffic::Traffic,
         url::EndpointUrl,
@@ -82,6 +83,8 @@ struct StoredPolicy {
     retry: RetryPolicy,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests_per_second: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subscription: Option<Subscription>,
 }
 
 /// The word of a webhook that sends requests.
@@ -156,6 +159,7 @@ pub fn webhook_row(sealer: &Sealer, account: AccountUid, webhook: &Webhook) -> S
         policy: to_bytes(StoredPolicy {
             retry: webhook.retry.clone(),
             requests_per_second: webhook.requests_per_second,
+            subscription: webhook.subscription.clone(),
         })?,
         health: None,
         traffic: None,
@@ -187,6 +191,7 @@ pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Stored<Webhook> {
         secrets: secrets.into_iter().map(StoredSecret::into_secret).collect(),
         retry: policy.retry,
         requests_per_second: policy.requests_per_second,
+        subscription: policy.subscription,
         disabled: disabled_of(&row.status)?,
         owner: row.owner_user_id.as_deref().map(parse).transpose()?,
         revision: row.revision,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{super::DueRows, Draft};
 use crate::domain::{
     account::Account,
-    execution::{NewExecution, Progress, Reason, State, THE_LIMIT, Unfinished},
+    execution::{NewExecution, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
     limits::Backlog,
 };
 
@@ -39,6 +39,9 @@ impl Draft<'_, '_> {
         let backlog = &mut self.change.backlog;
         if is_full {
             execution.progress = execution.progress.stop(Reason::BacklogFull, now);
+        } else if execution.source_kind == SourceKind::RegularWebhook {
+            // No window counts it.
+            self.start_or_wait(account, execution, true);
         } else if backlog.count == 0 && self.change.window.room(limit) > 0 {
             self.change.window.used += 1;
             execution.progress.admitted = Some(self.change.window.no);

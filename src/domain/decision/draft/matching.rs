@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::{super::EventReply, Draft, Surroundings};
 use crate::domain::{
     account::Account,
@@ -13,7 +15,9 @@ use crate::domain::{
     miss::{Automations, Miss},
     plan::Plan,
     request::{Record, build},
+    subscription::notification,
     template::{Scope, Trees},
+    webhook::Webhook,
 };
 
 impl<'a> Draft<'a, '_> {
@@ -32,34 +36,90 @@ impl<'a> Draft<'a, '_> {
         }
         #[cfg(test)]
         assert_ne!(event.id.as_str(), super::super::BREAKS_DOWN, "a test asks for a fault");
-        let Some(automations) = account.triggered_by(event) else { return EventReply::Accepted };
+        let executions = self.change.executions.len();
+        if let Err(rejection) = self.trigger(account, event) {
+            return EventReply::Rejected(rejection);
+        }
+        for webhook in account.subscribers(event) {
+            self.notify(account, webhook, event);
+        }
+        if self.change.executions.len() == executions {
+            return EventReply::Accepted;
+        }
+        self.bytes += event.weight_bytes();
+        self.seen.insert(event.id.clone());
+        self.change.events.push(Arc::clone(event));
+        EventReply::Accepted
+    }
+
+    /// Runs the automations that an event triggers and whose conditions hold.
+    fn trigger(&mut self, account: &'a Account, event: &Arc<Event>) -> Result<(), Rejection> {
+        let Some(automations) = account.triggered_by(event) else { return Ok(()) };
         let plan = account.facts.plan;
         let has_plan = plan.has_automation_webhooks();
         let mut candidates =
             automations.iter().filter(|automation| has_plan && automation.is_triggered_by(event)).peekable();
         if candidates.peek().is_none() {
             self.miss(event, automations, Vec::new(), plan);
-            return EventReply::Accepted;
+            return Ok(());
         }
-        let trees = match Trees::of(event) {
-            Ok(trees) => trees,
-            Err(error) => return EventReply::Rejected(Rejection::new("data", RejectionReason::InvalidJson, error)),
-        };
+        let trees = Trees::of(event).map_err(|error| Rejection::new("data", RejectionReason::InvalidJson, error))?;
         let state = trees.state(event.action);
         let matches: Vec<_> = candidates.filter(|automation| automation.compiled.conditions.hold(state)).collect();
         if matches.len() < automations.len() {
             self.miss(event, automations, matches.iter().map(|automation| automation.uid).collect(), plan);
         }
-        if matches.is_empty() {
-            return EventReply::Accepted;
-        }
         for automation in matches {
             self.run(account, automation, event, &trees);
         }
-        self.bytes += event.weight_bytes();
-        self.seen.insert(event.id.clone());
-        self.change.events.push(Arc::clone(event));
-        EventReply::Accepted
+        Ok(())
+    }
+
+    /// Tells a regular webhook of an event that it has subscribed to.
+    fn notify(&mut self, account: &Account, webhook: &Webhook, event: &Event) {
+        let (traceparent, parent_span) = traceparent(event, self.around);
+        let record = Record {
+            source_name: webhook.display_name.clone(),
+            source_id: webhook.id.clone(),
+            causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
+            traceparent,
+            parent_span,
+            requests: vec![notification(&self.slot.id, webhook, event)],
+            explanation: Vec::new(),
+            first_action: 0,
+        };
+        let uid = ExecutionUid((self.around.uuid)());
+        self.begin(account, event, (uid, SourceKind::RegularWebhook, webhook.uid.0), Arc::new(record));
+    }
+
+    /// A new execution of a source for an event, unless it goes round in a circle.
+    fn begin(
+        &mut self,
+        account: &Account,
+        event: &Event,
+        (uid, source_kind, source): (ExecutionUid, SourceKind, Uuid),
+        record: Arc<Record>,
+    ) {
+        let mut progress = Progress::begin(self.around.now);
+        if self.is_loop(account, source, event) {
+            progress = progress.stop(Reason::Loop, self.around.now);
+        }
+        self.add(NewExecution {
+            uid,
+            source_kind,
+            source,
+            event_id: event.id.clone(),
+            run: 0,
+            object: event.object.clone(),
+            action: event.action,
+            entity_id: event.entity_id.clone(),
+            acting_user: event.user_id.clone(),
+            retry_of: None,
+            is_caused: event.cause.is_some(),
+            created_at: self.around.now,
+            progress,
+            record,
+        });
     }
 
     /// Takes note of an event that did not make every automation of its trigger run.
@@ -90,33 +150,14 @@ impl<'a> Draft<'a, '_> {
             explanation: automation.compiled.conditions.explain(trees.state(event.action)),
             first_action: 0,
         });
-        let mut progress = Progress::begin(self.around.now);
-        if self.is_loop(account, automation, event) {
-            progress = progress.stop(Reason::Loop, self.around.now);
-        }
-        self.add(NewExecution {
-            uid,
-            source_kind: SourceKind::Automation,
-            source: automation.uid.0,
-            event_id: event.id.clone(),
-            run: 0,
-            object: event.object.clone(),
-            action: event.action,
-            entity_id: event.entity_id.clone(),
-            acting_user: event.user_id.clone(),
-            retry_of: None,
-            is_caused: event.cause.is_some(),
-            created_at: self.around.now,
-            progress,
-            record,
-        });
+        self.begin(account, event, (uid, SourceKind::Automation, automation.uid.0), record);
     }
 
     /// Whether executions that cause each other have come too deep, or round too often.
-    pub(super) fn is_loop(&self, account: &Account, automation: &Automation, event: &Event) -> bool {
+    fn is_loop(&self, account: &Account, source: Uuid, event: &Event) -> bool {
         let Some(cause) = &event.cause else { return false };
-        let circle = (automation.uid, event.entity_id.clone());
-        let is_same = |new: &&NewExecution| new.is_caused && new.source == circle.0.0 && new.entity_id == circle.1;
+        let circle = (source, event.entity_id.clone());
+        let is_same = |new: &&NewExecution| new.is_caused && new.source == circle.0 && new.entity_id == circle.1;
         let now = self.change.executions.iter().filter(is_same).count();
         let runs = account.loops.count(&circle, self.around.now) + u32::try_from(now).unwrap_or(u32::MAX);
         cause.depth > CAUSATION_DEPTH_MAX || runs >= CAUSED_RUNS_MAX

@@ -1,0 +1,259 @@
+//! Regular webhooks: plain subscriptions, on every plan, beside automations and never mixed with them.
+
+use hookline::grpc::pb;
+use tonic::{Code, Status};
+
+use crate::harness::{Client, Database, Receiver, Server, account_42, automation, bad_field, deal, eventually, reason};
+
+crate::on_both_databases!(
+    an_event_reaches_the_subscribers_that_may_see_it,
+    the_kinds_are_never_mixed_and_each_has_its_managers,
+    an_endpoint_that_fails_loses_nothing_and_holds_nobody_up,
+);
+
+const SAMPLE: &str = include_str!("../samples/v2-change-deal-custom-field.json");
+const ACCOUNT: &str = "8087566";
+
+fn regular(name: &str, url: &str, subscription: &str) -> pb::Webhook {
+    pb::Webhook {
+        display_name: name.into(),
+        kind: pb::WebhookKind::Regular.into(),
+        endpoint_url: url.into(),
+        subscription: subscription.into(),
+        ..pb::Webhook::default()
+    }
+}
+
+async fn create(client: &Client, account: &str, id: &str, webhook: pb::Webhook) -> Result<pb::Webhook, Status> {
+    let request = pb::CreateWebhookRequest {
+        parent: format!("accounts/{account}"),
+        webhook_id: id.into(),
+        webhook: Some(webhook),
+        request_id: String::new(),
+    };
+    let answer = client.webhooks().create_webhook(client.ask(request)).await?.into_inner();
+    Ok(answer.webhook.expect("a webhook"))
+}
+
+fn envelope(text: &str) -> pb::EventInput {
+    let kind = Some(pb::event_input::Kind::Envelope(text.as_bytes().to_vec().into()));
+    pb::EventInput { kind, ..pb::EventInput::default() }
+}
+
+async fn an_event_reaches_the_subscribers_that_may_see_it(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let service = server.client("service", "*", &[]).await;
+    service.create_account(ACCOUNT, pb::Plan::Essential).await.expect("creates");
+    let user = async |id: &str| server.client("user", ACCOUNT, &["--user", id]).await;
+    let permitted = user("123").await;
+    let mut theirs = regular("theirs", &format!("{}theirs/", receiver.url), "change.deal");
+    theirs.credentials = Some(pb::Credentials {
+        kind: Some(pb::credentials::Kind::Basic(pb::BasicCredentials { username: "u".into(), password: "p".into() })),
+    });
+    theirs.retry_policy = Some(pb::RetryPolicy {
+        preset: pb::RetryPreset::Custom.into(),
+        delays: vec![prost_types::Duration { seconds: 1, nanos: 0 }],
+        ..pb::RetryPolicy::default()
+    });
+    let made = create(&permitted, ACCOUNT, "theirs", theirs).await.expect("any user may");
+    assert_eq!((made.owner_user_id.as_str(), made.subscription.as_str()), ("123", "change.deal"));
+    for (user_id, id, subscription) in [("456", "any", "*.*"), ("789", "hidden", "*.*"), ("123", "other", "create.*")] {
+        let url = format!("{}{id}/", receiver.url);
+        let made = create(&user(user_id).await, ACCOUNT, id, regular(id, &url, subscription)).await.expect("creates");
+        assert_eq!(made.retry_policy.expect("a policy").preset(), pb::RetryPreset::Pipedrive, "their own schedule");
+    }
+    receiver.answer_with(503);
+    receiver.answer_at("/any/", 200);
+    assert_eq!(service.publish(ACCOUNT, vec![envelope(SAMPLE)]).await.expect("acks"), []);
+    eventually("the first attempts end", || async { (receiver.got().len() == 2).then_some(()) }).await;
+    receiver.answer_with(200);
+    eventually("the other attempt follows", || async { (receiver.got().len() == 3).then_some(()) }).await;
+    let history = eventually("all end", || async {
+        let found = service.history(ACCOUNT).await;
+        found.iter().all(|one| one.end_time.is_some()).then_some(found)
+    })
+    .await;
+    let mut got = receiver.got();
+    got.sort_by_key(|got| got.uri.clone());
+    let uris: Vec<_> = got.iter().map(|got| got.uri.as_str()).collect();
+    assert_eq!(uris, ["/any/", "/theirs/", "/theirs/"], "789 may not see the deal, create.* does not fit");
+    assert_eq!(got[1].headers["authorization"], "Basic dTpw");
+    assert_eq!(got[1].headers["webhook-id"], got[2].headers["webhook-id"]);
+    let mut wanted: serde_json::Value = serde_json::from_str(SAMPLE).expect("JSON");
+    for (got, id, owner, attempt) in
+        [(&got[0], "any", "456", 1), (&got[1], "theirs", "123", 1), (&got[2], "theirs", "123", 2)]
+    {
+        let body: serde_json::Value = serde_json::from_str(&got.body).expect("JSON");
+        wanted["meta"]["webhook_id"] = id.into();
+        wanted["meta"]["webhook_owner_id"] = owner.into();
+        wanted["meta"]["attempt"] = attempt.into();
+        assert_eq!(body, wanted, "the sample key by key");
+    }
+    assert!(history.iter().all(|one| one.source_kind() == pb::SourceKind::RegularWebhook));
+    let theirs = history.iter().find(|one| one.source.ends_with("/theirs")).expect("it is there");
+    assert_eq!(theirs.source, format!("accounts/{ACCOUNT}/webhooks/theirs"));
+    let usage = pb::GetAccountUsageRequest { name: format!("accounts/{ACCOUNT}") };
+    let usage = service.accounts().get_account_usage(service.ask(usage)).await.expect("reads").into_inner().usage;
+    assert_eq!(usage.expect("a usage").executions_used, 0, "they count in no usage");
+    let read: Vec<_> = permitted.history(ACCOUNT).await.into_iter().map(|one| one.source).collect();
+    assert_eq!(read, std::slice::from_ref(&theirs.source), "an owner reads what their webhooks sent");
+    permitted.execution(&theirs.name).await;
+
+    // Run again, it counts its attempts anew.
+    let again = pb::RetryExecutionRequest {
+        name: theirs.name.clone(),
+        start: pb::RetryStart::First.into(),
+        ..Default::default()
+    };
+    service.executions().retry_execution(service.ask(again)).await.expect("retries");
+    eventually("it arrives", || async { (receiver.got().len() == 4).then_some(()) }).await;
+    assert!(receiver.got()[3].body.contains("\"attempt\":1,"));
+}
+
+async fn the_kinds_are_never_mixed_and_each_has_its_managers(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    let user = server.client("user", "42", &["--user", "7"]).await;
+    let other = server.client("user", "42", &["--user", "8"]).await;
+    let of_automations = pb::Webhook {
+        kind: pb::WebhookKind::Automation.into(),
+        subscription: String::new(),
+        ..regular("a", &receiver.url, "")
+    };
+    let denied = create(&user, "42", "a", of_automations.clone()).await.expect_err("only an admin");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    assert!(denied.message().contains("WEBHOOK_KIND_REGULAR"), "it says what they may: {}", denied.message());
+    create(&user, "42", "sub", regular("sub", &format!("{}?key=s3cret&id=", receiver.url), "*.deal"))
+        .await
+        .expect("creates");
+    let denied = create(&service, "42", "b", regular("b", &receiver.url, "*.*")).await.expect_err("not a user");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+
+    let name = "accounts/42/webhooks/sub".to_owned();
+    let shown = async |client: &Client| {
+        let request = pb::GetWebhookRequest { name: name.clone() };
+        client
+            .webhooks()
+            .get_webhook(client.ask(request))
+            .await
+            .expect("reads")
+            .into_inner()
+            .webhook
+            .expect("a webhook")
+    };
+    assert!(shown(&user).await.endpoint_url.contains("s3cret"), "its owner sees all of it");
+    assert!(!shown(&other).await.endpoint_url.contains("s3cret"), "others do not");
+    let update = |field: &str, webhook: pb::Webhook| pb::UpdateWebhookRequest {
+        webhook: Some(webhook),
+        update_mask: Some(prost_types::FieldMask { paths: vec![field.into()] }),
+        ..Default::default()
+    };
+    let change = || {
+        update(
+            "subscription",
+            pb::Webhook { name: name.clone(), subscription: "create.*".into(), ..Default::default() },
+        )
+    };
+    let denied = other.webhooks().update_webhook(other.ask(change())).await.expect_err("not theirs");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    user.webhooks().update_webhook(user.ask(change())).await.expect("their own");
+    admin.webhooks().update_webhook(admin.ask(change())).await.expect("an admin, too");
+    let hook = "accounts/42/webhooks/hook".to_owned();
+    let of_admin =
+        update("display_name", pb::Webhook { name: hook.clone(), display_name: "x".into(), ..Default::default() });
+    let denied = user.webhooks().update_webhook(user.ask(of_admin)).await.expect_err("an automation webhook");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    let subscribe =
+        update("subscription", pb::Webhook { name: hook, subscription: "*.*".into(), ..Default::default() });
+    let mixed = admin.webhooks().update_webhook(admin.ask(subscribe)).await.expect_err("the other kind");
+    assert_eq!((mixed.code(), reason(&mixed).as_str()), (Code::FailedPrecondition, "WRONG_WEBHOOK_KIND"));
+    assert!(mixed.message().contains("WEBHOOK_KIND_REGULAR"), "{}", mixed.message());
+    let uses = automation("42", "sub", "deal", pb::EventAction::Change, "{}");
+    let mixed = admin.create_automation("42", uses).await.expect_err("a regular webhook");
+    assert_eq!((mixed.code(), reason(&mixed).as_str()), (Code::FailedPrecondition, "WRONG_WEBHOOK_KIND"));
+    assert!(mixed.message().contains("AUTOMATION, which a global admin creates"), "{}", mixed.message());
+
+    let bearer = pb::credentials::Kind::Bearer(pb::BearerCredentials { token: "t".into() });
+    let bearer = Some(pb::Credentials { kind: Some(bearer) });
+    for (webhook, field) in [
+        (regular("c", &receiver.url, ""), "webhook.subscription"),
+        (regular("c", &receiver.url, "updated.deal"), "webhook.subscription"),
+        (pb::Webhook { credentials: bearer, ..regular("c", &receiver.url, "*.*") }, "webhook.credentials"),
+        (pb::Webhook { owner_user_id: "a\0".into(), ..regular("c", &receiver.url, "*.*") }, "webhook.owner_user_id"),
+        (pb::Webhook { subscription: "*.*".into(), ..of_automations }, "webhook.subscription"),
+    ] {
+        let refused = create(&admin, "42", "c", webhook).await.expect_err(field);
+        assert_eq!((refused.code(), bad_field(&refused).as_str()), (Code::InvalidArgument, field));
+    }
+    let for_other = pb::Webhook { owner_user_id: "8".into(), ..regular("for 8", &receiver.url, "*.*") };
+    let denied = create(&user, "42", "d", for_other.clone()).await.expect_err("for another");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    assert_eq!(create(&admin, "42", "d", for_other).await.expect("an admin may").owner_user_id, "8");
+    for at in 0..39 {
+        create(&other, "42", "", regular(&format!("one of forty {at}"), &receiver.url, "*.*")).await.expect("creates");
+    }
+    let more = create(&other, "42", "", regular("too many", &receiver.url, "*.*")).await.expect_err("forty are there");
+    assert_eq!((more.code(), reason(&more).as_str()), (Code::ResourceExhausted, "LIMIT_REACHED"));
+    let delete = || pb::DeleteWebhookRequest { name: name.clone(), request_id: "once".into(), ..Default::default() };
+    user.webhooks().delete_webhook(user.ask(delete())).await.expect("deletes");
+    user.webhooks().delete_webhook(user.ask(delete())).await.expect("a repeated call has one effect");
+}
+
+async fn an_endpoint_that_fails_loses_nothing_and_holds_nobody_up(database: Database) {
+    let flags = ["--breaker-open-ms", "1000"];
+    let server = Server::start(&database, &flags).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    let user = server.client("user", "42", &["--user", "7"]).await;
+    let mut dead = regular("dead", &format!("{}dead/", receiver.url), "*.deal");
+    dead.retry_policy = Some(pb::RetryPolicy {
+        preset: pb::RetryPreset::Custom.into(),
+        delays: vec![prost_types::Duration { seconds: 3_600, nanos: 0 }],
+        ..pb::RetryPolicy::default()
+    });
+    create(&user, "42", "dead", dead).await.expect("creates");
+    admin
+        .create_automation("42", automation("42", "hook", "deal", pb::EventAction::Change, "{}"))
+        .await
+        .expect("creates");
+    receiver.answer_with(503);
+    receiver.answer_at("/dead/", 503);
+    receiver.answer_with(200);
+    for at in 0..14 {
+        service.publish("42", vec![deal(&format!("e{at}"), "8", "{}")]).await.expect("acks");
+    }
+    let of = |found: &[pb::Execution], kind: pb::SourceKind, state: pb::ExecutionState| {
+        found.iter().filter(|one| one.source_kind() == kind && one.state() == state).count()
+    };
+    eventually("the automation's arrive, the others wait", || async {
+        let found = service.history("42").await;
+        let arrived = of(&found, pb::SourceKind::Automation, pb::ExecutionState::Succeeded);
+        let retrying = of(&found, pb::SourceKind::RegularWebhook, pb::ExecutionState::Retrying);
+        let parked = of(&found, pb::SourceKind::RegularWebhook, pb::ExecutionState::Paused);
+        (arrived == 14 && retrying >= 10 && retrying + parked == 14).then_some(())
+    })
+    .await;
+    let gone = pb::UpdateWebhookRequest {
+        webhook: Some(pb::Webhook {
+            name: "accounts/42/webhooks/dead".into(),
+            endpoint_url: format!("{}gone/", receiver.url),
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["endpoint_url".into()] }),
+        ..Default::default()
+    };
+    receiver.answer_at("/gone/", 410);
+    user.webhooks().update_webhook(user.ask(gone)).await.expect("updates");
+    service.publish("42", vec![deal("last", "8", "{}")]).await.expect("acks");
+    eventually("it is gone and disabled", || async {
+        let request = pb::GetWebhookRequest { name: "accounts/42/webhooks/dead".into() };
+        let found = user.webhooks().get_webhook(user.ask(request)).await.expect("reads").into_inner().webhook?;
+        (found.disable_reason() == pb::WebhookDisableReason::Gone).then_some(())
+    })
+    .await;
+    let executions = service.history("42").await.len();
+    service.publish("42", vec![deal("after", "8", "{}")]).await.expect("acks");
+    assert_eq!(service.history("42").await.len(), executions + 1, "a disabled subscription gets nothing new");
+}
