@@ -4,8 +4,9 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "hookline/v1/account.proto",
+    "hookline/v1/audit.proto",
     "hookline/v1/automation.proto",
     "hookline/v1/event.proto",
     "hookline/v1/execution.proto",

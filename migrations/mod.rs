@@ -8,6 +8,8 @@ mod m0001_initial;
 mod m0002_paused_executions;
 #[path = "m0003_history.rs"]
 mod m0003_history;
+#[path = "m0004_audit.rs"]
+mod m0004_audit;
 
 /// Every step, in order.
 pub struct Migrator;
@@ -19,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_initial::Migration),
             Box::new(m0002_paused_executions::Migration),
             Box::new(m0003_history::Migration),
+            Box::new(m0004_audit::Migration),
         ]
     }
 

@@ -25,6 +25,7 @@ use crate::{
     telemetry::{Spans, chain},
 };
 
+const DAY_MS: u64 = 86_400_000;
 /// How long closing the database may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -252,6 +253,7 @@ fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits) -> Engin
             addresses: urls.addresses.clone(),
         },
         requests_in_flight_max: args.requests_in_flight_max.into(),
+        audit_kept_ms: u64::from(args.audit_retention_days) * DAY_MS,
         misses_bytes_max: args.misses_bytes_max,
         idle_after: Duration::from_millis(args.account_idle_ms),
     }

@@ -138,6 +138,9 @@ pub struct ServeArgs {
     /// How many requests are in flight in all.
     #[arg(long, env = "HOOKLINE_REQUESTS_IN_FLIGHT_MAX", default_value_t = 1_024, value_parser = clap::value_parser!(u16).range(1..))]
     pub requests_in_flight_max: u16,
+    /// For how many days the entries of audit trails are kept.
+    #[arg(long, env = "HOOKLINE_AUDIT_RETENTION_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub audit_retention_days: u32,
     /// How many bytes of memory remember why automations did not run, for all accounts together.
     #[arg(long, env = "HOOKLINE_MISSES_BYTES_MAX", default_value_t = 67_108_864)]
     pub misses_bytes_max: usize,

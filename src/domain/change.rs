@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     account::AccountFacts,
+    audit::AuditEntry,
     automation::Automation,
     breaker::Health,
     event::Event,
@@ -65,6 +66,8 @@ pub struct Change {
     pub steps: Vec<Step>,
     /// Attempts that ended.
     pub attempts: Vec<AttemptEnded>,
+    /// Who changed what.
+    pub audit: Vec<AuditEntry>,
     /// What people want to know of it.
     pub notices: Vec<Notice>,
     /// Jobs to write.
@@ -148,6 +151,7 @@ impl Change {
             executions: Vec::new(),
             steps: Vec::new(),
             attempts: Vec::new(),
+            audit: Vec::new(),
             notices: Vec::new(),
             jobs: Vec::new(),
             expired: None,

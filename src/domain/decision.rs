@@ -173,11 +173,11 @@ impl Rules {
 
 /// Decides on a batch, oldest input first. Fewer inputs may be taken than there are: as many as have a reply.
 /// `known` are events that the journal has found stored.
-pub fn decide(
-    slot: &AccountSlot,
-    inputs: &[Input],
-    known: &HashSet<EventId>,
-    around: &mut Surroundings<'_>,
+pub fn decide<'a>(
+    slot: &'a AccountSlot,
+    inputs: &'a [Input],
+    known: &'a HashSet<EventId>,
+    around: &'a mut Surroundings<'_>,
 ) -> Decision {
     let mut draft = Draft::new(slot, known, around);
     let mut replies = Vec::with_capacity(inputs.len());

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod address;
+pub mod audit;
 pub mod automation;
 pub mod breaker;
 pub mod caller;

@@ -64,6 +64,8 @@ pub struct EngineConfig {
     pub http: HttpConfig,
     /// How many requests are in flight in all.
     pub requests_in_flight_max: usize,
+    /// How long entries of audit trails are kept.
+    pub audit_kept_ms: u64,
     /// How many bytes are used to remember why automations did not run.
     pub misses_bytes_max: usize,
     /// How long an account is kept in memory after its last use.

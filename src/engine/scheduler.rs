@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Engine, clock};
-use crate::domain::timestamp::Timestamp;
+use crate::store::Before;
 
 /// How often the database is asked which accounts are due.
 const PERIOD: Duration = Duration::from_secs(1);
 /// How many accounts one question asks for.
 const PAGE: u64 = 1_000;
 /// How long the answers to repeatable calls are kept.
-const ANSWERS_KEPT_US: i64 = 24 * 3_600 * 1_000_000;
-/// Every how many periods old answers are removed.
+const ANSWERS_KEPT_MS: u64 = 24 * 3_600 * 1_000;
+/// Every how many periods old answers and entries of audit trails are removed.
 const CLEANING_PERIODS: u64 = 60;
 
 /// Runs for as long as the process.
@@ -24,7 +24,9 @@ pub async fn run(engine: Engine) {
         ticks.tick().await;
         wake_due(&engine).await;
         if period % CLEANING_PERIODS == 0 {
-            engine.shared.store.expire_answers(Timestamp(clock::now().0 - ANSWERS_KEPT_US)).await;
+            let now = clock::now();
+            let audit = now.minus_ms(engine.shared.config.audit_kept_ms);
+            engine.shared.store.expire(Before { answers: now.minus_ms(ANSWERS_KEPT_MS), audit }).await;
         }
     }
 }

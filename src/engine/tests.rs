@@ -52,6 +52,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
                 addresses: AddressPolicy::default(),
             },
             requests_in_flight_max: 8,
+            audit_kept_ms: 1_000_000,
             misses_bytes_max: 1_000_000,
             idle_after: IDLE_AFTER,
         };

@@ -10,7 +10,7 @@ mod webhook;
 pub use self::{
     automation::{actions, automation, group, pb_method, pb_operator},
     execution::{attempt, execution, explanation, pb_state, request, state},
-    filter::{execution_filter, pb_execution_filter},
+    filter::{execution_filter, optional_time, pb_execution_filter},
     job::{job, retry},
     notice::notice,
     webhook::{

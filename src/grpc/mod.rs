@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod audit;
 mod auth;
 mod automations;
 mod convert;
@@ -60,9 +61,10 @@ pub mod pb {
 }
 
 /// The services whose health can be asked for by name.
-pub const SERVICE_NAMES: [&str; 8] = [
+pub const SERVICE_NAMES: [&str; 9] = [
     pb::account_service_server::SERVICE_NAME,
     pb::webhook_service_server::SERVICE_NAME,
+    pb::audit_service_server::SERVICE_NAME,
     pb::automation_service_server::SERVICE_NAME,
     pb::event_service_server::SERVICE_NAME,
     pb::execution_service_server::SERVICE_NAME,
@@ -190,7 +192,8 @@ impl Api {
             .add_service(service!(execution_service_server, ExecutionServiceServer))
             .add_service(service!(explain_service_server, ExplainServiceServer))
             .add_service(service!(job_service_server, JobServiceServer))
-            .add_service(service!(watch_service_server, WatchServiceServer)))
+            .add_service(service!(watch_service_server, WatchServiceServer))
+            .add_service(service!(audit_service_server, AuditServiceServer)))
     }
 
     /// The account that a caller has entered.

@@ -149,6 +149,19 @@ entity!(attempts, "attempts", {
     truncated: i16,
 });
 
+entity!(audit, "audit", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    revision: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    no: i32,
+    created_at: i64,
+    resource: String,
+    user_id: Option<String>,
+    entry: Vec<u8>,
+});
+
 entity!(notices, "notices", {
     #[sea_orm(primary_key, auto_increment = false)]
     account_uid: Uuid,

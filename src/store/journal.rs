@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     StoreError,
-    entities::{accounts, answers, attempts, events, executions},
+    entities::{accounts, answers, attempts, audit, events, executions},
     prepared::Prepared,
     seal::Sealer,
     statements::{advance_accounts, known_events, write_own_things, write_rows},
@@ -66,7 +66,16 @@ enum Work {
     Commit(Box<Prepared>, oneshot::Sender<Receipt>),
     Fence(AccountUid, oneshot::Sender<Result<(), StoreError>>),
     Erase(AccountUid, oneshot::Sender<Result<bool, StoreError>>),
-    ExpireAnswers(Timestamp),
+    Expire(Before),
+}
+
+/// What is removed that was made before a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Before {
+    /// Answers to repeatable calls.
+    pub answers: Timestamp,
+    /// Entries of audit trails.
+    pub audit: Timestamp,
 }
 
 /// The handle of the journal.
@@ -126,9 +135,9 @@ impl Journal {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Removes the answers to repeatable calls that were given before a time.
-    pub async fn expire_answers(&self, before: Timestamp) {
-        let _ = self.lanes[0].send(Work::ExpireAnswers(before)).await;
+    /// Removes what was made before a time.
+    pub async fn expire(&self, before: Before) {
+        let _ = self.lanes[0].send(Work::Expire(before)).await;
     }
 }
 
@@ -167,10 +176,14 @@ async fn run_lane(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work
             Work::Erase(account, reply) => {
                 let _ = reply.send(erase_some(&connection, account).await.map_err(StoreError::from));
             }
-            Work::ExpireAnswers(before) => {
-                let old = answers::Entity::delete_many().filter(answers::Column::CreatedAt.lt(before.0));
+            Work::Expire(before) => {
+                let old = answers::Entity::delete_many().filter(answers::Column::CreatedAt.lt(before.answers.0));
                 if let Err(error) = old.exec(&connection).await {
                     tracing::warn!(error = %error, "could not remove old answers of repeatable calls");
+                }
+                let old = audit::Entity::delete_many().filter(audit::Column::CreatedAt.lt(before.audit.0));
+                if let Err(error) = old.exec(&connection).await {
+                    tracing::warn!(error = %error, "could not remove old entries of audit trails");
                 }
             }
         }
@@ -289,7 +302,7 @@ async fn erase_some(connection: &DatabaseConnection, account: AccountUid) -> Res
         .exec(&txn)
         .await?;
     if is_last {
-        for table in ["answers", "jobs", "notices", "activations", "automations", "webhooks"] {
+        for table in ["answers", "audit", "jobs", "notices", "activations", "automations", "webhooks"] {
             let sql = format!("DELETE FROM {table} WHERE account_uid = $1");
             let values = [Value::from(account.0)];
             txn.execute_raw(Statement::from_sql_and_values(txn.get_database_backend(), sql, values)).await?;

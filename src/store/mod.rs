@@ -1,5 +1,6 @@
 //! The only place that knows sea-orm: the tables, the journal that writes them, and what reads them.
 
+mod audit;
 mod changes;
 mod database;
 mod entities;
@@ -20,11 +21,12 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 
 pub use self::{
+    audit::{AuditFilter, AuditView},
     changes::{ChangeCursor, Changed},
     database::{Location, Lock},
     executions::ExecutionView,
     history::{AccountView, Page, UsageCounts},
-    journal::{Journal, Receipt},
+    journal::{Before, Journal, Receipt},
     load::{DueAccount, Read},
     seal::{SEALING_KEY_BYTES, Sealer},
 };
@@ -114,8 +116,8 @@ impl Store {
         self.journal.erase_some(account).await
     }
 
-    /// Removes the answers to repeatable calls that were given before a time.
-    pub async fn expire_answers(&self, before: Timestamp) {
-        self.journal.expire_answers(before).await;
+    /// Removes what was made before a time.
+    pub async fn expire(&self, before: Before) {
+        self.journal.expire(before).await;
     }
 }

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::{
     StoreError,
-    entities::{accounts, activations, answers, attempts, automations, events, executions, jobs, notices, webhooks},
+    entities::{
+        accounts, activations, answers, attempts, audit, automations, events, executions, jobs, notices, webhooks,
+    },
     rows::{self, StepRow},
     seal::Sealer,
 };
@@ -31,6 +33,7 @@ pub struct Prepared {
     pub executions: Vec<executions::Model>,
     pub steps: Vec<StepRow>,
     pub attempts: Vec<attempts::Model>,
+    pub audit: Vec<audit::Model>,
     pub notices: Vec<notices::Model>,
     pub jobs: Vec<jobs::Model>,
     pub expired: Option<Expired>,
@@ -133,6 +136,7 @@ impl Prepared {
                 .iter()
                 .map(|one| rows::attempt_row(sealer, account, one))
                 .collect::<Result<_, _>>()?,
+            audit: rows::audit_rows(account, change, now)?,
             notices: rows::notice_rows(account, change, now)?,
             jobs: change.jobs.iter().map(|job| rows::job_row(account, job)).collect::<Result<_, _>>()?,
             expired: change.expired.as_ref().map(|expired| Expired {

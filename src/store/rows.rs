@@ -14,11 +14,12 @@ pub use self::{
 };
 use super::{
     StoreError,
-    entities::{accounts, attempts, automations, events, executions, notices},
+    entities::{accounts, attempts, audit, automations, events, executions, notices},
     seal::{Place, Sealer},
 };
 use crate::domain::{
     account::AccountFacts,
+    audit::AuditEntry,
     automation::{Activation, Automation, AutomationSpec},
     change::{AttemptEnded, Change},
     event::{Action, Event},
@@ -226,6 +227,27 @@ pub fn notice_rows(account: AccountUid, change: &Change, now: Timestamp) -> Stor
         })
     };
     (1..).zip(&change.notices).map(row).collect()
+}
+
+/// The rows of who changed what.
+pub fn audit_rows(account: AccountUid, change: &Change, now: Timestamp) -> Stored<Vec<audit::Model>> {
+    let row = |(no, entry): (i32, &AuditEntry)| {
+        Ok(audit::Model {
+            account_uid: account.0,
+            revision: change.revision,
+            no,
+            created_at: now.0,
+            resource: entry.resource.clone(),
+            user_id: entry.actor.user.as_ref().map(ToString::to_string),
+            entry: to_bytes(entry)?,
+        })
+    };
+    (1..).zip(&change.audit).map(row).collect()
+}
+
+/// Who changed what, from its row.
+pub fn audit_entry(row: &audit::Model) -> Stored<AuditEntry> {
+    from_bytes(&row.entry)
 }
 
 /// A notice from its row.

@@ -14,7 +14,9 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    entities::{accounts, activations, answers, attempts, automations, events, executions, jobs, notices, webhooks},
+    entities::{
+        accounts, activations, answers, attempts, audit, automations, events, executions, jobs, notices, webhooks,
+    },
     prepared::{Expired, Prepared},
 };
 use crate::domain::id::EventId;
@@ -182,6 +184,7 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
                 .exec(txn)
                 .await?;
         }
+        audit::Entity::insert_many(active(&change.audit)).exec_without_returning(txn).await?;
         notices::Entity::insert_many(active(&change.notices)).exec_without_returning(txn).await?;
         for job in &change.jobs {
             use jobs::Column as C;

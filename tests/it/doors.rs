@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 37] = [
+const ACCESS: [(&str, [bool; 4]); 38] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -54,6 +54,7 @@ const ACCESS: [(&str, [bool; 4]); 37] = [
     ("ExecutionService/CountExecutions", [true, true, false, false]),
     ("ExecutionService/RetryExecution", [true, true, false, false]),
     ("ExplainService/ListMisses", [true, true, true, true]),
+    ("AuditService/ListAuditEntries", [true, true, false, false]),
     ("WatchService/Watch", [true, true, true, true]),
     ("JobService/RetryExecutions", [true, true, false, false]),
     ("JobService/CancelExecutions", [true, true, false, false]),
@@ -158,6 +159,9 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
             }
         }
         "ExplainService/ListMisses" => call!(explain.list_misses(ListMissesRequest { automation: automation })),
+        "AuditService/ListAuditEntries" => {
+            call!(audit.list_audit_entries(ListAuditEntriesRequest { parent: parent }))
+        }
         "JobService/GetJob" => call!(jobs.get_job(GetJobRequest { name: job })),
         "JobService/ListJobs" => call!(jobs.list_jobs(ListJobsRequest { parent: parent })),
         "JobService/CancelJob" => call!(jobs.cancel_job(CancelJobRequest { name: job })),

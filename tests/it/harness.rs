@@ -52,6 +52,13 @@ impl Database {
         Self { folder: tempfile::tempdir().expect("a folder"), url: format!("{admin}/{name}") }
     }
 
+    /// Runs a statement. No server may run.
+    pub async fn execute(&self, sql: &str) {
+        let connection = self.connect().await;
+        connection.execute_unprepared(sql).await.expect(sql);
+        connection.close().await.expect("closes");
+    }
+
     async fn connect(&self) -> sea_orm::DatabaseConnection {
         let url = if self.url.starts_with("postgres") { self.url.clone() } else { format!("sqlite://{}", self.url) };
         sea_orm::Database::connect(url).await.expect("connects")
@@ -274,6 +281,10 @@ impl Client {
 
     pub fn jobs(&self) -> pb::job_service_client::JobServiceClient<Channel> {
         pb::job_service_client::JobServiceClient::new(self.channel.clone())
+    }
+
+    pub fn audit(&self) -> pb::audit_service_client::AuditServiceClient<Channel> {
+        pb::audit_service_client::AuditServiceClient::new(self.channel.clone())
     }
 
     pub fn watches(&self) -> pb::watch_service_client::WatchServiceClient<Channel> {

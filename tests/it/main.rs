@@ -1,6 +1,7 @@
 //! The service through its port: a real process, a real receiver, real databases.
 
 mod activation;
+mod audit;
 mod clients;
 mod crash;
 mod delivery;

@@ -12,6 +12,8 @@ use std::{
 use super::{Decision, Dispatch, Input, Reply, Surroundings};
 use crate::domain::{
     account::{Account, AccountSlot},
+    audit,
+    caller::Caller,
     change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
     command,
     execution::{NewExecution, Recorded, State, Unfinished},
@@ -36,6 +38,8 @@ pub struct Draft<'a, 'w> {
     seen: HashSet<EventId>,
     dispatches: Vec<Dispatch>,
     misses: Vec<Miss>,
+    /// Who gave the command, and how many webhooks rules had changed before it.
+    commanded: Option<(&'a Caller, usize)>,
     traffic: HashMap<WebhookUid, Traffic>,
     pub(in crate::domain) limits: Limits,
     flight: Flight,
@@ -74,6 +78,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             seen: HashSet::new(),
             dispatches: Vec::new(),
             misses: Vec::new(),
+            commanded: None,
             traffic: HashMap::new(),
             flight: account.map(|account| account.flight).unwrap_or_default(),
             webhook_flight: account.map(|account| account.webhook_flight.clone()).unwrap_or_default(),
@@ -102,6 +107,9 @@ impl<'a, 'w> Draft<'a, 'w> {
         self.change.traffic.extend(self.traffic.drain().map(|(webhook, traffic)| {
             (webhook, if traffic.must_be_written(now) { traffic.written(now) } else { traffic })
         }));
+        let (caller, by_rules) = self.commanded.map_or((None, usize::MAX), |(caller, count)| (Some(caller), count));
+        let account = self.slot.account.as_ref();
+        self.change.audit = audit::entries(&self.slot.id, account, &self.change, caller, by_rules);
         if let Some(account) = &self.slot.account {
             let limit = account.execution_limit(&self.limits);
             self.change.notices = notices(account, &self.change, limit);
@@ -116,9 +124,12 @@ impl<'a, 'w> Draft<'a, 'w> {
         Decision { change: self.change, replies, dispatches: self.dispatches, misses: self.misses }
     }
 
-    pub(super) fn take(&mut self, input: &Input) -> Reply {
+    pub(super) fn take(&mut self, input: &'a Input) -> Reply {
         match input {
-            Input::Command(command, execution) => Reply::Command(command::decide(self, command, execution.as_deref())),
+            Input::Command(command, execution) => {
+                self.commanded = Some((&command.caller, self.change.webhooks.len()));
+                Reply::Command(command::decide(self, command, execution.as_deref()))
+            }
             Input::Event(event) => Reply::Event(self.event(event)),
             Input::Outcome(ended) => {
                 self.outcome(ended);

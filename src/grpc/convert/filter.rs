@@ -31,7 +31,8 @@ fn resource(account: &AccountId, field: &str, full_name: &str, collection: &str)
     }
 }
 
-fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Status> {
+/// Reads an optional time.
+pub fn optional_time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Status> {
     let Some(time) = time else { return Ok(None) };
     let wanted = "must be a time from 1970 to 9999";
     from_timestamp(time).map(Some).ok_or_else(|| status::invalid(field, wanted))
@@ -56,8 +57,8 @@ pub fn execution_filter(account: &AccountId, given: Option<&pb::ExecutionFilter>
         object: optional("filter.object", &given.object)?,
         entity_id: optional("filter.entity_id", &given.entity_id)?,
         event_id: optional("filter.event_id", &given.event_id)?,
-        start: time("filter.start_time", given.start_time.as_ref())?,
-        end: time("filter.end_time", given.end_time.as_ref())?,
+        start: optional_time("filter.start_time", given.start_time.as_ref())?,
+        end: optional_time("filter.end_time", given.end_time.as_ref())?,
     })
 }
 
