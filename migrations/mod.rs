@@ -10,6 +10,8 @@ mod m0002_paused_executions;
 mod m0003_history;
 #[path = "m0004_audit.rs"]
 mod m0004_audit;
+#[path = "m0005_catalogue.rs"]
+mod m0005_catalogue;
 
 /// Every step, in order.
 pub struct Migrator;
@@ -22,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_paused_executions::Migration),
             Box::new(m0003_history::Migration),
             Box::new(m0004_audit::Migration),
+            Box::new(m0005_catalogue::Migration),
         ]
     }
 

@@ -8,6 +8,7 @@ use std::{
 use super::{
     automation::Automation,
     breaker::Health,
+    catalogue::Catalogue,
     change::{Change, Step},
     decision::Rules,
     due,
@@ -102,6 +103,8 @@ pub struct Account {
     pub health: HashMap<WebhookUid, Health>,
     /// How many requests may go to webhooks that have a limit.
     pub buckets: HashMap<WebhookUid, Bucket>,
+    /// Which fields objects have.
+    pub catalogue: Arc<Catalogue>,
     /// How webhooks' attempts have gone.
     pub traffic: HashMap<WebhookUid, Traffic>,
     /// Jobs that have not ended, oldest first.
@@ -135,6 +138,8 @@ pub struct Loaded {
     pub waiting: Vec<(WebhookUid, Timestamp)>,
     /// How endpoints do, where it was written down.
     pub health: Vec<(WebhookUid, Health)>,
+    /// Which fields objects have.
+    pub catalogue: Catalogue,
     /// How webhooks' attempts have gone.
     pub traffic: Vec<(WebhookUid, Traffic)>,
     /// Jobs that have not ended.
@@ -165,6 +170,7 @@ impl Account {
             loops: Loops::default(),
             health: loaded.health.into_iter().collect(),
             buckets: HashMap::new(),
+            catalogue: Arc::new(loaded.catalogue),
             traffic: loaded.traffic.into_iter().collect(),
             jobs: loaded.jobs.into_iter().map(|job| (job.uid, Arc::new(job))).collect(),
         };
@@ -359,6 +365,7 @@ impl AccountSlot {
                 running: Vec::new(),
                 waiting: Vec::new(),
                 health: Vec::new(),
+                catalogue: Catalogue::default(),
                 traffic: Vec::new(),
                 jobs: Vec::new(),
             }));
@@ -396,6 +403,9 @@ impl AccountSlot {
         }
         if !change.automations.is_empty() || change.deleted_automation.is_some() {
             account.index_triggers();
+        }
+        if let Some((object, fields)) = &change.catalogue {
+            Arc::make_mut(&mut account.catalogue).set(object.clone(), Arc::clone(fields));
         }
         account.traffic.extend(change.traffic.iter().cloned());
         for job in &change.jobs {

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    catalogue::Catalogue,
     condition::{Conditions, GroupSpec},
     event::{Action, Event},
     id::{AutomationUid, ObjectName, ResourceId, UserId, WebhookUid},
+    path::FieldPath,
     refusal::Violations,
     request::Method,
     template::{Body, BodySpec},
@@ -147,7 +149,7 @@ impl AutomationSpec {
     }
 
     /// What a reader should know although it is not wrong.
-    pub fn warnings(&self, compiled: &Compiled) -> Vec<String> {
+    pub fn warnings(&self, compiled: &Compiled, catalogue: &Catalogue) -> Vec<String> {
         let mut found = Vec::new();
         if self.action == Action::Change && !compiled.conditions.ask_for_change() {
             found.push(
@@ -163,6 +165,16 @@ impl AutomationSpec {
                 ));
             }
         }
+        let of_conditions = self.conditions.iter().flat_map(GroupSpec::fields);
+        let mut fields: Vec<_> = of_conditions.filter_map(|field| FieldPath::parse(field).ok()).collect();
+        fields.retain(|field| field.split_root().0 != object);
+        for action in &compiled.actions {
+            fields.extend(action.path.fields().chain(action.body.fields()).cloned());
+        }
+        let mut unknown: Vec<_> = fields.iter().filter_map(|field| catalogue.warning(object, field)).collect();
+        unknown.sort();
+        unknown.dedup();
+        found.extend(unknown);
         for action in &self.actions {
             if action.path.contains("://") {
                 let path = &action.path;

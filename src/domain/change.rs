@@ -7,10 +7,11 @@ use super::{
     audit::AuditEntry,
     automation::Automation,
     breaker::Health,
+    catalogue::Field,
     event::Event,
     execution::{Attempt, NewExecution, State, Unfinished},
     history::{Expired, History},
-    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, RequestId, WebhookUid},
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, RequestId, WebhookUid},
     job::Job,
     limits::{Backlog, Window},
     notice::Notice,
@@ -66,6 +67,8 @@ pub struct Change {
     pub steps: Vec<Step>,
     /// Attempts that ended.
     pub attempts: Vec<AttemptEnded>,
+    /// What is added to an object of the catalogue.
+    pub catalogue: Option<(ObjectName, Arc<Vec<Field>>)>,
     /// Who changed what.
     pub audit: Vec<AuditEntry>,
     /// What people want to know of it.
@@ -151,6 +154,7 @@ impl Change {
             executions: Vec::new(),
             steps: Vec::new(),
             attempts: Vec::new(),
+            catalogue: None,
             audit: Vec::new(),
             notices: Vec::new(),
             jobs: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod account;
 mod automation;
+mod catalogue;
 mod execution;
 mod job;
 mod webhook;
@@ -16,6 +17,7 @@ use super::{
     account::{Account, AccountFacts},
     automation::Automation,
     caller::Caller,
+    catalogue::{Catalogue, Field},
     change::StoredAnswer,
     condition::GroupSpec,
     decision::Draft,
@@ -88,6 +90,7 @@ pub enum Task {
     RetryExecution { uid: ExecutionUid, retry: Retry },
     StartJob { task: JobTask, filter: ExecutionFilter },
     CancelJob { uid: JobUid },
+    SetFields { object: ObjectName, fields: Arc<Vec<Field>> },
 }
 
 /// Whose events an automation is, or is no longer, triggered by.
@@ -171,8 +174,8 @@ pub enum Answer {
     Account(AccountId, AccountFacts),
     /// The webhook as it is now, and its signing secret where it is new.
     Webhook(AccountId, Arc<Webhook>, Option<SecretString>),
-    /// The automation as it is now, and the account's plan.
-    Automation(AccountId, Arc<Automation>, Plan),
+    /// The automation as it is now, the account's plan, and its catalogue.
+    Automation(AccountId, Arc<Automation>, Plan, Arc<Catalogue>),
     /// The new execution, and the revision that made it.
     Execution(AccountId, Arc<NewExecution>, i64),
     /// The job as it is now.
@@ -206,6 +209,7 @@ pub(super) fn decide(
         Task::CancelExecution { uid } => execution::cancel_execution(draft, command, *uid, execution),
         Task::RetryExecution { uid, retry } => execution::retry_execution(draft, command, *uid, *retry, execution),
         Task::StartJob { task, filter } => job::start_job(draft, command, *task, filter),
+        Task::SetFields { object, fields } => catalogue::set_fields(draft, command, object, fields),
         Task::CancelJob { uid } => job::cancel_job(draft, command, *uid),
     }?;
     draft.change.is_empty = false;

@@ -80,6 +80,7 @@ pub fn dry_run(
         account: account_id,
         automation_name: &automation.display_name,
         execution,
+        catalogue: &account.catalogue,
     };
     let webhook_of = |uid: WebhookUid| account.webhooks.get(&uid).map(Arc::as_ref);
     let limit = account.execution_limit(&rules.limits(&account.facts));

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod automation;
 pub mod breaker;
 pub mod caller;
+pub mod catalogue;
 pub mod change;
 pub mod command;
 pub mod condition;

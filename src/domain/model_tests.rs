@@ -10,6 +10,7 @@ use super::{
     account::{Account, AccountSlot, Loaded},
     breaker::Health,
     caller::{AccountScope, Caller},
+    catalogue::Catalogue,
     command::{Answer, Command, NewAction, NewAutomation, NewWebhook, Task},
     decision::{Decision, Dispatch, DueRows, Ended, EventReply, Input, Reply, Rules, Surroundings, decide},
     due,
@@ -475,6 +476,7 @@ impl World {
             running: Vec::new(),
             waiting: keys.filter_map(|webhook| Some((webhook, waiting(webhook)?))).collect(),
             health: self.health.clone().into_iter().collect(),
+            catalogue: Catalogue::default(),
             traffic: Vec::new(),
             jobs: before.jobs.values().map(|job| (**job).clone()).collect(),
         };

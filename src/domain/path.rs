@@ -75,6 +75,23 @@ impl FieldPath {
         &self.0
     }
 
+    /// The names of the path, without indexes.
+    pub fn names(&self) -> String {
+        let names = self.0.iter().filter_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Index(_) => None,
+        });
+        names.collect::<Vec<_>>().join(".")
+    }
+
+    /// The path before its last step, where that is a name.
+    pub fn without_last(&self, name: &str) -> Option<FieldPath> {
+        match self.0.split_last() {
+            Some((Step::Key(last), before)) if last == name && !before.is_empty() => Some(FieldPath(before.to_vec())),
+            _ => None,
+        }
+    }
+
     /// Splits the first step, which must be a name, from the rest.
     pub fn split_root(&self) -> (&str, FieldPath) {
         match self.0.split_first() {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    catalogue::Catalogue,
     event::{Action, Event},
     id::{AccountId, ExecutionUid, ObjectName},
     json::{self, Json, Node},
@@ -36,6 +37,8 @@ pub struct Scope<'e> {
     pub automation_name: &'e str,
     /// The execution.
     pub execution: ExecutionUid,
+    /// What options are called.
+    pub catalogue: &'e Catalogue,
 }
 
 /// A placeholder, such as `deal.title`.
@@ -106,12 +109,26 @@ impl Placeholder {
         Ok(Self(source))
     }
 
+    /// The field of the object that it stands for.
+    pub fn field(&self) -> Option<&FieldPath> {
+        match &self.0 {
+            Source::Data(path) | Source::Previous(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// What it stands for.
     pub fn value<'e>(&self, scope: Scope<'e>) -> Value<'e> {
         let event = scope.event;
         let text = |text: &'e str| Value::Text(Cow::Borrowed(text));
         match &self.0 {
-            Source::Data(path) => path.find(scope.data).map_or(Value::Null, Value::Json),
+            Source::Data(path) => match path.find(scope.data) {
+                Some(node) => Value::Json(node),
+                None => scope
+                    .catalogue
+                    .label(event.object.as_str(), path, scope.data)
+                    .map_or(Value::Null, |label| Value::Text(Cow::Owned(label))),
+            },
             Source::Previous(path) => {
                 scope.previous.and_then(|previous| path.find(previous)).map_or(Value::Null, Value::Json)
             }
@@ -287,6 +304,14 @@ impl Body {
         }
         segments.push(Segment::Source("}".to_owned()));
         complete.then_some(Self(segments))
+    }
+
+    /// The fields that it stands for.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldPath> {
+        self.0.iter().filter_map(|segment| match segment {
+            Segment::Text(hole) | Segment::Typed(hole) => hole.field(),
+            Segment::Source(_) => None,
+        })
     }
 
     /// Renders the body, at most so many bytes.

@@ -33,6 +33,7 @@ pub(in crate::domain) fn with_scope<T>(event: &Event, read: impl FnOnce(Scope<'_
         account: &account,
         automation_name: "Say \"hi\"\n",
         execution: ExecutionUid(Uuid::from_u128(7)),
+        catalogue: &Catalogue::default(),
     })
 }
 

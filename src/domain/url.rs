@@ -7,6 +7,7 @@ use url::{Host, Url};
 use super::{
     address::AddressPolicy,
     id::ObjectName,
+    path::FieldPath,
     template::{Part, Scope, parse_text},
 };
 
@@ -208,6 +209,14 @@ fn has_dot_segment(text: &str) -> bool {
 pub struct PathTemplate(Vec<Part>);
 
 impl PathTemplate {
+    /// The fields that it stands for.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldPath> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Hole(hole) => hole.field(),
+            Part::Literal(_) => None,
+        })
+    }
+
     /// Checks a path for an endpoint of this ending.
     pub fn compile(text: &str, object: &ObjectName, ending: Ending) -> Result<Self, String> {
         if text.len() > PATH_SOURCE_BYTES_MAX {

@@ -218,6 +218,9 @@ addressed! {
     CancelJobRequest by |request| of(name::job("name", &request.name));
     ListMissesRequest by |request| of(name::resource("automation", &request.automation, "automations"));
     ListAuditEntriesRequest by |request| name::account("parent", &request.parent);
+    ListObjectsRequest by |request| name::account("parent", &request.parent);
+    ListFieldsRequest by |request| name::account("parent", &request.parent);
+    SetFieldsRequest by |request| name::account("parent", &request.parent);
     WatchRequest by |request| name::account("parent", &request.parent);
     CancelExecutionRequest by |request| of(name::execution("name", &request.name));
     GetExecutionRequest by |request| of(name::execution("name", &request.name));

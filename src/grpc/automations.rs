@@ -20,7 +20,9 @@ use crate::domain::{
 
 fn shown(answer: &Answer) -> Option<pb::Automation> {
     match answer {
-        Answer::Automation(account, automation, plan) => Some(convert::automation(account, automation, *plan, &[])),
+        Answer::Automation(account, automation, plan, catalogue) => {
+            Some(convert::automation(account, automation, *plan, catalogue, &[]))
+        }
         _ => None,
     }
 }
@@ -130,7 +132,8 @@ impl Api {
         let found = self.store.find_automation(view.uid, &id).await.map_err(status::store)?;
         let found = found.ok_or_else(|| status::refused(&Refusal::not_found("automation", full_name)))?;
         let deleted = self.store.deleted_webhooks(view.uid).await.map_err(status::store)?;
-        let automation = convert::automation(&entered.account, &found, view.facts.plan, &deleted);
+        let catalogue = self.store.catalogue(view.uid).await.map_err(status::store)?;
+        let automation = convert::automation(&entered.account, &found, view.facts.plan, &catalogue, &deleted);
         Ok(pb::GetAutomationResponse { automation: Some(automation) })
     }
 
@@ -145,9 +148,12 @@ impl Api {
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_automations(view.uid, after, size).await.map_err(status::store)?;
         let deleted = self.store.deleted_webhooks(view.uid).await.map_err(status::store)?;
+        let catalogue = self.store.catalogue(view.uid).await.map_err(status::store)?;
         let plan = view.facts.plan;
-        let shown =
-            page.items.iter().map(|automation| convert::automation(&entered.account, automation, plan, &deleted));
+        let shown = page
+            .items
+            .iter()
+            .map(|automation| convert::automation(&entered.account, automation, plan, &catalogue, &deleted));
         Ok(pb::ListAutomationsResponse {
             automations: shown.collect(),
             next_page_token: super::next_token(page.next, &query),

@@ -5,6 +5,7 @@ mod accounts;
 mod audit;
 mod auth;
 mod automations;
+mod catalogue;
 mod convert;
 mod events;
 mod executions;
@@ -61,11 +62,12 @@ pub mod pb {
 }
 
 /// The services whose health can be asked for by name.
-pub const SERVICE_NAMES: [&str; 9] = [
+pub const SERVICE_NAMES: [&str; 10] = [
     pb::account_service_server::SERVICE_NAME,
     pb::webhook_service_server::SERVICE_NAME,
     pb::audit_service_server::SERVICE_NAME,
     pb::automation_service_server::SERVICE_NAME,
+    pb::catalogue_service_server::SERVICE_NAME,
     pb::event_service_server::SERVICE_NAME,
     pb::execution_service_server::SERVICE_NAME,
     pb::explain_service_server::SERVICE_NAME,
@@ -193,7 +195,8 @@ impl Api {
             .add_service(service!(explain_service_server, ExplainServiceServer))
             .add_service(service!(job_service_server, JobServiceServer))
             .add_service(service!(watch_service_server, WatchServiceServer))
-            .add_service(service!(audit_service_server, AuditServiceServer)))
+            .add_service(service!(audit_service_server, AuditServiceServer))
+            .add_service(service!(catalogue_service_server, CatalogueServiceServer)))
     }
 
     /// The account that a caller has entered.

@@ -162,6 +162,14 @@ entity!(audit, "audit", {
     entry: Vec<u8>,
 });
 
+entity!(catalogue, "catalogue", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account_uid: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    object: String,
+    fields: Vec<u8>,
+});
+
 entity!(notices, "notices", {
     #[sea_orm(primary_key, auto_increment = false)]
     account_uid: Uuid,

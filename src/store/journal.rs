@@ -302,7 +302,7 @@ async fn erase_some(connection: &DatabaseConnection, account: AccountUid) -> Res
         .exec(&txn)
         .await?;
     if is_last {
-        for table in ["answers", "audit", "jobs", "notices", "activations", "automations", "webhooks"] {
+        for table in ["answers", "audit", "catalogue", "jobs", "notices", "activations", "automations", "webhooks"] {
             let sql = format!("DELETE FROM {table} WHERE account_uid = $1");
             let values = [Value::from(account.0)];
             txn.execute_raw(Statement::from_sql_and_values(txn.get_database_backend(), sql, values)).await?;

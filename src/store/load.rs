@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use super::{
     Store, StoreError,
-    entities::{accounts, activations, automations, executions, webhooks},
+    entities::{accounts, activations, automations, catalogue, executions, webhooks},
     history::AccountView,
     rows::{self, DUE_RUNNING, ENABLED},
 };
 use crate::domain::{
     account::{Account, Loaded},
     automation::Automation,
+    catalogue::Catalogue,
     decision::DueRows,
     due::{Expiring, Wanted},
     execution::{State, THE_LIMIT, Unfinished},
@@ -98,6 +99,7 @@ impl Store {
             running,
             waiting,
             health,
+            catalogue: self.catalogue(AccountUid(row.uid)).await?,
             traffic,
             jobs: self.unfinished_jobs(AccountUid(row.uid)).await?,
         };
@@ -122,6 +124,7 @@ impl Store {
             running: Vec::new(),
             waiting: Vec::new(),
             health: Vec::new(),
+            catalogue: self.catalogue(view.uid).await?,
             traffic: Vec::new(),
             jobs: Vec::new(),
         }))
@@ -129,6 +132,14 @@ impl Store {
 
     async fn account_row(&self, id: &AccountId) -> Result<Option<accounts::Model>, StoreError> {
         Ok(accounts::Entity::find().filter(accounts::Column::Id.eq(id.as_str())).one(&self.reader).await?)
+    }
+
+    /// Which fields objects have.
+    pub async fn catalogue(&self, account: AccountUid) -> Result<Catalogue, StoreError> {
+        let rows =
+            catalogue::Entity::find().filter(catalogue::Column::AccountUid.eq(account.0)).all(&self.reader).await?;
+        let added = rows.iter().map(rows::added_fields).collect::<Result<_, _>>()?;
+        Ok(Catalogue::new(added))
     }
 
     /// Every automation that can be made ready; one that cannot is logged and never triggers.

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{
     StoreError,
     entities::{
-        accounts, activations, answers, attempts, audit, automations, events, executions, jobs, notices, webhooks,
+        accounts, activations, answers, attempts, audit, automations, catalogue, events, executions, jobs, notices,
+        webhooks,
     },
     rows::{self, StepRow},
     seal::Sealer,
@@ -33,6 +34,7 @@ pub struct Prepared {
     pub executions: Vec<executions::Model>,
     pub steps: Vec<StepRow>,
     pub attempts: Vec<attempts::Model>,
+    pub catalogue: Option<catalogue::Model>,
     pub audit: Vec<audit::Model>,
     pub notices: Vec<notices::Model>,
     pub jobs: Vec<jobs::Model>,
@@ -136,6 +138,9 @@ impl Prepared {
                 .iter()
                 .map(|one| rows::attempt_row(sealer, account, one))
                 .collect::<Result<_, _>>()?,
+            catalogue: (change.catalogue.as_ref())
+                .map(|(object, fields)| rows::catalogue_row(account, object, fields))
+                .transpose()?,
             audit: rows::audit_rows(account, change, now)?,
             notices: rows::notice_rows(account, change, now)?,
             jobs: change.jobs.iter().map(|job| rows::job_row(account, job)).collect::<Result<_, _>>()?,

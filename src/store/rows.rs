@@ -14,18 +14,19 @@ pub use self::{
 };
 use super::{
     StoreError,
-    entities::{accounts, attempts, audit, automations, events, executions, notices},
+    entities::{accounts, attempts, audit, automations, catalogue, events, executions, notices},
     seal::{Place, Sealer},
 };
 use crate::domain::{
     account::AccountFacts,
     audit::AuditEntry,
     automation::{Activation, Automation, AutomationSpec},
+    catalogue::Field,
     change::{AttemptEnded, Change},
     event::{Action, Event},
     execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
     history::{History, StateCounts},
-    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId},
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, UserId},
     limits::{Backlog, Window},
     notice::Notice,
     plan::{LimitOverrides, Plan},
@@ -248,6 +249,22 @@ pub fn audit_rows(account: AccountUid, change: &Change, now: Timestamp) -> Store
 /// Who changed what, from its row.
 pub fn audit_entry(row: &audit::Model) -> Stored<AuditEntry> {
     from_bytes(&row.entry)
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredFields {
+    fields: Arc<Vec<Field>>,
+}
+
+/// The row of what is added to an object.
+pub fn catalogue_row(account: AccountUid, object: &ObjectName, fields: &Arc<Vec<Field>>) -> Stored<catalogue::Model> {
+    let fields = to_bytes(StoredFields { fields: Arc::clone(fields) })?;
+    Ok(catalogue::Model { account_uid: account.0, object: object.to_string(), fields })
+}
+
+/// What is added to an object, from its row.
+pub fn added_fields(row: &catalogue::Model) -> Stored<(ObjectName, Arc<Vec<Field>>)> {
+    Ok((parse(&row.object)?, from_bytes::<StoredFields>(&row.fields)?.fields))
 }
 
 /// A notice from its row.

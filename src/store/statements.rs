@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::{
     entities::{
-        accounts, activations, answers, attempts, audit, automations, events, executions, jobs, notices, webhooks,
+        accounts, activations, answers, attempts, audit, automations, catalogue, events, executions, jobs, notices,
+        webhooks,
     },
     prepared::{Expired, Prepared},
 };
@@ -183,6 +184,12 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
                 .filter(automations::Column::Uid.eq(uid))
                 .exec(txn)
                 .await?;
+        }
+        if let Some(row) = &change.catalogue {
+            use catalogue::Column as C;
+            let upsert = OnConflict::columns([C::AccountUid, C::Object]).update_column(C::Fields).to_owned();
+            let insert = catalogue::Entity::insert(row.clone().into_active_model()).on_conflict(upsert);
+            insert.exec_without_returning(txn).await?;
         }
         audit::Entity::insert_many(active(&change.audit)).exec_without_returning(txn).await?;
         notices::Entity::insert_many(active(&change.notices)).exec_without_returning(txn).await?;

@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 38] = [
+const ACCESS: [(&str, [bool; 4]); 41] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -55,6 +55,9 @@ const ACCESS: [(&str, [bool; 4]); 38] = [
     ("ExecutionService/RetryExecution", [true, true, false, false]),
     ("ExplainService/ListMisses", [true, true, true, true]),
     ("AuditService/ListAuditEntries", [true, true, false, false]),
+    ("CatalogueService/ListObjects", [true, true, true, true]),
+    ("CatalogueService/ListFields", [true, true, true, true]),
+    ("CatalogueService/SetFields", [true, false, false, false]),
     ("WatchService/Watch", [true, true, true, true]),
     ("JobService/RetryExecutions", [true, true, false, false]),
     ("JobService/CancelExecutions", [true, true, false, false]),
@@ -162,6 +165,9 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
         "AuditService/ListAuditEntries" => {
             call!(audit.list_audit_entries(ListAuditEntriesRequest { parent: parent }))
         }
+        "CatalogueService/ListObjects" => call!(catalogue.list_objects(ListObjectsRequest { parent: parent })),
+        "CatalogueService/ListFields" => call!(catalogue.list_fields(ListFieldsRequest { parent: parent })),
+        "CatalogueService/SetFields" => call!(catalogue.set_fields(SetFieldsRequest { parent: parent })),
         "JobService/GetJob" => call!(jobs.get_job(GetJobRequest { name: job })),
         "JobService/ListJobs" => call!(jobs.list_jobs(ListJobsRequest { parent: parent })),
         "JobService/CancelJob" => call!(jobs.cancel_job(CancelJobRequest { name: job })),

@@ -287,6 +287,10 @@ impl Client {
         pb::audit_service_client::AuditServiceClient::new(self.channel.clone())
     }
 
+    pub fn catalogue(&self) -> pb::catalogue_service_client::CatalogueServiceClient<Channel> {
+        pb::catalogue_service_client::CatalogueServiceClient::new(self.channel.clone())
+    }
+
     pub fn watches(&self) -> pb::watch_service_client::WatchServiceClient<Channel> {
         pb::watch_service_client::WatchServiceClient::new(self.channel.clone())
     }

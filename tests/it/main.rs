@@ -2,6 +2,7 @@
 
 mod activation;
 mod audit;
+mod catalogue;
 mod clients;
 mod crash;
 mod delivery;

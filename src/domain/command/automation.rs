@@ -67,7 +67,7 @@ fn put(draft: &mut Draft<'_, '_>, account: &Account, automation: Automation) -> 
     let (revision, updated_at) = (draft.change.revision, draft.now());
     let automation = Arc::new(Automation { revision, updated_at, ..automation });
     draft.change.automations.push(Arc::clone(&automation));
-    Answer::Automation(draft.slot.id.clone(), automation, account.facts.plan)
+    Answer::Automation(draft.slot.id.clone(), automation, account.facts.plan, Arc::clone(&account.catalogue))
 }
 
 /// Finds the webhooks of a new automation and makes its rules ready.
@@ -85,6 +85,9 @@ fn compile(
     let mut faults = Violations::default();
     check_display_name(&new.display_name, "automation.display_name", &mut faults);
     let compiled = spec.compile("automation", &mut faults);
+    if let Some(conditions) = &spec.conditions {
+        account.catalogue.check(spec.object.as_str(), conditions, "automation.conditions", &mut faults);
+    }
     faults.check()?;
     let Some(compiled) = compiled else {
         return Err(Refusal::invalid("automation", "could not be made ready"));

@@ -175,6 +175,7 @@ fn rebuild(
         account: &draft.slot.id,
         automation_name: &automation.display_name,
         execution: uid,
+        catalogue: &account.catalogue,
     };
     let webhook_of = |uid| account.webhooks.get(&uid).map(Arc::as_ref);
     Ok(Record {

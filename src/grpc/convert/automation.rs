@@ -4,6 +4,7 @@ use super::{pb_event_action, timestamp};
 use crate::{
     domain::{
         automation::{Automation, AutomationSpec, check_action},
+        catalogue::Catalogue,
         command::{NewAction, etag_of},
         condition::{ClauseSpec, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, Scalar},
         id::{AccountId, ObjectName},
@@ -184,14 +185,20 @@ fn action_of(
 }
 
 /// An automation as it is shown; `deleted` are webhooks that are gone.
-pub fn automation(account: &AccountId, automation: &Automation, plan: Plan, deleted: &[uuid::Uuid]) -> pb::Automation {
+pub fn automation(
+    account: &AccountId,
+    automation: &Automation,
+    plan: Plan,
+    catalogue: &Catalogue,
+    deleted: &[uuid::Uuid],
+) -> pb::Automation {
     let spec: &AutomationSpec = &automation.spec;
     let state = match (automation.enabled, plan.has_automation_webhooks()) {
         (false, _) => pb::AutomationState::Disabled,
         (true, true) => pb::AutomationState::Enabled,
         (true, false) => pb::AutomationState::Suspended,
     };
-    let mut warnings = spec.warnings(&automation.compiled);
+    let mut warnings = spec.warnings(&automation.compiled, catalogue);
     for (at, action) in spec.actions.iter().enumerate() {
         if deleted.contains(&action.webhook_uid.0) {
             warnings.push(format!("actions[{at}].webhook: {} was deleted; its requests fail", action.webhook));

@@ -138,6 +138,7 @@ impl<'a> Draft<'a, '_> {
             account: &self.slot.id,
             automation_name: &automation.display_name,
             execution: uid,
+            catalogue: &account.catalogue,
         };
         let webhook_of = |uid: WebhookUid| account.webhooks.get(&uid).map(|webhook| &**webhook);
         let record = Arc::new(Record {
