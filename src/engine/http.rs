@@ -188,6 +188,16 @@ async fn answer(mut response: reqwest::Response, deadline: Instant) -> Outcome {
     Outcome::Answer { status: status.as_u16(), headers, excerpt, truncated }
 }
 
+/// The fault of TLS in an error of a connection. I/O errors wrap each other, and their `source` leaves out what they wrap.
+fn tls_error<'e>(mut found: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    loop {
+        if let Some(tls) = found.downcast_ref() {
+            return Some(tls);
+        }
+        found = found.downcast_ref::<std::io::Error>()?.get_ref()?;
+    }
+}
+
 /// What kind of failure kept an answer from coming.
 fn classify(failure: &reqwest::Error) -> Outcome {
     let mut cause: Option<&(dyn Error + 'static)> = Some(failure);
@@ -200,9 +210,7 @@ fn classify(failure: &reqwest::Error) -> Outcome {
             };
             return error(kind, resolve.to_string());
         }
-        let inner = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or_else(|| found.downcast_ref());
-        if let Some(tls) = tls {
+        if let Some(tls) = tls_error(found) {
             let hint = match tls {
                 rustls::Error::InvalidMessage(_) => "the endpoint does not speak TLS: ",
                 _ => "",

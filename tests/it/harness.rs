@@ -127,20 +127,33 @@ impl Server {
 
     /// Starts a server with more variables, too.
     pub async fn start_with(database: &Database, more: &[&str], variables: &[(&str, &str)]) -> Self {
-        let server = Self::spawn(database, more, variables).await;
+        Self::until_serving(Self::spawn(database, more, variables).await).await
+    }
+
+    /// Starts a server that sends to public addresses only.
+    pub async fn start_strict(database: &Database) -> Self {
+        Self::until_serving(Self::spawn_with(database, &["--allow-http"], &[]).await).await
+    }
+
+    /// Starts a server; it has its port, but may not serve yet.
+    pub async fn spawn(database: &Database, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let open = ["--allow-http", "--allow-addresses", "127.0.0.0/8"];
+        Self::spawn_with(database, &[&open, more].concat(), variables).await
+    }
+
+    async fn until_serving(server: Self) -> Self {
         let serving = hookline::demo::until_serving(server.channel().await);
         tokio::time::timeout(PATIENCE, serving).await.expect("in time").expect("serves");
         server
     }
 
-    /// Starts a server; it has its port, but may not serve yet.
-    pub async fn spawn(database: &Database, more: &[&str], variables: &[(&str, &str)]) -> Self {
+    async fn spawn_with(database: &Database, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = database.folder.path().join(format!("{}.log", uuid::Uuid::now_v7()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--allow-http", "--allow-addresses", "127.0.0.0/8"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
             .args(["--database", &database.url])
-            .args(more)
+            .args(flags)
             .envs(variables.iter().copied())
             .current_dir(database.folder.path())
             .stdout(Stdio::piped())

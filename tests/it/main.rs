@@ -8,6 +8,7 @@ mod crash;
 mod delivery;
 mod doors;
 mod explain;
+mod failures;
 mod harness;
 mod history;
 mod layers;
