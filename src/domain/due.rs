@@ -8,7 +8,7 @@ use super::{
     execution::{SourceKind, THE_LIMIT},
     history::{ended_before, expired_rows_max},
     id::{ExecutionUid, WebhookUid},
-    job::{JOB_ROWS_MAX, Job, JobTask, retry_room},
+    job::{JOB_ROWS_MAX, Job, retry_room},
     timestamp::Timestamp,
 };
 
@@ -98,13 +98,10 @@ pub struct JobWanted {
 pub fn job(account: &Account, now: Timestamp, rules: &Rules) -> Option<JobWanted> {
     let window = account.window.at(now, rules.window_length_ms);
     let limit = account.execution_limit(&rules.limits(&account.facts));
-    let room = retry_room(window, limit, account.backlog.count);
-    let rows_max = |job: &Job| match job.task {
-        JobTask::Cancel => JOB_ROWS_MAX,
-        JobTask::Retry(_) => room.min(JOB_ROWS_MAX),
-    };
-    let jobs = account.jobs.values().map(|job| JobWanted { job: Arc::clone(job), rows_max: rows_max(job) });
-    jobs.into_iter().find(|wanted| wanted.rows_max > 0)
+    let is_full = account.history.counts.waiting() >= rules.waiting_max;
+    let room = if is_full { 0 } else { retry_room(window, limit, account.backlog.count) };
+    let job = account.jobs.values().find(|job| job.may_go_on(room))?;
+    Some(JobWanted { job: Arc::clone(job), rows_max: JOB_ROWS_MAX })
 }
 
 /// When the next job may go on.

@@ -76,6 +76,9 @@ pub struct JobProgress {
     pub done: u64,
     /// How many could not be.
     pub skipped: u64,
+    /// Whether it waits until the window has room for retries.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
 }
 
 /// Something that is done with many executions.
@@ -98,6 +101,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether it may go on where so many executions may be retried: retries of regular webhooks, which count in no window,
+    /// do so until one comes that counts.
+    pub fn may_go_on(&self, room: usize) -> bool {
+        self.task == JobTask::Cancel || room > 0 || !self.progress.waits
+    }
+
     /// Whether it goes on.
     pub fn is_running(&self) -> bool {
         self.state == JobState::Running
@@ -149,7 +158,7 @@ mod tests {
         let stored = serde_json::to_string(&JobTask::Retry(retry)).expect("serializes");
         assert_eq!(stored, r#"{"retry":{"start":"first","requests":"rebuilt"}}"#);
         assert_eq!(serde_json::to_string(&JobTask::Cancel).expect("serializes"), r#""cancel""#);
-        let progress = JobProgress { position: None, done: 1, skipped: 2 };
+        let progress = JobProgress { position: None, done: 1, skipped: 2, waits: false };
         assert_eq!(serde_json::to_string(&progress).expect("serializes"), r#"{"done":1,"skipped":2}"#);
     }
 }

@@ -29,7 +29,7 @@ const AUTOMATION_BYTES: usize = 64;
 /// The share of the budget that is freed when it is used up: one in so many parts.
 const FREED_PARTS: usize = 8;
 
-/// The automations of a trigger, in the order of their creation.
+/// The automations of a trigger, in the order of their unique ids: that of their creation.
 pub type Automations = Arc<[Arc<Automation>]>;
 
 /// An event that fitted a trigger and did not make every automation of it run.
@@ -48,8 +48,8 @@ pub struct Miss {
 impl Miss {
     /// The automation, as it was, if the event did not make it run.
     fn of(&self, automation: AutomationUid) -> Option<&Automation> {
-        let found = self.automations.iter().find(|one| one.uid == automation);
-        found.map(Arc::as_ref).filter(|_| !self.ran.contains(&automation))
+        let at = self.automations.binary_search_by_key(&automation, |one| one.uid).ok()?;
+        Some(self.automations[at].as_ref()).filter(|_| !self.ran.contains(&automation))
     }
 }
 
@@ -227,25 +227,38 @@ impl MissBook {
         self.let_go(entries);
     }
 
-    /// Why an automation did not run.
-    pub fn of(&self, account: AccountUid, automation: AutomationUid) -> Misses {
+    /// The last events that did not make an automation run, to be explained.
+    pub fn of(&self, account: AccountUid, automation: AutomationUid) -> Found {
         let mut entries: Vec<_> = self
             .accounts
             .get(&account)
             .into_iter()
             .flatten()
             .flat_map(|ring| ring.earlier.get(&automation).into_iter().flatten().chain(&ring.recent))
-            .filter_map(|entry| Some((entry, entry.miss.of(automation)?)))
+            .filter(|entry| entry.miss.of(automation).is_some())
+            .map(Arc::clone)
             .collect();
-        entries.sort_unstable_by_key(|(entry, _)| std::cmp::Reverse(entry.no));
-        entries.dedup_by_key(|(entry, _)| entry.no);
+        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.no));
+        entries.dedup_by_key(|entry| entry.no);
         entries.truncate(MISSES_MAX);
         let is_full = entries.len() == MISSES_MAX;
-        let oldest = entries.last().map(|(entry, _)| entry.at).filter(|_| is_full);
-        Misses {
-            misses: entries.into_iter().map(|(entry, automation)| missed(entry, automation)).collect(),
-            complete_since: oldest.unwrap_or_default().max(self.complete_since),
-        }
+        let oldest = entries.last().map(|entry| entry.at).filter(|_| is_full);
+        Found { automation, entries, complete_since: oldest.unwrap_or_default().max(self.complete_since) }
+    }
+}
+
+/// Events that did not make an automation run; explaining them takes time, and needs no book.
+pub struct Found {
+    automation: AutomationUid,
+    entries: Vec<Arc<Entry>>,
+    complete_since: Timestamp,
+}
+
+impl Found {
+    /// Why it did not run.
+    pub fn explained(&self) -> Misses {
+        let explained = self.entries.iter().filter_map(|entry| Some(missed(entry, entry.miss.of(self.automation)?)));
+        Misses { misses: explained.collect(), complete_since: self.complete_since }
     }
 }
 

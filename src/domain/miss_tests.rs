@@ -77,7 +77,7 @@ proptest! {
             prop_assert!(book.bytes() <= bytes_max);
         }
         for (no, automation) in automations.iter().enumerate() {
-            let found = book.of(ACCOUNT, automation.uid);
+            let found = book.of(ACCOUNT, automation.uid).explained();
             let newest = model.iter().rev().filter(|(.., ran)| !ran[no]);
             if is_tight {
                 let since: Vec<_> = newest.filter(|(_, at, _)| *at >= found.complete_since).map(|(id, ..)| id.clone()).collect();
@@ -99,15 +99,15 @@ fn the_answer_says_why_and_since_when_it_knows() {
     let mut book = MissBook::new(1_000_000, Timestamp(5));
     book.push(ACCOUNT, miss(&users, Event::sample("e"), &[false]), Timestamp(7));
     book.push(ACCOUNT, miss(&users, Event::sample("e"), &[false]), Timestamp(8));
-    let found = book.of(ACCOUNT, users[0].uid);
+    let found = book.of(ACCOUNT, users[0].uid).explained();
     assert_eq!((ids(&found), found.complete_since), (vec!["e".to_owned()], Timestamp(5)), "the same event counts once");
     let failed: Vec<_> = found.misses[0].checks.iter().filter(|check| !check.holds).map(|check| check.kind).collect();
     assert_eq!(failed, [CheckKind::Activation]);
     for at in 0..30 {
         book.push(ACCOUNT, miss(&users, Event::sample(&format!("f{at}")), &[false]), Timestamp(100 + at));
     }
-    let found = book.of(ACCOUNT, users[0].uid);
+    let found = book.of(ACCOUNT, users[0].uid).explained();
     assert_eq!((found.misses.len(), found.complete_since), (MISSES_MAX, Timestamp(110)));
-    let nobody = book.of(ACCOUNT, AutomationUid(Uuid::from_u128(99)));
+    let nobody = book.of(ACCOUNT, AutomationUid(Uuid::from_u128(99))).explained();
     assert!(nobody.misses.is_empty());
 }

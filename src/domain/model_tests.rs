@@ -56,8 +56,8 @@ enum Step {
     Clock(i64),
     /// A job begins that runs everything again that has failed.
     RetryFailed,
-    /// A job begins that ends everything that waits.
-    CancelWaiting,
+    /// Time passes, and a job begins that ends everything that waits before the account has looked at it.
+    CancelWaiting(i64),
     /// The process ends without a word, and a new one reads the database.
     Crash,
 }
@@ -72,7 +72,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (1..8_000_i64).prop_map(Step::Clock),
         1 => prop_oneof![Just(-30_000_i64), Just(70_000), Just(-1_000), Just(DAYS_MS)].prop_map(Step::Clock),
         1 => Just(Step::RetryFailed),
-        1 => Just(Step::CancelWaiting),
+        1 => (1..12_000_i64).prop_map(Step::CancelWaiting),
         1 => Just(Step::Crash),
     ];
     proptest::collection::vec(step, 1..60)
@@ -265,6 +265,8 @@ impl World {
             self.note_admission(None, &row);
             assert!(self.rows.insert(new.uid, row).is_none());
         }
+        let stepped: HashSet<_> = change.steps.iter().map(|step| step.execution.uid).collect();
+        assert_eq!(stepped.len(), change.steps.len(), "a change meets an execution once");
         for step in &change.steps {
             let before = self.rows[&step.execution.uid].clone();
             assert!(!before.progress.state.is_final(), "no final state changes");
@@ -308,15 +310,13 @@ impl World {
                 self.run(vec![Input::Expired(self.expired(expiring))]);
             }
             let wanted = due::wanted(self.account(), self.now, &self.rules);
-            if let Some(wanted) = due::job(self.account(), self.now, &self.rules) {
-                self.run(vec![Input::Job(self.job_rows(&wanted))]);
-                continue;
-            }
-            if wanted.is_empty() && due::expiring(self.account(), self.now, &self.rules).is_none() {
+            let job = due::job(self.account(), self.now, &self.rules).map(|job| Input::Job(self.job_rows(&job)));
+            if wanted.is_empty() && job.is_none() && due::expiring(self.account(), self.now, &self.rules).is_none() {
                 return;
             }
-            let inputs: Vec<_> = wanted.into_iter().map(|wanted| Input::Due(self.read(wanted))).collect();
-            self.run(inputs);
+            // Read together, and decided together, as the account's actor does.
+            let due: Vec<_> = wanted.into_iter().map(|wanted| Input::Due(self.read(wanted))).collect();
+            self.run(due.into_iter().chain(job).collect());
         }
         panic!("the account never comes to rest");
     }
@@ -407,7 +407,8 @@ impl World {
                 let retry = Retry { start: RetryStart::FirstUnsuccessful, requests: RetryRequests::AsStored };
                 self.start_job(JobTask::Retry(retry), vec![State::Failed]);
             }
-            Step::CancelWaiting => {
+            Step::CancelWaiting(ms) => {
+                self.step(Step::Clock(ms));
                 self.start_job(JobTask::Cancel, vec![State::Pending, State::Retrying, State::Paused]);
             }
             Step::Events(ids) => {

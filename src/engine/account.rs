@@ -233,6 +233,10 @@ impl AccountActor {
         let Some(read) = read else { return };
         self.slot.account = Some(Account::new(read.loaded));
         self.queue.forget_own();
+        // What a doubt has hidden may have been written.
+        if let Some(account) = &self.slot.account {
+            self.shared.watchers.tell(&self.slot.id, account.revision);
+        }
         if !read.orphans.is_empty() {
             self.queue.push_first(Item::Resume(read.orphans));
         }
@@ -296,6 +300,13 @@ impl AccountActor {
             }
             Some(Input::Command(..)) => {
                 return self.queue.fail_first_command(message);
+            }
+            Some(Input::Job(rows)) => {
+                // Passed over until the account is read anew, so that everything else goes on.
+                if let Some(account) = &mut self.slot.account {
+                    account.jobs.remove(&rows.job);
+                }
+                Reply::None
             }
             _ => Reply::None,
         };

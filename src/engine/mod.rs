@@ -245,7 +245,9 @@ impl Engine {
 
     /// Why an automation did not run.
     pub fn misses(&self, account: AccountUid, automation: AutomationUid) -> Misses {
-        self.shared.misses().of(account, automation)
+        // Found under the lock that all accounts share, explained without it.
+        let found = self.shared.misses().of(account, automation);
+        found.explained()
     }
 
     /// Follows the changes of an account from now on.

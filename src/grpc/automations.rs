@@ -21,7 +21,7 @@ use crate::domain::{
 fn shown(answer: &Answer) -> Option<pb::Automation> {
     match answer {
         Answer::Automation(account, automation, plan, catalogue) => {
-            Some(convert::automation(account, automation, *plan, catalogue, &[]))
+            Some(convert::automation(account, automation, *plan, catalogue, None))
         }
         _ => None,
     }
@@ -131,9 +131,9 @@ impl Api {
         let view = self.account_of(&entered.account).await?;
         let found = self.store.find_automation(view.uid, &id).await.map_err(status::store)?;
         let found = found.ok_or_else(|| status::refused(&Refusal::not_found("automation", full_name)))?;
-        let deleted = self.store.deleted_webhooks(view.uid).await.map_err(status::store)?;
+        let living = self.store.living_webhooks(view.uid).await.map_err(status::store)?;
         let catalogue = self.store.catalogue(view.uid).await.map_err(status::store)?;
-        let automation = convert::automation(&entered.account, &found, view.facts.plan, &catalogue, &deleted);
+        let automation = convert::automation(&entered.account, &found, view.facts.plan, &catalogue, Some(&living));
         Ok(pb::GetAutomationResponse { automation: Some(automation) })
     }
 
@@ -147,13 +147,13 @@ impl Api {
         let after = super::uuid_place(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_automations(view.uid, after, size).await.map_err(status::store)?;
-        let deleted = self.store.deleted_webhooks(view.uid).await.map_err(status::store)?;
+        let living = self.store.living_webhooks(view.uid).await.map_err(status::store)?;
         let catalogue = self.store.catalogue(view.uid).await.map_err(status::store)?;
         let plan = view.facts.plan;
         let shown = page
             .items
             .iter()
-            .map(|automation| convert::automation(&entered.account, automation, plan, &catalogue, &deleted));
+            .map(|automation| convert::automation(&entered.account, automation, plan, &catalogue, Some(&living)));
         Ok(pb::ListAutomationsResponse {
             automations: shown.collect(),
             next_page_token: super::next_token(page.next, &query),

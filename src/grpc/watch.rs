@@ -22,7 +22,9 @@ use crate::{
 };
 
 /// How many changes are read at once.
-const PAGE_CHANGES: usize = 256;
+const PAGE_CHANGES: usize = 64;
+/// How long a client that has everything is left alone after a change, so that many changes are read together.
+const REST: Duration = Duration::from_millis(50);
 /// How many changes wait for a client that does not read.
 const UNREAD_CHANGES_MAX: usize = 64;
 
@@ -103,7 +105,7 @@ impl Session {
                 Err(status) => return status,
             }
             tokio::select! {
-                () = watcher.changed() => {}
+                () = watcher.changed() => tokio::time::sleep(REST).await,
                 () = self.stopping.cancelled() => return Some(status::stopping()),
                 () = self.changes.closed() => return None,
             }

@@ -208,7 +208,16 @@ impl Api {
         let view = self.account_of(&entered.account).await?;
         let found = self.store.webhook_health(view.uid, &id).await.map_err(status::store)?;
         let (health, traffic) = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", request.name)))?;
-        let health = convert::webhook_health(&entered.account, &health, &traffic, engine::now());
+        let mut health = convert::webhook_health(&entered.account, &health, &traffic, engine::now());
+        if let (Some(reader), Some(failure)) = (entered.caller.history_of(), &traffic.last_failure) {
+            // Which execution it was is only for those who may read it.
+            let found = self.store.find_execution(view.uid, failure.execution, Some(reader), false).await;
+            if found.map_err(status::store)?.is_none()
+                && let Some(shown) = &mut health.last_failure
+            {
+                shown.execution.clear();
+            }
+        }
         Ok(pb::GetWebhookHealthResponse { health: Some(health) })
     }
 

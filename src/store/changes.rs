@@ -1,6 +1,8 @@
 //! What has changed in an account after a revision, in order: the executions as they are now, and the notices.
 
-use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement, Value};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
+};
 use uuid::Uuid;
 
 use super::{
@@ -91,7 +93,14 @@ impl Store {
             [account.0.into(), cursor.revision.into(), cursor.execution.into(), revision.into(), limit.into()];
         let noticed = notices::Entity::find()
             .filter(notices::Column::AccountUid.eq(account.0))
-            .filter(notices::Column::Revision.between(cursor.revision, revision))
+            .filter(notices::Column::Revision.lte(revision))
+            .filter(
+                Condition::any().add(notices::Column::Revision.gt(cursor.revision)).add(
+                    Condition::all()
+                        .add(notices::Column::Revision.eq(cursor.revision))
+                        .add(notices::Column::No.gt(cursor.notice)),
+                ),
+            )
             .order_by_asc(notices::Column::Revision)
             .order_by_asc(notices::Column::No)
             .limit(limit.unsigned_abs())
@@ -113,8 +122,7 @@ impl Store {
             changes.push((place, change));
         }
         for row in &noticed {
-            let is_new = (row.revision, row.no) > (cursor.revision, cursor.notice);
-            if is_new && row.revision < executions_end {
+            if row.revision < executions_end {
                 let place = ChangeCursor { revision: row.revision, execution: Uuid::max(), notice: row.no, ..cursor };
                 changes.push((place, Changed::Notice(rows::notice(row)?, Timestamp(row.created_at))));
             }

@@ -152,13 +152,13 @@ impl Store {
         Ok(Page::cut(found, size, |webhook: &Webhook| webhook.uid.0))
     }
 
-    /// The ids of the webhooks, among some, that are deleted.
-    pub async fn deleted_webhooks(&self, account: AccountUid) -> Result<Vec<Uuid>, StoreError> {
+    /// The webhooks that are not deleted.
+    pub async fn living_webhooks(&self, account: AccountUid) -> Result<Vec<Uuid>, StoreError> {
         let found = webhooks::Entity::find()
             .select_only()
             .column(webhooks::Column::Uid)
             .filter(webhooks::Column::AccountUid.eq(account.0))
-            .filter(webhooks::Column::DeletedAt.is_not_null())
+            .filter(webhooks::Column::DeletedAt.is_null())
             .into_tuple();
         Ok(found.all(&self.reader).await?)
     }

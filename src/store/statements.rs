@@ -217,7 +217,7 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
 }
 
 /// What of an account is gone for good once nothing names it any more.
-const DELETED_SQL: [&str; 4] = [
+const DELETED_SQL: [&str; 5] = [
     "DELETE FROM notices WHERE account_uid = $1 AND created_at < $2 AND revision <= (SELECT expired_revision \
      FROM accounts WHERE uid = $1)",
     "DELETE FROM jobs WHERE account_uid = $1 AND updated_at < $2 AND state <> 'RUNNING'",
@@ -225,6 +225,8 @@ const DELETED_SQL: [&str; 4] = [
      WHERE e.account_uid = webhooks.account_uid AND e.next_webhook = webhooks.uid AND e.due_at IS NOT NULL)",
     "DELETE FROM automations WHERE account_uid = $1 AND deleted_at < $2 AND NOT EXISTS (SELECT 1 FROM executions e \
      WHERE e.account_uid = automations.account_uid AND e.source_uid = automations.uid)",
+    "DELETE FROM activations WHERE account_uid = $1 AND $2 > 0 AND NOT EXISTS (SELECT 1 FROM automations a \
+     WHERE a.account_uid = activations.account_uid AND a.uid = activations.automation_uid)",
 ];
 
 /// Deletes executions with their attempts, and each event with its last execution.

@@ -109,6 +109,27 @@ async fn an_event_reaches_the_subscribers_that_may_see_it(database: Database) {
     service.executions().retry_execution(service.ask(again)).await.expect("retries");
     eventually("it arrives", || async { (receiver.got().len() == 4).then_some(()) }).await;
     assert!(receiver.got()[3].body.contains("\"attempt\":1,"));
+    // Many at once, too, although this plan has no executions: regular webhooks count in no window.
+    let filter = pb::ExecutionFilter { states: vec![pb::ExecutionState::Succeeded.into()], ..Default::default() };
+    let many = pb::RetryExecutionsRequest {
+        parent: format!("accounts/{ACCOUNT}"),
+        filter: Some(filter),
+        start: pb::RetryStart::First.into(),
+        ..Default::default()
+    };
+    eventually("the retry ends", || async {
+        service.history(ACCOUNT).await.iter().all(|one| one.end_time.is_some()).then_some(())
+    })
+    .await;
+    let job =
+        service.jobs().retry_executions(service.ask(many)).await.expect("starts").into_inner().job.expect("a job");
+    let job = eventually("the job ends", || async {
+        let request = pb::GetJobRequest { name: job.name.clone() };
+        let found = service.jobs().get_job(service.ask(request)).await.expect("gets").into_inner().job?;
+        (found.state() == pb::JobState::Succeeded).then_some(found)
+    })
+    .await;
+    assert_eq!((job.done, job.skipped), (2, 1), "the last run of each");
 }
 
 async fn the_kinds_are_never_mixed_and_each_has_its_managers(database: Database) {

@@ -300,8 +300,13 @@ async fn jobs_are_bounded_listed_and_cancelled(database: Database) {
     let server = Server::start(&database, &[]).await;
     let receiver = Receiver::start().await;
     let (service, admin) = account_42(&server, &receiver.url).await;
-    // Without a limit that has room, retries wait.
-    set_limit(&service, 0).await;
+    // One has failed, and has used up a window of one: retries of it wait.
+    set_limit(&service, 1).await;
+    receiver.answer_with(404);
+    let one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+    admin.create_automation("42", one).await.expect("creates");
+    service.publish("42", vec![deal("e", "8", "{}")]).await.expect("acks");
+    eventually("it fails", || async { service.history("42").await[0].end_time }).await;
     let mut names = Vec::new();
     for _ in 0..10 {
         names.push(retry_failed(&service).await.name);

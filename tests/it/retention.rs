@@ -20,6 +20,9 @@ async fn what_was_kept_for_long_enough_is_deleted_and_nothing_else(database: Dat
     let slow = format!("{}slow/", receiver.url);
     admin.create_webhook("42", "slow", &slow).await.expect("creates");
     admin.create_webhook("42", "unused", &slow).await.expect("creates");
+    let mut orphan = automation("42", "unused", "person", pb::EventAction::Change, "{}");
+    orphan.display_name = "orphan".into();
+    let orphan = admin.create_automation("42", orphan).await.expect("creates");
     let unused = pb::DeleteWebhookRequest { name: "accounts/42/webhooks/unused".into(), ..Default::default() };
     admin.webhooks().delete_webhook(admin.ask(unused)).await.expect("deletes");
     let quick = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
@@ -56,6 +59,10 @@ async fn what_was_kept_for_long_enough_is_deleted_and_nothing_else(database: Dat
     assert_eq!(database.count("events").await, 2, "an event goes with its last execution, and not before");
     assert_eq!(database.count("attempts").await, 2);
     eventually("deleted webhooks go, too", || async { (database.count("webhooks").await == 2).then_some(()) }).await;
+    let shown = pb::GetAutomationRequest { name: orphan.name };
+    let shown = service.automations().get_automation(service.ask(shown)).await.expect("reads").into_inner().automation;
+    let warnings = shown.expect("an automation").warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("unused was deleted")), "it is still told: {warnings:?}");
     let counts = pb::CountExecutionsRequest { parent: "accounts/42".into() };
     let counts = service.executions().count_executions(service.ask(counts)).await.expect("counts").into_inner().counts;
     assert_eq!(counts.iter().map(|one| one.count).sum::<u64>(), 2);

@@ -88,7 +88,7 @@ pub fn retry(
 ) -> Result<NewExecution, Refusal> {
     let before = draft.execution(&recorded.execution);
     let name = name_of(draft, before.uid);
-    if !before.progress.state.is_final() {
+    if !before.progress.state.is_final() || draft.has_stepped(before.uid) {
         let message = "the execution has not ended: wait for its end, or cancel it first";
         return Err(Refusal::precondition(Precondition::ExecutionNotEnded, name, message));
     }

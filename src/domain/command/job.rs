@@ -9,6 +9,7 @@ use super::{
 use crate::domain::{
     account::Account,
     decision::Draft,
+    execution::{Recorded, SourceKind},
     filter::ExecutionFilter,
     id::{ExecutionUid, JobUid},
     job::{JOBS_UNFINISHED_MAX, Job, JobProgress, JobRows, JobState, JobTask, retry_room},
@@ -58,6 +59,15 @@ fn put(draft: &mut Draft<'_, '_>, job: Job) -> Answer {
     Answer::Job(draft.slot.id.clone(), job)
 }
 
+/// Whether one more execution may be run again: what counts in no window needs no room in it.
+fn has_room(draft: &Draft<'_, '_>, account: &Account, recorded: &Recorded) -> bool {
+    let counts =
+        recorded.execution.source_kind == SourceKind::Automation && account.facts.plan.has_automation_webhooks();
+    let limit = account.execution_limit(&draft.limits);
+    let is_full = draft.change.history.counts.waiting() >= draft.around.rules.waiting_max;
+    !is_full && (!counts || retry_room(draft.change.window, limit, draft.change.backlog.count) > 0)
+}
+
 /// Carries a job on: what it does with the executions it looks at next, and how far it has come.
 pub fn go_on(draft: &mut Draft<'_, '_>, account: &Account, read: &JobRows) {
     let job = draft.jobs(account).find(|job| job.uid == read.job && job.is_running()).cloned();
@@ -66,17 +76,21 @@ pub fn go_on(draft: &mut Draft<'_, '_>, account: &Account, read: &JobRows) {
     let mut is_last = read.is_last;
     let mut position = read.position.or(progress.position);
     let mut before: Option<ExecutionUid> = progress.position;
+    progress.waits = false;
     for recorded in &read.rows {
         let uid = recorded.execution.uid;
+        if draft.is_full() {
+            (position, is_last) = (before, false);
+            break;
+        }
         if draft.is_expired(uid) {
             continue;
         }
         let is_done = match job.task {
             JobTask::Cancel => cancel(draft, account, recorded).is_ok(),
             JobTask::Retry(how) => {
-                let limit = account.execution_limit(&draft.limits);
-                if retry_room(draft.change.window, limit, draft.change.backlog.count) == 0 {
-                    (position, is_last) = (before, false);
+                if !has_room(draft, account, recorded) {
+                    (position, is_last, progress.waits) = (before, false, true);
                     break;
                 }
                 let new = (recorded.run == draft.last_run(recorded)).then(|| retry(draft, account, recorded, how));

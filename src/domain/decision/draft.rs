@@ -19,7 +19,7 @@ use crate::domain::{
     execution::{NewExecution, Recorded, State, Unfinished},
     history::{Expired, look_again_at},
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
-    job::Job,
+    job::{Job, retry_room},
     limits::{Flight, Window},
     miss::Miss,
     notice::notices,
@@ -38,6 +38,8 @@ pub struct Draft<'a, 'w> {
     seen: HashSet<EventId>,
     dispatches: Vec<Dispatch>,
     misses: Vec<Miss>,
+    /// Where each execution's step is.
+    stepped: HashMap<ExecutionUid, usize>,
     /// Who gave the command, and how many webhooks rules had changed before it.
     commanded: Option<(&'a Caller, usize)>,
     traffic: HashMap<WebhookUid, Traffic>,
@@ -78,6 +80,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             seen: HashSet::new(),
             dispatches: Vec::new(),
             misses: Vec::new(),
+            stepped: HashMap::new(),
             commanded: None,
             traffic: HashMap::new(),
             flight: account.map(|account| account.flight).unwrap_or_default(),
@@ -87,7 +90,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::domain) fn is_full(&self) -> bool {
         self.change.rows() >= CHANGE_ROWS_MAX || self.bytes >= CHANGE_BYTES_MAX
     }
 
@@ -110,12 +113,21 @@ impl<'a, 'w> Draft<'a, 'w> {
         let (caller, by_rules) = self.commanded.map_or((None, usize::MAX), |(caller, count)| (Some(caller), count));
         let account = self.slot.account.as_ref();
         self.change.audit = audit::entries(&self.slot.id, account, &self.change, caller, by_rules);
+        if let Some(account) = &self.slot.account
+            && (!self.change.is_empty || self.change.rows() > 0)
+        {
+            // What was counted earlier and is still unwritten is written with whatever is.
+            let told: HashSet<_> = self.change.traffic.iter().map(|(webhook, _)| *webhook).collect();
+            let untold = account.traffic.iter().filter(|(webhook, _)| !told.contains(*webhook));
+            let untold = untold.filter(|(_, traffic)| traffic.must_be_written(now));
+            self.change.traffic.extend(untold.map(|(webhook, traffic)| (*webhook, traffic.clone().written(now))));
+        }
         if let Some(account) = &self.slot.account {
             let limit = account.execution_limit(&self.limits);
             self.change.notices = notices(account, &self.change, limit);
         }
-        if self.slot.account.as_ref().is_some_and(|account| self.jobs(account).any(|job| job.is_running())) {
-            self.change.due_by(self.around.now);
+        if let Some(due_at) = self.slot.account.as_ref().and_then(|account| self.jobs_due_at(account)) {
+            self.change.due_by(due_at);
         }
         if let Some(expires_at) = self.change.history.expires_at {
             self.change.due_by(expires_at);
@@ -173,8 +185,13 @@ impl<'a, 'w> Draft<'a, 'w> {
 
     /// An execution as it is after what this decision has done so far; read from the database before.
     pub(in crate::domain) fn execution(&self, read: &Unfinished) -> Unfinished {
-        let stepped = self.change.steps.iter().rev().find(|step| step.execution.uid == read.uid);
+        let stepped = self.stepped.get(&read.uid).map(|at| &self.change.steps[*at]);
         stepped.map_or_else(|| read.clone(), |step| step.execution.clone())
+    }
+
+    /// Whether an execution has gone on in this decision: what was read of it before is not true any more.
+    pub(in crate::domain) fn has_stepped(&self, uid: ExecutionUid) -> bool {
+        self.stepped.contains_key(&uid)
     }
 
     /// The jobs that have not ended, and those that have in this decision, as they are after what it has done so far.
@@ -185,6 +202,17 @@ impl<'a, 'w> Draft<'a, 'w> {
         let changed = changed.filter(is_last).map(|(_, job)| job);
         let is_unchanged = |job: &&Arc<Job>| self.change.jobs.iter().all(|changed| changed.uid != job.uid);
         account.jobs.values().filter(is_unchanged).chain(changed)
+    }
+
+    /// When the next job may go on, after what this decision has done.
+    fn jobs_due_at(&self, account: &Account) -> Option<Timestamp> {
+        let rules = self.around.rules;
+        let limit = account.execution_limit(&self.limits);
+        let room = retry_room(self.change.window, limit, self.change.backlog.count);
+        let end = self.change.window.end(rules.window_length_ms);
+        let mut running = self.jobs(account).filter(|job| job.is_running()).peekable();
+        running.peek()?;
+        Some(if running.any(|job| job.may_go_on(room)) { self.around.now } else { end })
     }
 
     /// Whether an execution is deleted by this decision.
@@ -205,6 +233,14 @@ impl<'a, 'w> Draft<'a, 'w> {
         self.change.history.counts.remove(before);
         self.change.history.counts.add(progress.state);
         self.change.due_for(progress.state, progress.due_at, self.around.now);
+        // Of one execution only the last step is written: a statement must not meet a row twice.
+        if let Some(at) = self.stepped.get(&execution.uid).copied() {
+            let step = &mut self.change.steps[at];
+            step.execution = execution;
+            step.was_running = step.was_running.or(was_running);
+            return;
+        }
+        self.stepped.insert(execution.uid, self.change.steps.len());
         self.change.steps.push(Step { execution, was_running });
     }
 

@@ -184,13 +184,13 @@ fn action_of(
     })
 }
 
-/// An automation as it is shown; `deleted` are webhooks that are gone.
+/// An automation as it is shown; `living` are the webhooks that are not deleted, where they were looked up.
 pub fn automation(
     account: &AccountId,
     automation: &Automation,
     plan: Plan,
     catalogue: &Catalogue,
-    deleted: &[uuid::Uuid],
+    living: Option<&[uuid::Uuid]>,
 ) -> pb::Automation {
     let spec: &AutomationSpec = &automation.spec;
     let state = match (automation.enabled, plan.has_automation_webhooks()) {
@@ -200,7 +200,7 @@ pub fn automation(
     };
     let mut warnings = spec.warnings(&automation.compiled, catalogue);
     for (at, action) in spec.actions.iter().enumerate() {
-        if deleted.contains(&action.webhook_uid.0) {
+        if living.is_some_and(|living| !living.contains(&action.webhook_uid.0)) {
             warnings.push(format!("actions[{at}].webhook: {} was deleted; its requests fail", action.webhook));
         }
     }
