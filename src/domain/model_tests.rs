@@ -28,7 +28,7 @@ use super::{
     template::BodySpec,
     timestamp::Timestamp,
     url::{EndpointUrl, UrlPolicy},
-    webhook::{Credentials, WebhookKind},
+    webhook::{Credentials, DisableReason, WebhookKind},
 };
 
 const WINDOW_MS: u64 = 10_000;
@@ -573,4 +573,35 @@ proptest! {
             prop_assert!(fits, "counted exactly once, unless it ended before: {:?}", row.progress);
         }
     }
+}
+
+#[test]
+fn failures_on_three_days_disable_the_webhook_and_end_what_waits() {
+    const DAY_MS: i64 = 86_400_000;
+    let mut world = World::new();
+    world.step(Step::Limit(1_000));
+    let disabled = |world: &World| {
+        let webhook = world.account().webhooks.values().next().expect("a webhook");
+        (webhook.disabled, webhook.deleted_at)
+    };
+    for day in 0..3 {
+        assert_eq!(disabled(&world), (None, None), "not before the third day");
+        world.step(Step::Events(vec![day]));
+        world.settle();
+        world.step(Step::Outcomes(vec![503]));
+        world.settle();
+        world.check();
+        if day < 2 {
+            world.step(Step::Clock(DAY_MS));
+        }
+    }
+    assert_eq!(disabled(&world), (Some(DisableReason::Failing), None), "disabled, never deleted");
+    world.step(Step::Outcomes(vec![503; 8]));
+    world.step(Step::Events(vec![30]));
+    world.settle();
+    world.check();
+    assert!(world.rows.values().all(|row| row.progress.state == State::Failed), "everything ends");
+    let ended_by_it = world.rows.values().filter(|row| row.progress.reason == Some(Reason::WebhookDisabled)).count();
+    assert!(ended_by_it >= 2, "what waited, and what came after: {ended_by_it}");
+    assert_eq!(world.rows.len(), 4);
 }
