@@ -16,6 +16,21 @@ use crate::{
     store::ExecutionView,
 };
 
+/// The filter among the fields of a request for a page.
+fn given(request: pb::ListExecutionsRequest) -> pb::ExecutionFilter {
+    pb::ExecutionFilter {
+        automation: request.automation,
+        webhook: request.webhook,
+        states: request.states,
+        reasons: request.reasons,
+        event_id: request.event_id,
+        object: request.object,
+        entity_id: request.entity_id,
+        start_time: request.start_time,
+        end_time: request.end_time,
+    }
+}
+
 fn retried(answer: &Answer) -> pb::RetryExecutionResponse {
     let execution = match answer {
         Answer::Execution(account, new, revision) => {
@@ -101,7 +116,7 @@ impl Api {
         let query = format!("executions:{same_query:?}");
         let before = super::uuid_place(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
-        let mut filter = convert::execution_filter(&entered.account, request.filter.as_ref())?;
+        let mut filter = convert::execution_filter(&entered.account, &given(request), "")?;
         filter.reader = entered.caller.history_of().cloned();
         let page = self.store.list_executions(view.uid, &filter, before, size).await.map_err(status::store)?;
         Ok(pb::ListExecutionsResponse {

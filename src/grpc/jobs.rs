@@ -69,7 +69,7 @@ impl Api {
         let retry = convert::retry(request.start, request.requests, &mut faults);
         faults.check().map_err(|refusal| status::refused(&refusal))?;
         let Some(retry) = retry else { return Err(status::invalid("start", "is required")) };
-        let filter = convert::execution_filter(&entered.account, request.filter.as_ref())?;
+        let filter = convert::execution_filter(&entered.account, &request.filter.unwrap_or_default(), "filter.")?;
         if filter.states.is_empty() {
             let message =
                 "is required: the final states whose executions are run again, such as EXECUTION_STATE_FAILED";
@@ -87,7 +87,7 @@ impl Api {
     ) -> Result<pb::CancelExecutionsResponse, Status> {
         let encode = |answer: &Answer| ended(answer).encode_to_vec();
         let repeat = name::repeat(&request.request_id, "CancelExecutions", &request, encode)?;
-        let mut filter = convert::execution_filter(&entered.account, request.filter.as_ref())?;
+        let mut filter = convert::execution_filter(&entered.account, &request.filter.unwrap_or_default(), "filter.")?;
         let waits = |state| matches!(state, State::Pending | State::Retrying | State::Paused);
         check_states(&filter, waits, "is no state in which an execution waits: PENDING, RETRYING or PAUSED")?;
         if filter.states.is_empty() {

@@ -9,14 +9,9 @@ use crate::harness::{Client, Database, Receiver, Server, account_42, automation,
 crate::on_both_databases!(executions_are_found_by_what_people_ask_for);
 
 /// The ids of the events whose executions are listed, over pages of this size.
-async fn listed(client: &Client, page_size: i32, filter: pb::ExecutionFilter) -> Vec<String> {
+async fn listed(client: &Client, page_size: i32, filter: pb::ListExecutionsRequest) -> Vec<String> {
     let mut found = Vec::new();
-    let mut request = pb::ListExecutionsRequest {
-        parent: "accounts/42".into(),
-        page_size,
-        page_token: String::new(),
-        filter: Some(filter),
-    };
+    let mut request = pb::ListExecutionsRequest { parent: "accounts/42".into(), page_size, ..filter };
     loop {
         let page = client.executions().list_executions(client.ask(request.clone())).await.expect("lists").into_inner();
         assert!(page.executions.len() <= usize::try_from(page_size).expect("fits"));
@@ -52,41 +47,37 @@ async fn executions_are_found_by_what_people_ask_for(database: Database) {
         (found.len() == 6 && found.iter().all(|one| one.end_time.is_some())).then_some(())
     })
     .await;
-    let any = pb::ExecutionFilter::default;
+    let any = pb::ListExecutionsRequest::default;
     for size in [1, 2, 50] {
         let of = async |filter| listed(&service, size, filter).await;
         assert_eq!(of(any()).await, ["e5", "e4", "e3", "e2", "e1", "e0"], "newest first");
         let failed = vec![pb::ExecutionState::Failed.into()];
-        assert_eq!(of(pb::ExecutionFilter { states: failed.clone(), ..any() }).await, ["e5", "e3", "e1"]);
+        assert_eq!(of(pb::ListExecutionsRequest { states: failed.clone(), ..any() }).await, ["e5", "e3", "e1"]);
         let rejected = vec!["REJECTED".to_owned(), "TIMEOUT".to_owned()];
-        assert_eq!(of(pb::ExecutionFilter { reasons: rejected, ..any() }).await, ["e5", "e3", "e1"]);
-        assert_eq!(of(pb::ExecutionFilter { object: "deal".into(), ..any() }).await, ["e4", "e2", "e0"]);
-        assert_eq!(of(pb::ExecutionFilter { entity_id: "1".into(), ..any() }).await, ["e3", "e2"]);
-        assert_eq!(of(pb::ExecutionFilter { event_id: "e4".into(), ..any() }).await, ["e4"]);
-        assert_eq!(of(pb::ExecutionFilter { automation: good.name.clone(), ..any() }).await, ["e4", "e2", "e0"]);
-        let both = pb::ExecutionFilter { entity_id: "1".into(), states: failed, ..any() };
+        assert_eq!(of(pb::ListExecutionsRequest { reasons: rejected, ..any() }).await, ["e5", "e3", "e1"]);
+        assert_eq!(of(pb::ListExecutionsRequest { object: "deal".into(), ..any() }).await, ["e4", "e2", "e0"]);
+        assert_eq!(of(pb::ListExecutionsRequest { entity_id: "1".into(), ..any() }).await, ["e3", "e2"]);
+        assert_eq!(of(pb::ListExecutionsRequest { event_id: "e4".into(), ..any() }).await, ["e4"]);
+        assert_eq!(of(pb::ListExecutionsRequest { automation: good.name.clone(), ..any() }).await, ["e4", "e2", "e0"]);
+        let both = pb::ListExecutionsRequest { entity_id: "1".into(), states: failed, ..any() };
         assert_eq!(of(both).await, ["e3"], "filters narrow each other");
         let webhook = "accounts/42/webhooks/broken".to_owned();
-        assert_eq!(of(pb::ExecutionFilter { webhook, ..any() }).await, ["e5", "e3", "e1"]);
-        let end = pb::ExecutionFilter { end_time: Some(time(1_600_000_000)), ..any() };
+        assert_eq!(of(pb::ListExecutionsRequest { webhook, ..any() }).await, ["e5", "e3", "e1"]);
+        let end = pb::ListExecutionsRequest { end_time: Some(time(1_600_000_000)), ..any() };
         assert!(of(end).await.is_empty());
         let user = server.client("user", "42", &["--user", "8"]).await;
         assert_eq!(listed(&user, size, any()).await, ["e5", "e4", "e3"], "a user reads what their acts caused");
     }
-    let list = |filter| pb::ListExecutionsRequest {
-        parent: "accounts/42".into(),
-        filter: Some(filter),
-        ..pb::ListExecutionsRequest::default()
-    };
+    let list = |filter| pb::ListExecutionsRequest { parent: "accounts/42".into(), ..filter };
     for (request, field) in [
-        (list(pb::ExecutionFilter { reasons: vec!["NO_SUCH".into()], ..any() }), "filter.reasons[0]"),
-        (list(pb::ExecutionFilter { states: vec![99], ..any() }), "filter.states[0]"),
-        (list(pb::ExecutionFilter { object: "Deal".into(), ..any() }), "filter.object"),
-        (list(pb::ExecutionFilter { event_id: "a\0".into(), ..any() }), "filter.event_id"),
-        (list(pb::ExecutionFilter { entity_id: "x".repeat(256), ..any() }), "filter.entity_id"),
-        (list(pb::ExecutionFilter { automation: "accounts/43/automations/a".into(), ..any() }), "filter.automation"),
-        (list(pb::ExecutionFilter { webhook: "hook".into(), ..any() }), "filter.webhook"),
-        (list(pb::ExecutionFilter { start_time: Some(time(-1)), ..any() }), "filter.start_time"),
+        (list(pb::ListExecutionsRequest { reasons: vec!["NO_SUCH".into()], ..any() }), "reasons[0]"),
+        (list(pb::ListExecutionsRequest { states: vec![99], ..any() }), "states[0]"),
+        (list(pb::ListExecutionsRequest { object: "Deal".into(), ..any() }), "object"),
+        (list(pb::ListExecutionsRequest { event_id: "a\0".into(), ..any() }), "event_id"),
+        (list(pb::ListExecutionsRequest { entity_id: "x".repeat(256), ..any() }), "entity_id"),
+        (list(pb::ListExecutionsRequest { automation: "accounts/43/automations/a".into(), ..any() }), "automation"),
+        (list(pb::ListExecutionsRequest { webhook: "hook".into(), ..any() }), "webhook"),
+        (list(pb::ListExecutionsRequest { start_time: Some(time(-1)), ..any() }), "start_time"),
         (pb::ListExecutionsRequest { page_size: -1, ..list(any()) }, "page_size"),
         (pb::ListExecutionsRequest { page_token: "x".into(), ..list(any()) }, "page_token"),
     ] {
@@ -98,7 +89,7 @@ async fn executions_are_found_by_what_people_ask_for(database: Database) {
     let page = service.executions().list_executions(service.ask(first)).await.expect("lists").into_inner();
     let other = pb::ListExecutionsRequest {
         page_token: page.next_page_token,
-        ..list(pb::ExecutionFilter { object: "deal".into(), ..any() })
+        ..list(pb::ListExecutionsRequest { object: "deal".into(), ..any() })
     };
     let refused = service.executions().list_executions(service.ask(other)).await.expect_err("another filter");
     assert_eq!(refused.get_error_details().bad_request().expect("fields").field_violations[0].field, "page_token");

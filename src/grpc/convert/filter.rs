@@ -38,27 +38,28 @@ pub fn optional_time(field: &str, time: Option<&prost_types::Timestamp>) -> Resu
     from_timestamp(time).map(Some).ok_or_else(|| status::invalid(field, wanted))
 }
 
-/// Reads a filter.
-pub fn execution_filter(account: &AccountId, given: Option<&pb::ExecutionFilter>) -> Result<ExecutionFilter, Status> {
-    let Some(given) = given else { return Ok(ExecutionFilter::default()) };
-    let state = |(at, number): (usize, &i32)| {
-        state(*number).ok_or_else(|| status::invalid(&format!("filter.states[{at}]"), "is no state of an execution"))
+/// Reads a filter whose fields are at a place in the request, such as `filter.`.
+pub fn execution_filter(account: &AccountId, given: &pb::ExecutionFilter, at: &str) -> Result<ExecutionFilter, Status> {
+    let field = |name: &str| format!("{at}{name}");
+    let state = |(index, number): (usize, &i32)| {
+        state(*number)
+            .ok_or_else(|| status::invalid(&field(&format!("states[{index}]")), "is no state of an execution"))
     };
-    let reason = |(at, word): (usize, &String)| {
+    let reason = |(index, word): (usize, &String)| {
         let found = Reason::parse(word);
-        found.ok_or_else(|| status::invalid(&format!("filter.reasons[{at}]"), "is no reason of an execution"))
+        found.ok_or_else(|| status::invalid(&field(&format!("reasons[{index}]")), "is no reason of an execution"))
     };
     Ok(ExecutionFilter {
         reader: None,
-        automation: resource(account, "filter.automation", &given.automation, "automations")?,
-        webhook: resource(account, "filter.webhook", &given.webhook, "webhooks")?,
+        automation: resource(account, &field("automation"), &given.automation, "automations")?,
+        webhook: resource(account, &field("webhook"), &given.webhook, "webhooks")?,
         states: given.states.iter().enumerate().map(state).collect::<Result<_, _>>()?,
         reasons: given.reasons.iter().enumerate().map(reason).collect::<Result<_, _>>()?,
-        object: optional("filter.object", &given.object)?,
-        entity_id: optional("filter.entity_id", &given.entity_id)?,
-        event_id: optional("filter.event_id", &given.event_id)?,
-        start: optional_time("filter.start_time", given.start_time.as_ref())?,
-        end: optional_time("filter.end_time", given.end_time.as_ref())?,
+        object: optional(&field("object"), &given.object)?,
+        entity_id: optional(&field("entity_id"), &given.entity_id)?,
+        event_id: optional(&field("event_id"), &given.event_id)?,
+        start: optional_time(&field("start_time"), given.start_time.as_ref())?,
+        end: optional_time(&field("end_time"), given.end_time.as_ref())?,
     })
 }
 
