@@ -1,6 +1,7 @@
 //! Between the domain's values and the tables' rows.
 
 mod job;
+mod trail;
 mod webhook;
 
 use std::sync::Arc;
@@ -10,25 +11,23 @@ use uuid::Uuid;
 
 pub use self::{
     job::{job, job_row, job_state_word},
+    trail::{added_fields, audit_entry, audit_rows, catalogue_row, notice, notice_rows},
     webhook::{ENABLED, health, health_bytes, traffic, traffic_bytes, webhook, webhook_kind_word, webhook_row},
 };
 use super::{
     StoreError,
-    entities::{accounts, attempts, audit, automations, catalogue, events, executions, notices},
+    entities::{accounts, attempts, automations, events, executions},
     seal::{Place, Sealer},
 };
 use crate::domain::{
     account::AccountFacts,
-    audit::AuditEntry,
     automation::{Activation, Automation, AutomationSpec},
-    catalogue::Field,
     change::{AttemptEnded, Change},
     event::{Action, Event},
     execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
     history::{History, StateCounts},
-    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, UserId},
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId},
     limits::{Backlog, Window},
-    notice::Notice,
     plan::{LimitOverrides, Plan},
     refusal::Violations,
     request::Record,
@@ -214,62 +213,6 @@ pub fn event_row(account: AccountUid, event: &Event, now: Timestamp) -> Stored<e
         payload: event.to_stored().map_err(StoreError::Encoding)?,
         created_at: now.0,
     })
-}
-
-/// The rows of the notices of a change.
-pub fn notice_rows(account: AccountUid, change: &Change, now: Timestamp) -> Stored<Vec<notices::Model>> {
-    let row = |(no, notice): (i32, &Notice)| {
-        Ok(notices::Model {
-            account_uid: account.0,
-            revision: change.revision,
-            no,
-            created_at: now.0,
-            notice: to_bytes(notice)?,
-        })
-    };
-    (1..).zip(&change.notices).map(row).collect()
-}
-
-/// The rows of who changed what.
-pub fn audit_rows(account: AccountUid, change: &Change, now: Timestamp) -> Stored<Vec<audit::Model>> {
-    let row = |(no, entry): (i32, &AuditEntry)| {
-        Ok(audit::Model {
-            account_uid: account.0,
-            revision: change.revision,
-            no,
-            created_at: now.0,
-            resource: entry.resource.clone(),
-            user_id: entry.actor.user.as_ref().map(ToString::to_string),
-            entry: to_bytes(entry)?,
-        })
-    };
-    (1..).zip(&change.audit).map(row).collect()
-}
-
-/// Who changed what, from its row.
-pub fn audit_entry(row: &audit::Model) -> Stored<AuditEntry> {
-    from_bytes(&row.entry)
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredFields {
-    fields: Arc<Vec<Field>>,
-}
-
-/// The row of what is added to an object.
-pub fn catalogue_row(account: AccountUid, object: &ObjectName, fields: &Arc<Vec<Field>>) -> Stored<catalogue::Model> {
-    let fields = to_bytes(StoredFields { fields: Arc::clone(fields) })?;
-    Ok(catalogue::Model { account_uid: account.0, object: object.to_string(), fields })
-}
-
-/// What is added to an object, from its row.
-pub fn added_fields(row: &catalogue::Model) -> Stored<(ObjectName, Arc<Vec<Field>>)> {
-    Ok((parse(&row.object)?, from_bytes::<StoredFields>(&row.fields)?.fields))
-}
-
-/// A notice from its row.
-pub fn notice(row: &notices::Model) -> Stored<Notice> {
-    from_bytes(&row.notice)
 }
 
 fn number<T: TryInto<i32>>(value: T) -> i32 {
