@@ -21,7 +21,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
-        // A JSON list with a number for each state, counted with every change, never scanned again.
+        // A JSON list with a number for each state, and one for waiting executions of regular webhooks, counted with every change, never scanned again.
         let counts = text("counts").default("[0,0,0,0,0,0,0,0]").to_owned();
         // When the oldest execution may have been kept for long enough; null where there is none.
         let expires_at = big_integer_null("expires_at");

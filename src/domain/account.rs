@@ -27,7 +27,7 @@ use super::{
     webhook::{Webhook, WebhookKind},
 };
 
-/// How many webhooks an account may have.
+/// How many webhooks of a kind an account may have.
 pub const WEBHOOKS_MAX: usize = 1_000;
 /// How many automations an account may have.
 pub const AUTOMATIONS_MAX: usize = 5_000;

@@ -1,6 +1,8 @@
 //! The audit trail: who changed which webhook, automation, plan or limit, from what to what. It is read off a change,
 //! so that no call can be left out; secrets are never in it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -132,6 +134,14 @@ pub fn entries(
             let kind = credentials_kind(&after.credentials);
             changes.push(FieldChange { field, before: "others".into(), after: format!("new ones: {kind}") });
         }
+        let is_moved = |before: &&Arc<Webhook>| {
+            let (old, new) = (&before.endpoint, &after.endpoint);
+            old.as_str() != new.as_str() && old.masked() == new.masked()
+        };
+        if let Some(before) = before.filter(is_moved) {
+            let (field, url) = ("endpoint_url".to_owned(), before.endpoint.masked());
+            changes.push(FieldChange { field, after: format!("{url} (other query values)"), before: url });
+        }
         let verb = verb_of(before.is_some(), after.deleted_at.is_some());
         let actor = if at < by_rules { Actor::RULE } else { actor.clone() };
         found.push(AuditEntry { actor, verb, resource: name(id, "webhooks", &after.id), changes });
@@ -166,19 +176,21 @@ fn name(account: &AccountId, collection: &str, id: &ResourceId) -> String {
 /// The fields that differ, in the order in which the resource names them.
 fn changed(before: &Fields, after: &Fields) -> Vec<FieldChange> {
     let value = |fields: &Fields, wanted: &str| {
-        let found = fields.iter().find(|(field, _)| *field == wanted);
-        found.map(|(_, value)| shortened(value)).unwrap_or_default()
+        fields.iter().find(|(field, _)| *field == wanted).map(|(_, value)| value.clone()).unwrap_or_default()
     };
     let names = if after.is_empty() { before } else { after };
-    names
-        .iter()
-        .map(|(field, _)| FieldChange {
-            field: (*field).to_owned(),
-            before: value(before, field),
-            after: value(after, field),
-        })
-        .filter(|change| change.before != change.after)
-        .collect()
+    let change = |(field, _): &(&'static str, String)| {
+        let (before, after) = (value(before, field), value(after, field));
+        if before == after {
+            return None;
+        }
+        let (before, mut after) = (shortened(&before), shortened(&after));
+        if before == after {
+            after.push_str(" (differs further on)");
+        }
+        Some(FieldChange { field: (*field).to_owned(), before, after })
+    };
+    names.iter().filter_map(change).collect()
 }
 
 fn shortened(value: &str) -> String {
@@ -290,6 +302,9 @@ mod tests {
         assert_eq!(changed(&Fields::new(), &fields("a", "")), [change("display_name", "", "a")]);
         assert_eq!(changed(&fields("a", "u"), &Fields::new()).len(), 2, "what is deleted was something");
         let long = "ä".repeat(VALUE_CHARS_MAX + 1);
+        let longer = format!("{long}x");
+        let told = changed(&fields(&long, "u"), &fields(&longer, "u"));
+        assert!(told[0].after.ends_with("(differs further on)"), "a change is never hidden");
         assert_eq!(changed(&Fields::new(), &fields(&long, ""))[0].after.chars().count(), VALUE_CHARS_MAX + 1);
         let entry = AuditEntry {
             actor: Actor { role: Role::GlobalAdmin, user: Some("1".parse().expect("an id")) },

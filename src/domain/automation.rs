@@ -1,5 +1,7 @@
 //! Automations: a trigger, conditions and the requests to send.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,6 +19,9 @@ use super::{
 
 /// How many actions an automation may have.
 pub const ACTIONS_MAX: usize = 10;
+
+/// How many fields of an automation are looked up to warn of unknown ones.
+const WARNED_FIELDS_MAX: usize = 200;
 
 /// What an automation does, as it is written and stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -166,14 +171,16 @@ impl AutomationSpec {
             }
         }
         let of_conditions = self.conditions.iter().flat_map(GroupSpec::fields);
-        let mut fields: Vec<_> = of_conditions.filter_map(|field| FieldPath::parse(field).ok()).collect();
-        fields.retain(|field| field.split_root().0 != object);
+        let of_conditions = of_conditions.filter_map(|field| FieldPath::parse(field).ok());
+        let mut fields: BTreeMap<String, FieldPath> = of_conditions
+            .filter(|field| field.split_root().0 != object)
+            .map(|field| (field.to_string(), field))
+            .collect();
         for action in &compiled.actions {
-            fields.extend(action.path.fields().chain(action.body.fields()).cloned());
+            let of_action = action.path.fields().chain(action.body.fields());
+            fields.extend(of_action.map(|field| (field.to_string(), field.clone())));
         }
-        let mut unknown: Vec<_> = fields.iter().filter_map(|field| catalogue.warning(object, field)).collect();
-        unknown.sort();
-        unknown.dedup();
+        let unknown = fields.values().take(WARNED_FIELDS_MAX).filter_map(|field| catalogue.warning(object, field));
         found.extend(unknown);
         for action in &self.actions {
             if action.path.contains("://") {

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    condition::{GroupSpec, MemberSpec, Operator},
+    condition::{GroupSpec, Match, MemberSpec, Operator, Scalar},
     id::ObjectName,
     json::{Json, Node},
     path::FieldPath,
@@ -88,25 +88,25 @@ impl FieldType {
         }
     }
 
-    /// Whether an operator can ever hold for a value of this type.
-    fn fits(self, operator: Operator) -> bool {
+    /// Whether an operator with these values can ever hold for a value of this type. Refusing wrongly is worse than
+    /// letting something useless pass: negations hold wherever their twins do not, and null is a value of every type.
+    fn fits(self, operator: Operator, values: &[Scalar]) -> bool {
         use Operator as O;
-        let positive = match operator {
-            O::Changed | O::IsEmpty | O::IsNotEmpty => return true,
-            O::NotContains => O::Contains,
-            other => other,
-        };
-        let is_ordered = matches!(positive, O::Gt | O::Gte | O::Lt | O::Lte | O::Between);
-        let is_moment = matches!(positive, O::Before | O::After);
-        let is_of_text = matches!(positive, O::StartsWith | O::EndsWith | O::Contains);
+        let is_negative = matches!(operator, O::IsNot | O::NotIn | O::NotContains);
+        let is_of_presence = matches!(operator, O::Changed | O::IsEmpty | O::IsNotEmpty);
+        if is_negative || is_of_presence || values.contains(&Scalar::Null) {
+            return true;
+        }
+        let is_ordered = matches!(operator, O::Gt | O::Gte | O::Lt | O::Lte | O::Between);
+        let is_moment = matches!(operator, O::Before | O::After);
+        let is_of_text = matches!(operator, O::StartsWith | O::EndsWith | O::Contains);
+        let has_numbers = values.iter().any(|value| matches!(value, Scalar::Number(_)));
         match self {
-            FieldType::Text => !is_ordered && !is_moment,
-            FieldType::Number => !is_moment && !is_of_text,
+            // A text may hold a date, but never a number: types are strict.
+            FieldType::Text => !(is_ordered && has_numbers),
+            FieldType::Number => !is_moment && !is_of_text && (!is_ordered || has_numbers),
             FieldType::Boolean => !is_ordered && !is_moment && !is_of_text,
-            FieldType::Date | FieldType::Time => true,
-            // Ids come as numbers or as texts.
-            FieldType::Id | FieldType::Option => !is_moment,
-            FieldType::List => !is_moment && !matches!(positive, O::StartsWith | O::EndsWith),
+            FieldType::Date | FieldType::Time | FieldType::Id | FieldType::Option | FieldType::List => true,
             _ => false,
         }
     }
@@ -229,6 +229,15 @@ impl Catalogue {
                 return Known::Field(FieldType::Text);
             }
         }
+        // Of what is in an object or a list without known parts nothing is known.
+        let is_within = |(known, kind): &(&str, FieldType)| {
+            let inside = names.strip_prefix(known).is_some_and(|rest| rest.starts_with('.'));
+            let is_open = matches!(kind, FieldType::Object | FieldType::List);
+            inside && is_open && all.iter().all(|(other, _)| !other.starts_with(&format!("{known}.")))
+        };
+        if all.iter().any(|known| known.0 != "custom_fields" && is_within(known)) {
+            return Known::Nothing;
+        }
         // The keys of custom fields are an account's own: only those that were added are known.
         let is_custom = names.strip_prefix("custom_fields.").is_some_and(|rest| {
             let key = rest.split('.').next().unwrap_or_default();
@@ -239,9 +248,11 @@ impl Catalogue {
         }
         let parts =
             all.iter().flat_map(|(known, kind)| kind.parts().iter().map(move |(part, _)| format!("{known}.{part}")));
+        let most = names.len().div_ceil(2);
         let candidates = all.iter().map(|(known, _)| (*known).to_owned()).chain(parts);
+        let candidates = candidates.filter(|known| known.len().abs_diff(names.len()) <= most);
         let nearest = candidates.min_by_key(|known| strsim::levenshtein(known, &names));
-        let is_near = |known: &String| strsim::levenshtein(known, &names) <= names.len().div_ceil(2);
+        let is_near = |known: &String| strsim::levenshtein(known, &names) <= most;
         Known::Nowhere(nearest.filter(is_near))
     }
 
@@ -256,8 +267,11 @@ impl Catalogue {
         }
     }
 
-    /// Refuses operators that can never hold for the type of a known field.
+    /// Refuses operators that can never hold for the type of a known field, where everything must hold.
     pub fn check(&self, object: &str, group: &GroupSpec, at: &str, faults: &mut Violations) {
+        if group.how != Match::All {
+            return;
+        }
         for (index, member) in group.conditions.iter().enumerate() {
             let at = format!("{at}.conditions[{index}]");
             match member {
@@ -265,7 +279,7 @@ impl Catalogue {
                 MemberSpec::Clause(clause) => {
                     let Ok(path) = FieldPath::parse(&clause.field) else { continue };
                     if let Known::Field(kind) = self.look_up(object, &path)
-                        && !kind.fits(clause.operator)
+                        && !kind.fits(clause.operator, &clause.values)
                     {
                         let (operator, what) = (clause.operator.word(), kind.word());
                         let parts: Vec<_> = kind.parts().iter().map(|(part, _)| format!("{path}.{part}")).collect();
@@ -288,7 +302,11 @@ impl Catalogue {
         let field_path = path.without_last(LABEL)?;
         let names = field_path.names();
         let field = self.added_to(object).iter().find(|field| field.path == names && !field.options.is_empty())?;
-        let labels = ids(field_path.find(data)?).into_iter().map(|id| {
+        let chosen = ids(field_path.find(data)?);
+        if chosen.is_empty() {
+            return None;
+        }
+        let labels = chosen.into_iter().map(|id| {
             let option = field.options.iter().find(|option| option.id == id);
             option.map_or(id, |option| option.label.clone())
         });

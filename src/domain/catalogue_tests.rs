@@ -34,6 +34,8 @@ fn unknown_fields_are_told_with_the_nearest_name() {
     let told = builtin.warning("deal", &path("something_else_altogether")).expect("unknown");
     assert!(!told.contains("meant"), "nothing is near: {told}");
     assert_eq!(builtin.warning("lead", &path("value.amount")), None);
+    assert_eq!(builtin.warning("organization", &path("address.country")), None, "nothing is known of its parts");
+    assert!(builtin.warning("lead", &path("value.amout")).is_some(), "the parts of this one are known");
     assert_eq!(builtin.warning("invoice", &path("anything")), None, "nothing is known of other platforms' objects");
 
     let added = catalogue(vec![field(KEY, FieldType::Monetary, &[]), field("tier", FieldType::Text, &[])]);
@@ -43,10 +45,10 @@ fn unknown_fields_are_told_with_the_nearest_name() {
     assert!(told.contains(&format!("is {KEY}.currency meant?")), "{told}");
 }
 
-/// What is refused of one clause.
-fn refused(catalogue: &Catalogue, field: &str, operator: Operator) -> Option<String> {
-    let clause = ClauseSpec { field: field.into(), operator, values: vec![Scalar::Number("1".into())] };
-    let inner = GroupSpec { how: Match::Any, conditions: vec![MemberSpec::Clause(clause)] };
+/// What is refused of one clause in a group of this kind.
+fn refused(catalogue: &Catalogue, how: Match, field: &str, operator: Operator, value: Scalar) -> Option<String> {
+    let clause = ClauseSpec { field: field.into(), operator, values: vec![value] };
+    let inner = GroupSpec { how, conditions: vec![MemberSpec::Clause(clause)] };
     let group = GroupSpec { how: Match::All, conditions: vec![MemberSpec::Group(inner)] };
     let mut faults = Violations::default();
     catalogue.check("deal", &group, "conditions", &mut faults);
@@ -61,31 +63,36 @@ fn operators_that_never_hold_for_a_type_are_refused() {
         field("custom_fields.price", FieldType::Monetary, &[]),
         field("custom_fields.day", FieldType::DateValue, &[]),
     ]);
+    let number = || Scalar::Number("1".into());
     for (name, fit, unfit) in [
-        (
-            "title",
-            &[O::Is, O::StartsWith, O::Contains, O::Changed, O::IsEmpty][..],
-            &[O::Gt, O::Before, O::Between][..],
-        ),
-        ("value", &[O::Gt, O::Between, O::In, O::ChangedTo][..], &[O::StartsWith, O::Before, O::NotContains][..]),
-        ("is_archived", &[O::Is, O::IsNot, O::In][..], &[O::Gt, O::After, O::EndsWith][..]),
-        ("won_time", &[O::Before, O::Gte, O::IsEmpty][..], &[][..]),
-        ("label_ids", &[O::Contains, O::NotContains, O::Is][..], &[O::StartsWith, O::Before][..]),
-        ("custom_fields", &[O::Changed, O::IsEmpty, O::IsNotEmpty][..], &[O::Is, O::Gt, O::Contains][..]),
-        (KEY, &[O::Changed][..], &[O::Is, O::In][..]),
+        ("title", &[O::Is, O::StartsWith, O::Contains, O::Changed, O::IsEmpty][..], &[O::Gt, O::Lte, O::Between][..]),
+        ("value", &[O::Gt, O::Between, O::In, O::ChangedTo, O::NotContains][..], &[O::StartsWith, O::Contains][..]),
+        ("is_archived", &[O::Is, O::IsNot, O::In][..], &[O::Gt, O::EndsWith][..]),
+        ("won_time", &[O::Gte, O::IsEmpty][..], &[][..]),
+        ("label_ids", &[O::Contains, O::NotContains, O::Is, O::StartsWith][..], &[][..]),
+        ("custom_fields", &[O::Changed, O::IsEmpty, O::IsNotEmpty, O::IsNot][..], &[O::Is, O::Gt, O::Contains][..]),
+        (KEY, &[O::Changed, O::NotIn][..], &[O::Is, O::In][..]),
         ("custom_fields.price.value", &[O::Gt, O::Is][..], &[O::Contains][..]),
-        ("custom_fields.day.value", &[O::Before, O::Between][..], &[][..]),
-        ("not_known", &[O::Gt, O::Before, O::Contains][..], &[][..]),
+        ("custom_fields.day.value", &[O::Between][..], &[][..]),
+        ("not_known", &[O::Gt, O::Contains][..], &[][..]),
     ] {
         for operator in fit {
-            assert_eq!(refused(&added, name, *operator), None, "{name} {operator:?}");
+            assert_eq!(refused(&added, Match::All, name, *operator, number()), None, "{name} {operator:?}");
         }
         for operator in unfit {
-            let why = refused(&added, name, *operator).unwrap_or_else(|| panic!("{name} {operator:?} is taken"));
+            let why = refused(&added, Match::All, name, *operator, number());
+            let why = why.unwrap_or_else(|| panic!("{name} {operator:?} is taken"));
             assert!(why.starts_with("conditions.conditions[0].group.conditions[0].clause.operator: "), "{why}");
+            let any = refused(&added, Match::Any, name, *operator, number());
+            assert_eq!(any, None, "the rest of a group may hold");
+            let null = refused(&added, Match::All, name, *operator, Scalar::Null);
+            assert_eq!(null, None, "null is a value of every type");
         }
     }
-    let why = refused(&added, "custom_fields.price", O::Gt).expect("an object");
+    let date = || Scalar::Text("2026-11-24".into());
+    assert_eq!(refused(&added, Match::All, "title", O::After, date()), None, "a text may hold a date");
+    assert!(refused(&added, Match::All, "value", O::Before, date()).is_some(), "a number never");
+    let why = refused(&added, Match::All, "custom_fields.price", O::Gt, number()).expect("an object");
     assert!(why.contains("custom_fields.price.value, custom_fields.price.currency"), "it names the parts: {why}");
 }
 
@@ -127,8 +134,9 @@ fn options_are_called_by_their_labels() {
         field("custom_fields.b", FieldType::Set, &options),
         field("visible_to", FieldType::Option, &options),
         field("label_ids", FieldType::List, &options),
+        field("stage_id", FieldType::Option, &options),
     ]);
-    let data = r#"{"visible_to": "3", "label_ids": [13, 99], "custom_fields": {"a": {"type": "enum", "id": 17},
+    let data = r#"{"visible_to": "3", "label_ids": [13, 99], "stage_id": null, "custom_fields": {"a": {"type": "enum", "id": 17},
         "b": {"type": "set", "values": [{"id": 13}, {"id": 14}]}}, "title": "x"}"#;
     let node = json::parse(data).expect("JSON");
     let label = |text: &str| catalogue.label("deal", &path(text), &node);
@@ -137,6 +145,7 @@ fn options_are_called_by_their_labels() {
     assert_eq!(label("visible_to.label").as_deref(), Some("Everyone"));
     assert_eq!(label("label_ids.label").as_deref(), Some("New, 99"), "an id without a label stays an id");
     assert_eq!(label("label_ids[0].label").as_deref(), Some("New"));
+    assert_eq!(label("stage_id.label"), None, "nothing is chosen");
     assert_eq!((label("title.label"), label("label"), label("custom_fields.c.label")), (None, None, None));
 }
 

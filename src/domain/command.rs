@@ -49,6 +49,18 @@ pub struct Command {
 }
 
 impl Command {
+    /// Makes its key good for its caller only: the answer to one is no answer to another.
+    pub fn bind_to_caller(&mut self) {
+        let who = match &self.caller {
+            Caller::Service { .. } => "service".to_owned(),
+            Caller::GlobalAdmin { user, .. } => format!("global_admin {user}"),
+            Caller::User { user, .. } => format!("user {user}"),
+        };
+        if let Some(repeat) = &mut self.repeat {
+            repeat.fingerprint.extend_from_slice(who.as_bytes());
+        }
+    }
+
     /// The execution that must be read before the call is decided.
     pub fn execution(&self) -> Option<ExecutionUid> {
         match &self.task {

@@ -63,6 +63,11 @@ impl State {
         State::Cancelled,
     ];
 
+    /// Whether it waits: for a slot, its time, or what holds it back.
+    pub fn waits(self) -> bool {
+        matches!(self, State::Pending | State::Retrying | State::Paused)
+    }
+
     /// Whether it never changes again.
     pub fn is_final(self) -> bool {
         matches!(self, State::Succeeded | State::Failed | State::Stopped | State::Cancelled)

@@ -1,7 +1,7 @@
 //! What an account knows of its own history: how much there is of it, and when the oldest of it is deleted.
 
 use super::{
-    execution::State,
+    execution::{SourceKind, State},
     id::{EventId, ExecutionUid},
     timestamp::Timestamp,
 };
@@ -33,7 +33,7 @@ impl StateCounts {
 
     /// How many wait: for a slot, their time, or what holds them back.
     pub fn waiting(&self) -> u64 {
-        [State::Pending, State::Retrying, State::Paused].iter().map(|state| self.0[*state as usize]).sum()
+        self.iter().filter(|(state, _)| state.waits()).map(|(_, count)| count).sum()
     }
 
     /// How many there are.
@@ -47,10 +47,40 @@ impl StateCounts {
 pub struct History {
     /// How much there is.
     pub counts: StateCounts,
+    /// How many of those that wait are of regular webhooks.
+    pub regular_waiting: u64,
     /// When the oldest execution may have been kept for long enough; none where there is none.
     pub expires_at: Option<Timestamp>,
     /// No execution that was deleted had changed after this revision.
     pub expired_revision: i64,
+}
+
+impl History {
+    /// An execution of a kind is in a state.
+    pub fn enter(&mut self, kind: SourceKind, state: State) {
+        self.counts.add(state);
+        if kind == SourceKind::RegularWebhook && state.waits() {
+            self.regular_waiting += 1;
+        }
+    }
+
+    /// An execution of a kind is no longer in a state.
+    pub fn leave(&mut self, kind: SourceKind, state: State) {
+        self.counts.remove(state);
+        if kind == SourceKind::RegularWebhook && state.waits() {
+            self.regular_waiting = self.regular_waiting.saturating_sub(1);
+        }
+    }
+
+    /// Whether no further execution of a kind may wait, of so many in all: each kind leaves a quarter to the other.
+    pub fn is_full(&self, kind: SourceKind, waiting_max: u64) -> bool {
+        let waiting = self.counts.waiting();
+        let of_kind = match kind {
+            SourceKind::RegularWebhook => self.regular_waiting,
+            SourceKind::Automation => waiting.saturating_sub(self.regular_waiting),
+        };
+        waiting >= waiting_max || of_kind >= waiting_max - waiting_max / 4
+    }
 }
 
 /// For how many days executions are kept at least, after their end.
@@ -123,6 +153,22 @@ mod tests {
         assert_eq!(look_again_at(ago(16 * DAY_MS), now, 15), now.plus_ms(LOOK_AGAIN_MIN_MS));
         assert_eq!(look_again_at(ago(15 * DAY_MS - 7_200_000), now, 15), now.plus_ms(7_200_000));
         assert_eq!(ended_before(now, 3), ago(3 * DAY_MS));
+    }
+
+    #[test]
+    fn each_kind_leaves_a_quarter_of_what_may_wait_to_the_other() {
+        let mut history = History::default();
+        for _ in 0..6 {
+            history.enter(SourceKind::RegularWebhook, State::Paused);
+        }
+        assert!(history.is_full(SourceKind::RegularWebhook, 8) && !history.is_full(SourceKind::Automation, 8));
+        history.enter(SourceKind::Automation, State::Pending);
+        history.enter(SourceKind::Automation, State::Retrying);
+        assert!(history.is_full(SourceKind::Automation, 8), "in all there is no more room");
+        history.leave(SourceKind::RegularWebhook, State::Paused);
+        history.enter(SourceKind::RegularWebhook, State::Running);
+        assert!(!history.is_full(SourceKind::RegularWebhook, 8));
+        assert_eq!((history.regular_waiting, history.counts.total()), (5, 8));
     }
 
     #[test]

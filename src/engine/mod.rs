@@ -183,7 +183,8 @@ impl Engine {
     }
 
     /// Decides on a call. The answer comes when its effect is durable.
-    pub async fn command(&self, account: &AccountId, command: Command) -> Result<CommandReply, EngineError> {
+    pub async fn command(&self, account: &AccountId, mut command: Command) -> Result<CommandReply, EngineError> {
+        command.bind_to_caller();
         let command = Arc::new(command);
         let mut answer = None;
         let message = |place| {

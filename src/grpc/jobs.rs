@@ -88,10 +88,9 @@ impl Api {
         let encode = |answer: &Answer| ended(answer).encode_to_vec();
         let repeat = name::repeat(&request.request_id, "CancelExecutions", &request, encode)?;
         let mut filter = convert::execution_filter(&entered.account, &request.filter.unwrap_or_default(), "filter.")?;
-        let waits = |state| matches!(state, State::Pending | State::Retrying | State::Paused);
-        check_states(&filter, waits, "is no state in which an execution waits: PENDING, RETRYING or PAUSED")?;
+        check_states(&filter, State::waits, "is no state in which an execution waits: PENDING, RETRYING or PAUSED")?;
         if filter.states.is_empty() {
-            filter.states = State::ALL.into_iter().filter(|state| waits(*state)).collect();
+            filter.states = State::ALL.into_iter().filter(|state| state.waits()).collect();
         }
         let task = Task::StartJob { task: JobTask::Cancel, filter };
         self.answer(&entered.account, Command { caller: entered.caller, task, repeat }, ended).await

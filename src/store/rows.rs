@@ -107,13 +107,18 @@ pub fn account_row(change: &Change, facts: &AccountFacts) -> Stored<accounts::Mo
 
 /// How many executions are in each state, as it is written.
 pub fn counts(history: &History) -> Stored<String> {
-    serde_json::to_string(&history.counts.0).map_err(StoreError::Encoding)
+    let numbers: Vec<_> = history.counts.0.iter().chain([&history.regular_waiting]).collect();
+    serde_json::to_string(&numbers).map_err(StoreError::Encoding)
 }
 
 /// What an account knows of its history, from its row.
 pub fn history(row: &accounts::Model) -> Stored<History> {
+    let numbers: Vec<u64> = serde_json::from_str(&row.counts).map_err(StoreError::Encoding)?;
+    let mut counts = StateCounts::default();
+    counts.0.iter_mut().zip(&numbers).for_each(|(count, number)| *count = *number);
     Ok(History {
-        counts: StateCounts(serde_json::from_str(&row.counts).map_err(StoreError::Encoding)?),
+        counts,
+        regular_waiting: numbers.get(counts.0.len()).copied().unwrap_or_default(),
         expires_at: row.expires_at.map(Timestamp),
         expired_revision: row.expired_revision,
     })

@@ -64,6 +64,7 @@ async fn every_change_is_in_the_trail_and_no_secret_is(database: Database) {
     update("credentials", pb::Webhook { credentials: basic("hunter2"), ..Default::default() }).await;
     update("credentials", pb::Webhook { credentials: basic("hunter2-too"), ..Default::default() }).await;
     update("endpoint_url", pb::Webhook { endpoint_url: url("b", "s3cret-two"), ..Default::default() }).await;
+    update("endpoint_url", pb::Webhook { endpoint_url: url("b", "s3cret-one"), ..Default::default() }).await;
     let rotate = pb::RotateWebhookSecretRequest { name: "accounts/42/webhooks/hook".into(), ..Default::default() };
     admin.webhooks().rotate_webhook_secret(admin.ask(rotate)).await.expect("rotates");
     let made = automation("42", "hook", "deal", pb::EventAction::Change, r#"{"n": 1}"#);
@@ -102,20 +103,21 @@ async fn every_change_is_in_the_trail_and_no_secret_is(database: Database) {
     );
     assert!(!entries[4].contains("webhook_uid"));
     assert_eq!(entries[5], r#"GLOBAL_ADMIN 1 UPDATED /webhooks/hook: signing_secret "" -> "a new one""#);
-    assert!(entries[6].contains("/b?key=***"), "{}", entries[6]);
-    assert_eq!(entries[7], r#"GLOBAL_ADMIN 1 UPDATED /webhooks/hook: credentials "others" -> "new ones: basic""#);
-    assert_eq!(entries[9], r#"GLOBAL_ADMIN 1 UPDATED /webhooks/hook: display_name "webhook hook" -> "CRM""#);
-    assert!(entries[11].starts_with(r#"SERVICE  CREATED : plan "" -> "ADVANCED""#), "{}", entries[11]);
-    assert_eq!(entries.len(), 12);
+    assert!(entries[6].ends_with("(other query values)\""), "{}", entries[6]);
+    assert!(entries[7].contains("/b?key=***"), "{}", entries[7]);
+    assert_eq!(entries[8], r#"GLOBAL_ADMIN 1 UPDATED /webhooks/hook: credentials "others" -> "new ones: basic""#);
+    assert_eq!(entries[10], r#"GLOBAL_ADMIN 1 UPDATED /webhooks/hook: display_name "webhook hook" -> "CRM""#);
+    assert!(entries[12].starts_with(r#"SERVICE  CREATED : plan "" -> "ADVANCED""#), "{}", entries[12]);
+    assert_eq!(entries.len(), 13);
 
     let of = async |filter: pb::ListAuditEntriesRequest| trail(&admin, filter).await.len();
-    assert_eq!(of(all()).await, 13, "an admin reads it, too");
+    assert_eq!(of(all()).await, 14, "an admin reads it, too");
     assert_eq!(of(pb::ListAuditEntriesRequest { resource: made.name.clone(), ..all() }).await, 4, "of one resource");
     assert_eq!(of(pb::ListAuditEntriesRequest { resource: "accounts/42".into(), ..all() }).await, 2);
     assert_eq!(of(pb::ListAuditEntriesRequest { user_id: "7".into(), ..all() }).await, 1, "of one user");
     let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     assert_eq!(of(pb::ListAuditEntriesRequest { end_time: time(1_600_000_000), ..all() }).await, 0, "of a time");
-    assert_eq!(of(pb::ListAuditEntriesRequest { start_time: time(1_600_000_000), ..all() }).await, 13);
+    assert_eq!(of(pb::ListAuditEntriesRequest { start_time: time(1_600_000_000), ..all() }).await, 14);
     for (request, field) in [
         (pb::ListAuditEntriesRequest { resource: "accounts/43".into(), ..all() }, "resource"),
         (pb::ListAuditEntriesRequest { user_id: "a\0".into(), ..all() }, "user_id"),
@@ -132,7 +134,7 @@ async fn every_change_is_in_the_trail_and_no_secret_is(database: Database) {
     // A refused call changes nothing, and leaves nothing.
     let denied = user.create_webhook("42", "x", &receiver.url).await.expect_err("only an admin");
     assert_eq!(denied.code(), Code::PermissionDenied);
-    assert_eq!(database.count("audit").await, 13);
+    assert_eq!(database.count("audit").await, 14);
     server.kill().await;
 
     database.execute("UPDATE audit SET created_at = created_at - 172800000000").await;
@@ -141,7 +143,7 @@ async fn every_change_is_in_the_trail_and_no_secret_is(database: Database) {
     let plan =
         pb::SetAccountPlanRequest { name: "accounts/42".into(), plan: pb::Plan::Power.into(), ..Default::default() };
     service.accounts().set_account_plan(service.ask(plan)).await.expect("sets");
-    assert_eq!(trail(&service, all()).await.len(), 14, "two days are not three");
+    assert_eq!(trail(&service, all()).await.len(), 15, "two days are not three");
     server.kill().await;
     let _server = Server::start(&database, &["--audit-retention-days", "1"]).await;
     eventually("the old ones go", || async { (database.count("audit").await == 1).then_some(()) }).await;

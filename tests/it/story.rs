@@ -245,6 +245,9 @@ async fn a_repeated_call_has_one_effect(database: Database) {
     assert!(first.signing_secret.starts_with("whsec_") && second.signing_secret.is_empty());
     let other = admin.webhooks().create_webhook(admin.ask(request("two"))).await.expect_err("another call");
     assert_eq!(other.code(), tonic::Code::InvalidArgument);
+    let colleague = server.client("global_admin", "42", &["--user", "2"]).await;
+    let other = colleague.webhooks().create_webhook(colleague.ask(request("one"))).await.expect_err("another caller's");
+    assert_eq!(other.code(), tonic::Code::InvalidArgument, "a key is good for its caller only");
     assert_eq!(database.count("webhooks").await, 2);
     let secret = first.signing_secret.trim_start_matches("whsec_");
     assert_eq!(base64::engine::general_purpose::STANDARD.decode(secret).expect("base64").len(), 32);

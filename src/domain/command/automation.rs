@@ -151,6 +151,12 @@ pub fn update_automation(
         spec.actions = resolve_actions(account, &account_id, actions)?;
     }
     let compiled = automation.spec.compile("automation", &mut faults);
+    if patch.conditions.is_some() || patch.object.is_some() {
+        let spec = &automation.spec;
+        if let Some(conditions) = &spec.conditions {
+            account.catalogue.check(spec.object.as_str(), conditions, "automation.conditions", &mut faults);
+        }
+    }
     faults.check()?;
     if let Some(compiled) = compiled {
         automation.compiled = compiled;

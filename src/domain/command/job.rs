@@ -64,7 +64,7 @@ fn has_room(draft: &Draft<'_, '_>, account: &Account, recorded: &Recorded) -> bo
     let counts =
         recorded.execution.source_kind == SourceKind::Automation && account.facts.plan.has_automation_webhooks();
     let limit = account.execution_limit(&draft.limits);
-    let is_full = draft.change.history.counts.waiting() >= draft.around.rules.waiting_max;
+    let is_full = draft.change.history.is_full(recorded.execution.source_kind, draft.around.rules.waiting_max);
     !is_full && (!counts || retry_room(draft.change.window, limit, draft.change.backlog.count) > 0)
 }
 

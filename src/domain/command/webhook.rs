@@ -11,7 +11,7 @@ use crate::domain::{
     decision::Draft,
     id::{AccountId, ResourceId, UserId, WebhookUid},
     refusal::{Precondition, Refusal, Violations},
-    retry::{PIPEDRIVE_DELAYS_MS, Schedule},
+    retry::{PIPEDRIVE_DELAYS_MS, RetryPolicy, Schedule},
     subscription::REGULAR_WEBHOOKS_OF_USER_MAX,
     url::Ending,
     webhook::{Credentials, DisableReason, SigningSecret, Webhook, WebhookKind, check_display_name, rotate},
@@ -53,7 +53,7 @@ pub fn create_webhook(
         return Err(id_taken("webhook", webhook_name(&account_id, &id)));
     }
     require_free_name(account, &account_id, &new.display_name, None)?;
-    if account.living_webhooks().count() >= WEBHOOKS_MAX {
+    if account.living_webhooks().filter(|webhook| webhook.kind == new.kind).count() >= WEBHOOKS_MAX {
         return Err(too_many("webhooks", WEBHOOKS_MAX));
     }
     let is_alike = |webhook: &&Arc<Webhook>| webhook.kind == new.kind && webhook.owner == owner;
@@ -67,10 +67,7 @@ pub fn create_webhook(
     if alike >= limit {
         return Err(too_many(what, limit));
     }
-    let mut retry = new.retry.clone();
-    if new.kind == WebhookKind::Regular && retry.schedule.is_none() {
-        retry.schedule = Some(Schedule { delays_ms: PIPEDRIVE_DELAYS_MS.to_vec() });
-    }
+    let retry = retry_of(new.kind, &new.retry);
     let secret = SigningSecret::new((draft.around.secret)());
     let webhook = Webhook {
         uid,
@@ -107,6 +104,15 @@ fn owner_of(command: &Command, account: &AccountId, new: &NewWebhook) -> Result<
         }
         owner => Ok(Some(owner.as_ref().unwrap_or(user).clone())),
     }
+}
+
+/// How requests of a kind of webhook are tried again: regular ones have a schedule of their own where none is asked.
+fn retry_of(kind: WebhookKind, asked: &RetryPolicy) -> RetryPolicy {
+    let mut retry = asked.clone();
+    if kind == WebhookKind::Regular && retry.schedule.is_none() {
+        retry.schedule = Some(Schedule { delays_ms: PIPEDRIVE_DELAYS_MS.to_vec() });
+    }
+    retry
 }
 
 /// What a kind of webhook may have.
@@ -176,7 +182,7 @@ pub fn update_webhook(
         webhook.requests_per_second = limit;
     }
     if let Some(retry) = &patch.retry {
-        webhook.retry = retry.clone();
+        webhook.retry = retry_of(webhook.kind, retry);
     }
     let is_elsewhere = webhook.endpoint.as_str() != before.endpoint.as_str();
     if is_elsewhere || patch.enabled == Some(true) && webhook.disabled.is_some() {

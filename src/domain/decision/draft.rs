@@ -230,8 +230,8 @@ impl<'a, 'w> Draft<'a, 'w> {
     /// An execution has gone on from a state.
     pub(in crate::domain) fn step(&mut self, before: State, execution: Unfinished, was_running: Option<WebhookUid>) {
         let progress = &execution.progress;
-        self.change.history.counts.remove(before);
-        self.change.history.counts.add(progress.state);
+        self.change.history.leave(execution.source_kind, before);
+        self.change.history.enter(execution.source_kind, progress.state);
         self.change.due_for(progress.state, progress.due_at, self.around.now);
         // Of one execution only the last step is written: a statement must not meet a row twice.
         if let Some(at) = self.stepped.get(&execution.uid).copied() {

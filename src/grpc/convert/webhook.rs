@@ -183,12 +183,13 @@ pub fn webhook(account: &AccountId, webhook: &Webhook, shows_secrets: bool) -> p
     let shown = match &webhook.credentials {
         Credentials::None => None,
         Credentials::Basic { username, .. } => Some(pb::credentials::Kind::Basic(pb::BasicCredentials {
-            username: username.clone(),
+            username: if shows_secrets { username.clone() } else { String::new() },
             password: String::new(),
         })),
         Credentials::Bearer(_) => Some(pb::credentials::Kind::Bearer(pb::BearerCredentials::default())),
         Credentials::Headers(headers) => {
-            let names = headers.keys().map(|name| (name.clone(), String::new())).collect();
+            let shown = headers.keys().filter(|_| shows_secrets);
+            let names = shown.map(|name| (name.clone(), String::new())).collect();
             Some(pb::credentials::Kind::Headers(pb::HeaderCredentials { headers: names }))
         }
     };

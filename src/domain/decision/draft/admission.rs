@@ -25,7 +25,7 @@ impl Draft<'_, '_> {
             new.progress = execution.progress;
         }
         self.bytes += new.record.weight_bytes();
-        self.change.history.counts.add(new.progress.state);
+        self.change.history.enter(new.source_kind, new.progress.state);
         let at = self.change.executions.len();
         self.change.executions.push(new);
         &self.change.executions[at]
@@ -35,7 +35,7 @@ impl Draft<'_, '_> {
     pub(super) fn admit_or_pause(&mut self, account: &Account, execution: &mut Unfinished) {
         let limit = account.execution_limit(&self.limits);
         let now = self.around.now;
-        let is_full = self.change.history.counts.waiting() >= self.around.rules.waiting_max;
+        let is_full = self.change.history.is_full(execution.source_kind, self.around.rules.waiting_max);
         let backlog = &mut self.change.backlog;
         if is_full {
             execution.progress = execution.progress.stop(Reason::BacklogFull, now);
