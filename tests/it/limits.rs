@@ -279,7 +279,8 @@ async fn limits_hold_at_their_edges(database: Database) {
     assert_eq!(usage(&service).await.paused_executions, 4);
     set_limit(&service, 5).await;
     eventually("one more runs", || async { (usage(&service).await.paused_executions == 3).then_some(()) }).await;
-    server.kill().await;
+    // In order, so that nothing under way is sent twice.
+    assert!(server.terminate().await);
 
     // The window is shorter after a restart: it is over by now, and the next one admits the rest.
     let server = Server::start(&database, &["--execution-window-ms", "300"]).await;

@@ -243,6 +243,10 @@ async fn many_are_retried_while_half_of_the_window_is_free(database: Database) {
     })
     .await;
     assert_eq!(usage(&service).await.executions_used, 5, "half of the window stays free");
+    eventually("it ends, so that nothing under way is sent twice", || async {
+        service.history("42").await.into_iter().find(|one| one.run == 1)?.end_time
+    })
+    .await;
     server.kill().await;
 
     let server = Server::start(&database, &long).await;
