@@ -1,7 +1,14 @@
 //! Puts the parts together: waits for the database's lock, opens the store, starts the engine, serves the port, and
 //! ends in order.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use actix::ArbiterHandle;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
@@ -22,7 +29,8 @@ use crate::{
     grpc::{Api, Authenticator, Doors, SERVICE_NAMES, TlsFiles, TokenRules, UNACKED_BYTES_OF_ALL_MAX, incoming},
     keys::Keys,
     store::{Location, Lock, SEALING_KEY_BYTES, Sealer, Store},
-    telemetry::{Spans, chain},
+    operations::Operations,
+    telemetry::{Telemetry, chain},
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -51,6 +59,8 @@ pub struct Signals {
 pub struct Application {
     listener: TcpListener,
     address: SocketAddr,
+    operations_listener: TcpListener,
+    operations_address: SocketAddr,
     args: ServeArgs,
     location: Location,
     sealing: [u8; SEALING_KEY_BYTES],
@@ -78,11 +88,9 @@ impl Application {
         let keys = Keys::load(&args.keys, &location).map_err(StartError)?;
         let auth = Authenticator::new(keys.signing.clone(), args.keys.token_key_files.clone(), token_rules(&args.keys))
             .map_err(StartError)?;
-        let listener = TcpListener::bind(args.listen)
-            .await
-            .map_err(|error| start_error(&format!("the port {} could not be taken", args.listen), &error))?;
-        let address = listener.local_addr().map_err(|error| start_error("the port has no address", &error))?;
-        Ok(Self { listener, address, args, location, sealing: keys.sealing, auth, plans })
+        let (listener, address) = bind(args.listen, "--listen").await?;
+        let (operations_listener, operations_address) = bind(args.operations_listen, "--operations-listen").await?;
+        Ok(Self { listener, address, operations_listener, operations_address, args, location, sealing: keys.sealing, auth, plans })
     }
 
     /// The address of the gRPC port.
@@ -90,13 +98,28 @@ impl Application {
         self.address
     }
 
+    /// The address of the operations port.
+    pub fn operations_address(&self) -> SocketAddr {
+        self.operations_address
+    }
+
     /// Runs until it is told to stop or the database's lock is lost.
     pub async fn run_until_stopped(
         self,
         arbiters: Vec<ArbiterHandle>,
-        spans: Spans,
+        telemetry: &Telemetry,
         signals: Signals,
     ) -> Result<(), StartError> {
+        let (spans, metrics) = (telemetry.spans.clone(), telemetry.metrics.clone());
+        let is_ready = Arc::new(AtomicBool::new(false));
+        let operations = Operations {
+            page: telemetry.page.clone(),
+            level: telemetry.level.clone(),
+            is_ready: Arc::clone(&is_ready),
+        };
+        let over = CancellationToken::new();
+        let _over = over.clone().drop_guard();
+        tokio::spawn(operations.serve(self.operations_listener, over));
         let doors = Doors::default();
         let (health, health_service) = tonic_health::server::health_reporter();
         report(&health, ServingStatus::NotServing).await;
@@ -107,7 +130,7 @@ impl Application {
             lock = Lock::acquire(&self.location) => lock.map_err(|error| start_error("the database's lock", &error))?,
             () = signals.shutdown.cancelled() => return Ok(()),
         };
-        let store = Store::open(&self.location, Sealer::new(self.sealing))
+        let store = Store::open(&self.location, Sealer::new(self.sealing), &metrics)
             .await
             .map_err(|error| start_error("the database", &error))?;
         let urls = UrlPolicy {
@@ -116,7 +139,7 @@ impl Application {
         };
         let config = engine_config(&self.args, &urls, self.plans);
         let rules = config.rules.clone();
-        let engine = Engine::start(store.clone(), config, arbiters, spans.clone()).map_err(StartError)?;
+        let engine = Engine::start(store.clone(), config, arbiters, spans.clone(), metrics.clone()).map_err(StartError)?;
         let stopping = CancellationToken::new();
         let streams = TaskTracker::new();
         let api = Api {
@@ -124,6 +147,7 @@ impl Application {
             store: store.clone(),
             room: Arc::new(Semaphore::new(UNACKED_BYTES_OF_ALL_MAX)),
             spans,
+            metrics,
             auth: self.auth,
             urls,
             rules,
@@ -133,11 +157,13 @@ impl Application {
         };
         doors.open(api).map_err(|error| start_error("the services", &error))?;
         report(&health, ServingStatus::Serving).await;
-        tracing::info!(server.address = %self.address, "serving");
+        is_ready.store(true, Ordering::SeqCst);
+        tracing::info!(server.address = %self.address, operations.address = %self.operations_address, "serving");
         let lost = tokio::select! {
             () = signals.shutdown.cancelled() => false,
             () = lock.lost() => true,
         };
+        is_ready.store(false, Ordering::SeqCst);
         if lost {
             return Err(StartError("the database's lock was lost: another process may write now".to_owned()));
         }
@@ -170,6 +196,15 @@ impl Application {
         drop(lock);
         Ok(())
     }
+}
+
+async fn bind(wanted: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error: std::io::Error| {
+        start_error(&format!("the port {wanted} could not be taken (choose another with {flag})"), &error)
+    };
+    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// What tokens must be like.

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
-use crate::domain::history::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN};
+use crate::{
+    domain::history::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN},
+    telemetry::LogFormat,
+};
 
 /// Turns a platform's domain events into conditional, templated webhook requests.
 #[derive(Debug, Parser)]
@@ -73,6 +76,12 @@ pub struct ServeArgs {
     /// The address of the gRPC port. Another than the loopback needs keys of your own.
     #[arg(long, env = "HOOKLINE_LISTEN", default_value = "127.0.0.1:50051")]
     pub listen: SocketAddr,
+    /// The address of the operations port: metrics, health and log level over plain HTTP, without tokens.
+    #[arg(long, env = "HOOKLINE_OPERATIONS_LISTEN", default_value = "127.0.0.1:9464")]
+    pub operations_listen: SocketAddr,
+    /// How log lines look, on standard error.
+    #[arg(long, env = "HOOKLINE_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
     /// The port's certificate chain in PEM; with it the port speaks TLS only. Read again when it changes.
     #[arg(long, env = "HOOKLINE_TLS_CERT_FILE", requires = "tls_key_file")]
     pub tls_cert_file: Option<PathBuf>,

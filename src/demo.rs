@@ -31,7 +31,7 @@ use crate::{
     grpc::{Claims, MESSAGE_BYTES_MAX, TokenRules, mint, pb},
     keys::Keys,
     store::Location,
-    telemetry::Spans,
+    telemetry::Telemetry,
 };
 
 /// The sample events, as platforms send them, and the account that each belongs to.
@@ -64,19 +64,20 @@ type Received = Arc<Desk>;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the demo; an error is anything that was not as expected.
-pub async fn run(arbiters: Vec<actix::ArbiterHandle>) -> Result<(), StartError> {
+pub async fn run(arbiters: Vec<actix::ArbiterHandle>, telemetry: &Telemetry) -> Result<(), StartError> {
     let folder = std::env::temp_dir().join(format!("hookline-demo-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|error| StartError(format!("{}: {error}", folder.display())))?;
-    let shown = show(folder.clone(), arbiters).await;
+    let shown = show(folder.clone(), arbiters, telemetry).await;
     let _ = std::fs::remove_dir_all(&folder);
     shown.map_err(|error| StartError(format!("the demo did not go as expected: {error}")))
 }
 
-async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>) -> Result<(), Failure> {
+async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>, telemetry: &Telemetry) -> Result<(), Failure> {
     let database = folder.join("demo.db").display().to_string();
-    let words = ["hookline", "serve", "--listen", "127.0.0.1:0", "--allow-http", "--allow-addresses", "127.0.0.0/8"];
+    let words = ["hookline", "serve", "--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0"];
+    let open = ["--allow-http", "--allow-addresses", "127.0.0.0/8"];
     let quick = ["--retry-delays-ms", "1000,1000,2000", "--breaker-open-ms", "2000", "--database", &database];
-    let cli = <Cli as clap::Parser>::try_parse_from(words.into_iter().chain(quick))?;
+    let cli = <Cli as clap::Parser>::try_parse_from(words.into_iter().chain(open).chain(quick))?;
     let Command::Serve(args) = cli.command else { return Err("no server".into()) };
     let keys = Keys::load(&args.keys, &Location::Sqlite(PathBuf::from(&database)))?;
     let secret = keys.signing.ok_or("no signing key")?;
@@ -92,7 +93,7 @@ async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>) -> Result<()
         stop.cancel();
         result
     };
-    let (served, driven) = tokio::join!(server.run_until_stopped(arbiters, Spans::default(), signals), client);
+    let (served, driven) = tokio::join!(server.run_until_stopped(arbiters, telemetry, signals), client);
     served?;
     driven
 }

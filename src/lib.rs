@@ -11,7 +11,8 @@
 //!   what reads them.
 //! - [`engine`] is the only place that knows actix and reqwest: one actor an account, one an execution under way.
 //! - [`grpc`] is the only place that knows protobuf.
-//! - [`app`] puts them together; [`config`], [`keys`], [`reload`] and [`telemetry`] are leaves; [`demo`] is a client.
+//! - [`app`] puts them together, with [`operations`], the HTTP port for those who run it; [`config`], [`keys`],
+//!   [`reload`] and [`telemetry`] are leaves; [`demo`] is a client.
 //!
 //! # Invariants
 //!
@@ -47,6 +48,7 @@ pub mod domain;
 pub mod engine;
 pub mod grpc;
 pub mod keys;
+pub mod operations;
 pub mod reload;
 pub mod store;
 pub mod telemetry;

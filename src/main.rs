@@ -11,7 +11,7 @@ use hookline::{
     grpc::{Claims, mint},
     keys::signing_key,
     store::{Location, Store},
-    telemetry::{Spans, Telemetry},
+    telemetry::{LogFormat, Telemetry},
 };
 use tokio::{
     runtime::Runtime,
@@ -29,10 +29,10 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match cli.command {
         Command::Serve(args) => {
-            with_arbiters(|arbiters| told("info", async |telemetry| serve(*args, arbiters, telemetry.spans()).await))
+            with_arbiters(|arbiters| told("info", args.log_format, async |telemetry| serve(*args, arbiters, telemetry).await))
         }
-        Command::Demo => with_arbiters(|arbiters| told("error", async |_| demo::run(arbiters).await)),
-        Command::Migrate(args) => with_arbiters(|_| told("info", async |_| migrate(args).await)),
+        Command::Demo => with_arbiters(|arbiters| told("error", LogFormat::Human, async |telemetry| demo::run(arbiters, telemetry).await)),
+        Command::Migrate(args) => with_arbiters(|_| told("info", LogFormat::Human, async |_| migrate(args).await)),
         Command::Token(args) => token(&args),
     };
     match done {
@@ -67,19 +67,24 @@ where
 }
 
 /// Runs with log lines and traces, which are stopped last.
-async fn told(level: &str, run: impl AsyncFnOnce(&Telemetry) -> Result<(), StartError>) -> Result<(), StartError> {
-    let telemetry = Telemetry::start(level).map_err(StartError)?;
+async fn told(
+    level: &str,
+    format: LogFormat,
+    run: impl AsyncFnOnce(&Telemetry) -> Result<(), StartError>,
+) -> Result<(), StartError> {
+    let telemetry = Telemetry::start(level, format).map_err(StartError)?;
     let done = run(&telemetry).await;
     telemetry.stop().await;
     done
 }
 
-async fn serve(args: ServeArgs, arbiters: Vec<actix::ArbiterHandle>, spans: Spans) -> Result<(), StartError> {
+async fn serve(args: ServeArgs, arbiters: Vec<actix::ArbiterHandle>, telemetry: &Telemetry) -> Result<(), StartError> {
     let application = Application::build(args).await?;
     println!("listening on {}", application.address());
+    println!("operations on http://{}/", application.operations_address());
     let signals = Signals::default();
     tokio::spawn(listen_to_signals(signals.clone()));
-    application.run_until_stopped(arbiters, spans, signals).await
+    application.run_until_stopped(arbiters, telemetry, signals).await
 }
 
 /// The first SIGTERM or SIGINT stops the service in order, a second one ends the waiting.

@@ -63,6 +63,20 @@ impl State {
         State::Cancelled,
     ];
 
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Pending => "PENDING",
+            State::Running => "RUNNING",
+            State::Retrying => "RETRYING",
+            State::Paused => "PAUSED",
+            State::Succeeded => "SUCCEEDED",
+            State::Failed => "FAILED",
+            State::Stopped => "STOPPED",
+            State::Cancelled => "CANCELLED",
+        }
+    }
+
     /// Whether it waits: for a slot, its time, or what holds it back.
     pub fn waits(self) -> bool {
         matches!(self, State::Pending | State::Retrying | State::Paused)

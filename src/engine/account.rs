@@ -12,10 +12,11 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use self::queue::{Item, Queue};
-use super::{CommandReply, EngineError, Shared, clock, traces};
+pub use self::queue::Wait;
+use super::{CommandReply, EngineError, Shared, clock, gauges::Vitals, tally, traces};
 use crate::{
     domain::{
         account::{Account, AccountSlot},
@@ -49,6 +50,7 @@ pub struct AccountActor {
     /// Whether the last decision deleted old executions.
     has_expired: bool,
     known: HashSet<EventId>,
+    vitals: Arc<Vitals>,
     timer: Option<SpawnHandle>,
     last_active: tokio::time::Instant,
 }
@@ -57,6 +59,7 @@ impl AccountActor {
     /// An actor for the account of an id, whether or not there is one.
     pub fn new(shared: Arc<Shared>, id: AccountId) -> Self {
         Self {
+            vitals: shared.gauges.vitals(&id),
             shared,
             slot: AccountSlot { id, account: None },
             is_loaded: false,
@@ -83,6 +86,7 @@ impl Actor for AccountActor {
 
     fn stopped(&mut self, ctx: &mut Self::Context) {
         self.shared.leave(&self.slot.id, &ctx.address());
+        self.shared.gauges.rest(&self.slot.id);
     }
 }
 
@@ -91,7 +95,7 @@ impl Actor for AccountActor {
 #[rtype(result = "()")]
 pub struct TakeEvents {
     pub events: Vec<Arc<Event>>,
-    pub place: OwnedSemaphorePermit,
+    pub wait: Wait,
     pub reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
 }
 
@@ -100,7 +104,7 @@ pub struct TakeEvents {
 #[rtype(result = "()")]
 pub struct TakeCommand {
     pub command: Arc<Command>,
-    pub place: OwnedSemaphorePermit,
+    pub wait: Wait,
     pub reply: oneshot::Sender<Result<CommandReply, EngineError>>,
 }
 
@@ -122,7 +126,7 @@ impl Handler<TakeEvents> for AccountActor {
             events: message.events,
             replies: Vec::new(),
             reply: message.reply,
-            _place: message.place,
+            wait: message.wait,
         });
         self.turn(ctx);
     }
@@ -138,7 +142,7 @@ impl Handler<TakeCommand> for AccountActor {
             is_new,
             execution: None,
             reply: message.reply,
-            _place: message.place,
+            wait: message.wait,
         });
         self.turn(ctx);
     }
@@ -232,6 +236,7 @@ impl AccountActor {
         self.slot.account = None;
         let Some(read) = read else { return };
         self.slot.account = Some(Account::new(read.loaded));
+        self.vitals.note(self.slot.account.as_ref());
         self.queue.forget_own();
         // What a doubt has hidden may have been written.
         if let Some(account) = &self.slot.account {
@@ -248,6 +253,7 @@ impl AccountActor {
     fn decide_and_commit(&mut self, ctx: &mut Context<Self>) {
         self.busy();
         let inputs = self.queue.batch();
+        self.queue.note_waits(inputs.len(), |waited| self.shared.metrics.mailbox_wait(waited));
         self.has_expired = inputs.iter().any(|input| matches!(input, Input::Expired(_)));
         let now = clock::now();
         let decided = catch_unwind(AssertUnwindSafe(|| {
@@ -290,6 +296,7 @@ impl AccountActor {
     /// A decision broke down. Alone, its input is turned away; in a batch, each is tried alone.
     fn isolate_fault(&mut self, inputs: &[Input]) {
         tracing::error!(account.id = %self.slot.id, inputs = inputs.len(), "a decision broke down");
+        self.shared.metrics.fault("decision");
         if !self.queue.isolate(inputs.len()) {
             return;
         }
@@ -348,8 +355,11 @@ impl AccountActor {
         if !decision.change.is_empty {
             self.tell_notices(&decision.change);
             self.slot.apply(&decision.change);
+            self.vitals.note(self.slot.account.as_ref());
             self.shared.watchers.tell(&self.slot.id, decision.change.revision);
         }
+        tally::settled(&self.shared.metrics, &decision);
+        let acknowledged_at = tally::first_requests(&decision);
         self.note_misses(std::mem::take(&mut decision.misses));
         traces::executed(&self.shared.spans, &self.slot.id, &decision);
         for step in &decision.change.steps {
@@ -360,7 +370,8 @@ impl AccountActor {
         self.hand_out(decision.replies);
         self.known.clear();
         for dispatch in decision.dispatches {
-            self.shared.dispatch(&self.slot.id, dispatch);
+            let acknowledged_at = acknowledged_at(&dispatch);
+            self.shared.dispatch(&self.slot.id, dispatch, acknowledged_at);
         }
     }
 
@@ -403,7 +414,7 @@ impl AccountActor {
 
     /// Hands the answers to those who wait, and lets go of the executions that are no longer running.
     fn hand_out(&mut self, replies: Vec<Reply>) {
-        for execution in self.queue.hand_out(replies) {
+        for execution in self.queue.hand_out(replies, &self.shared.metrics) {
             let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
             if !living.is_some_and(|account| account.running.contains_key(&execution)) {
                 self.shared.flights.forget(execution);
@@ -423,6 +434,7 @@ impl AccountActor {
                         actor.shared.misses().forget(uid);
                         actor.shared.watchers.tell(&actor.slot.id, i64::MAX);
                         actor.slot.account = None;
+                        actor.vitals.note(None);
                     }
                     actor.free(ctx);
                 }

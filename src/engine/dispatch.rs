@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
-use super::Shared;
+use super::{Shared, tally};
 use crate::domain::{
     decision::{Dispatch, Ended},
     execution::{Attempt, Outcome, Reason},
     id::AccountId,
+    timestamp::Timestamp,
 };
 
 /// Sends the requests of one execution.
@@ -31,23 +32,31 @@ impl Actor for DispatchActor {
 /// Send this request.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Send(pub Dispatch);
+pub struct Send {
+    pub dispatch: Dispatch,
+    /// When the execution was acknowledged, if this is its first request.
+    pub acknowledged_at: Option<Timestamp>,
+}
 
 impl Handler<Send> for DispatchActor {
     type Result = ();
 
-    fn handle(&mut self, Send(dispatch): Send, ctx: &mut Self::Context) {
+    fn handle(&mut self, Send { dispatch, acknowledged_at }: Send, ctx: &mut Self::Context) {
         let shared = Arc::clone(&self.shared);
         let started_at = super::clock::now();
         let (execution, action_no, attempt_no) = (dispatch.execution, dispatch.action_no, dispatch.attempt_no);
         // Sockets belong to the shared pool of workers, not to this actor's thread.
         let task = tokio::spawn(async move {
             let _slot = shared.slots.acquire().await;
-            shared.http.send(&dispatch, &shared.spans).await
+            tally::started(&shared.metrics, acknowledged_at);
+            let attempt = shared.http.send(&dispatch, &shared.spans).await;
+            tally::attempted(&shared.metrics, &attempt);
+            attempt
         });
         let report = task.into_actor(self).map(move |ended, actor, ctx| {
             let attempt = ended.unwrap_or_else(|error| {
                 tracing::error!(execution.id = %execution, error = %error, "sending a request broke down");
+                actor.shared.metrics.fault("request");
                 let message = "an internal error; it was logged".to_owned();
                 let outcome = Outcome::Error { kind: Reason::Connect, message };
                 Attempt { started_at, duration_us: 0, url: String::new(), secret_url: None, outcome }

@@ -4,9 +4,11 @@ mod account;
 mod clock;
 mod dispatch;
 mod flights;
+mod gauges;
 mod http;
 mod resolver;
 mod scheduler;
+mod tally;
 mod traces;
 mod watchers;
 
@@ -17,16 +19,17 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, Addr, ArbiterHandle, Handler, Message};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use self::{
-    account::{AccountActor, TakeCommand, TakeEvents, TakeOutcome, Wake},
+    account::{AccountActor, TakeCommand, TakeEvents, TakeOutcome, Wait, Wake},
     dispatch::DispatchActor,
     flights::Flights,
+    gauges::Gauges,
     http::Http,
     watchers::Watchers,
 };
@@ -41,10 +44,11 @@ use crate::{
         miss::{MissBook, Misses},
         refusal::Refusal,
         request::{Record, test_request},
+        timestamp::Timestamp,
         webhook::Webhook,
     },
     store::Store,
-    telemetry::Spans,
+    telemetry::{Metrics, Spans},
 };
 
 /// How often an actor that has just stopped is started anew for one message.
@@ -82,6 +86,8 @@ pub(crate) struct Shared {
     flights: Flights,
     slots: Semaphore,
     spans: Spans,
+    metrics: Metrics,
+    gauges: Gauges,
     watchers: Arc<Watchers>,
     /// Why automations did not run.
     misses: Mutex<MissBook>,
@@ -158,6 +164,7 @@ impl Engine {
         config: EngineConfig,
         arbiters: Vec<ArbiterHandle>,
         spans: Spans,
+        metrics: Metrics,
     ) -> Result<Self, String> {
         let http =
             Http::new(config.http.clone()).map_err(|error| format!("the HTTP client could not be made: {error}"))?;
@@ -172,12 +179,15 @@ impl Engine {
             flights: Flights::default(),
             slots,
             spans,
+            metrics,
+            gauges: Gauges::default(),
             watchers: Arc::default(),
             misses: Mutex::new(MissBook::new(misses_bytes_max, now())),
             tests: Semaphore::new(TESTS_AT_ONCE_MAX),
             may_start: AtomicBool::new(true),
         };
         let engine = Self { shared: Arc::new(shared) };
+        gauges::watch(&engine.shared.metrics, &engine.shared);
         tokio::spawn(scheduler::run(engine.clone()));
         Ok(engine)
     }
@@ -187,10 +197,10 @@ impl Engine {
         command.bind_to_caller();
         let command = Arc::new(command);
         let mut answer = None;
-        let message = |place| {
+        let message = |wait| {
             let (reply, receiver) = oneshot::channel();
             answer = Some(receiver);
-            TakeCommand { command: Arc::clone(&command), reply, place }
+            TakeCommand { command: Arc::clone(&command), reply, wait }
         };
         self.give(account, message).await?;
         match answer {
@@ -206,10 +216,10 @@ impl Engine {
             return Ok(Pending(None));
         }
         let mut answer = None;
-        let message = |place| {
+        let message = |wait| {
             let (reply, receiver) = oneshot::channel();
             answer = Some(receiver);
-            TakeEvents { events: events.clone(), reply, place }
+            TakeEvents { events: events.clone(), reply, wait }
         };
         self.give(account, message).await?;
         Ok(Pending(answer))
@@ -283,16 +293,17 @@ impl Engine {
     async fn give<M>(
         &self,
         account: &AccountId,
-        mut message: impl FnMut(OwnedSemaphorePermit) -> M,
+        mut message: impl FnMut(Wait) -> M,
     ) -> Result<(), EngineError>
     where
         M: Message<Result = ()> + Send + 'static,
         AccountActor: Handler<M>,
     {
+        let since = Instant::now();
         for _ in 0..RESTARTS_MAX {
             let seat = self.shared.seat(account);
             let place = seat.places.acquire_owned().await.map_err(|_| gone())?;
-            if seat.actor.send(message(place)).await.is_ok() {
+            if seat.actor.send(message(Wait::new(since, place))).await.is_ok() {
                 return Ok(());
             }
             self.shared.leave(account, &seat.actor);
@@ -356,14 +367,14 @@ impl Shared {
         }
     }
 
-    fn dispatch(self: &Arc<Self>, account: &AccountId, dispatch: Dispatch) {
+    fn dispatch(self: &Arc<Self>, account: &AccountId, dispatch: Dispatch, acknowledged_at: Option<Timestamp>) {
         let execution = dispatch.execution;
         let message = match self.flights.go_on(execution) {
-            Some(actor) => match actor.try_send(dispatch::Send(dispatch)) {
+            Some(actor) => match actor.try_send(dispatch::Send { dispatch, acknowledged_at }) {
                 Ok(()) => return,
                 Err(actix::prelude::SendError::Full(message) | actix::prelude::SendError::Closed(message)) => message,
             },
-            None => dispatch::Send(dispatch),
+            None => dispatch::Send { dispatch, acknowledged_at },
         };
         let (shared, id) = (Arc::clone(self), account.clone());
         let actor = DispatchActor::start_in_arbiter(self.arbiter(account), move |_| DispatchActor::new(shared, id));

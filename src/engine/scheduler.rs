@@ -11,6 +11,8 @@ use crate::store::Before;
 const PERIOD: Duration = Duration::from_secs(1);
 /// How many accounts one question asks for.
 const PAGE: u64 = 1_000;
+/// Every how many periods what waits is counted, for the metrics.
+const COUNTING_PERIODS: u64 = 15;
 /// How long the answers to repeatable calls are kept.
 const ANSWERS_KEPT_MS: u64 = 24 * 3_600 * 1_000;
 /// Every how many periods old answers and entries of audit trails are removed.
@@ -23,6 +25,12 @@ pub async fn run(engine: Engine) {
     for period in 0_u64.. {
         ticks.tick().await;
         wake_due(&engine).await;
+        if period % COUNTING_PERIODS == 0 {
+            match engine.shared.store.totals().await {
+                Ok(totals) => engine.shared.gauges.count(totals),
+                Err(error) => tracing::warn!(error = %error, "could not count what waits; trying again"),
+            }
+        }
         if period % CLEANING_PERIODS == 0 {
             let now = clock::now();
             let audit = now.minus_ms(engine.shared.config.audit_kept_ms);

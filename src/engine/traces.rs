@@ -74,7 +74,7 @@ fn execution(spans: &Spans, account: &AccountId, uid: ExecutionUid, record: &Rec
             KeyValue::new("hookline.account.id", account.to_string()),
             KeyValue::new("hookline.execution.id", uid.to_string()),
             KeyValue::new("hookline.source.id", record.source_id.to_string()),
-            KeyValue::new("hookline.execution.state", format!("{:?}", progress.state).to_uppercase()),
+            KeyValue::new("hookline.execution.state", progress.state.as_str()),
             KeyValue::new("hookline.execution.failed_actions", i64::from(progress.failed_actions)),
         ]
     };

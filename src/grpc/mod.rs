@@ -20,9 +20,10 @@ mod webhooks;
 use std::{
     convert::Infallible,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use axum::extract::State;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
@@ -49,7 +50,7 @@ use crate::{
     domain::{decision::Rules, id::AccountId, refusal::Refusal, url::UrlPolicy},
     engine::Engine,
     store::{AccountView, Store},
-    telemetry::{CALL_TARGET, Spans, enter_trace},
+    telemetry::{CALL_TARGET, Metrics, Spans, enter_trace},
 };
 
 /// The wire format, made from `proto/`.
@@ -93,6 +94,8 @@ pub struct Api {
     pub room: Arc<Semaphore>,
     /// Makes the spans of events.
     pub spans: Spans,
+    /// Measures calls.
+    pub metrics: Metrics,
     /// Verifies tokens.
     pub auth: Authenticator,
     /// What endpoint URLs may be.
@@ -140,22 +143,28 @@ impl Doors {
 
     /// Lets calls in.
     pub fn open(&self, api: Api) -> Result<(), tonic_reflection::server::Error> {
+        let metrics = api.metrics.clone();
         let services = api.routes()?.prepare().into_axum_router();
-        let _ = self.0.set(services.layer(axum::middleware::from_fn(traced)));
+        let _ = self.0.set(services.layer(axum::middleware::from_fn_with_state(metrics, observed)));
         Ok(())
     }
 }
 
-/// Puts every call into a span of its own, under the context that the call came with.
-async fn traced(request: Request<axum::body::Body>, next: axum::middleware::Next) -> Response<axum::body::Body> {
+/// Puts every call into a span of its own, under the context that the call came with, and measures it.
+async fn observed(
+    State(metrics): State<Metrics>,
+    request: Request<axum::body::Body>,
+    next: axum::middleware::Next,
+) -> Response<axum::body::Body> {
+    let begun = Instant::now();
     let method = request.uri().path().trim_start_matches('/').to_owned();
     let span = tracing::info_span!(
         target: CALL_TARGET,
         "call",
-        otel.name = method,
+        otel.name = %method,
         otel.kind = "server",
         rpc.system.name = "grpc",
-        rpc.method = method,
+        rpc.method = %method,
         rpc.response.status_code = tracing::field::Empty,
     );
     let given = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
@@ -165,7 +174,12 @@ async fn traced(request: Request<axum::body::Body>, next: axum::middleware::Next
     let response = next.run(request).instrument(span.clone()).await;
     // A refusal's status is in the headers; what is in the trailers ended well, or says so in its events' results.
     let code = response.headers().get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok());
-    span.record("rpc.response.status_code", format!("{:?}", Code::from(code.unwrap_or(0))).as_str());
+    let code = Code::from(code.unwrap_or(0));
+    let word = format!("{code:?}");
+    span.record("rpc.response.status_code", word.as_str());
+    // Whoever calls what does not exist must not make labels.
+    let known = if code == Code::Unimplemented { "_OTHER".to_owned() } else { method };
+    metrics.call(known, word, begun.elapsed());
     response
 }
 

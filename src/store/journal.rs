@@ -3,7 +3,7 @@
 //! On SQLite it is the one connection that writes; on PostgreSQL it has several lanes, accounts hashed to them.
 //! Whatever ends a change is one of five receipts; only `Unknown` leaves a doubt.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
@@ -19,10 +19,13 @@ use super::{
     seal::Sealer,
     statements::{advance_accounts, known_events, write_own_things, write_rows},
 };
-use crate::domain::{
-    change::Change,
-    id::{AccountUid, EventId},
-    timestamp::Timestamp,
+use crate::{
+    domain::{
+        change::Change,
+        id::{AccountUid, EventId},
+        timestamp::Timestamp,
+    },
+    telemetry::Metrics,
 };
 
 /// How many changes wait for a lane.
@@ -87,10 +90,10 @@ pub struct Journal {
 
 impl Journal {
     /// A journal with a lane for each connection.
-    pub fn start(lanes: Vec<DatabaseConnection>, sealer: Arc<Sealer>) -> Self {
+    pub fn start(lanes: Vec<DatabaseConnection>, sealer: Arc<Sealer>, metrics: &Metrics) -> Self {
         let start = |connection: DatabaseConnection| {
             let (sender, receiver) = mpsc::channel(QUEUE_CHANGES_MAX);
-            let lane = tokio::spawn(run_lane(connection, receiver));
+            let lane = tokio::spawn(run_lane(connection, receiver, metrics.clone()));
             tokio::spawn(async move {
                 if lane.await.is_err() {
                     // Without it nothing can be acknowledged; a new process finds everything in the database.
@@ -141,7 +144,7 @@ impl Journal {
     }
 }
 
-async fn run_lane(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work>) {
+async fn run_lane(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work>, metrics: Metrics) {
     let mut next = None;
     loop {
         let work = match next.take() {
@@ -168,7 +171,7 @@ async fn run_lane(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work
                         Err(_) => break,
                     }
                 }
-                commit_group(&connection, group).await;
+                commit_group(&connection, group, &metrics).await;
             }
             Work::Fence(account, reply) => {
                 let _ = reply.send(fence(&connection, account).await.map_err(StoreError::from));
@@ -190,9 +193,21 @@ async fn run_lane(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work
     }
 }
 
-async fn commit_group(connection: &DatabaseConnection, group: Vec<(Box<Prepared>, oneshot::Sender<Receipt>)>) {
+async fn commit_group(
+    connection: &DatabaseConnection,
+    group: Vec<(Box<Prepared>, oneshot::Sender<Receipt>)>,
+    metrics: &Metrics,
+) {
+    let begun = Instant::now();
     let (changes, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-    let receipts = match write_group(connection, &changes).await {
+    let written = write_group(connection, &changes).await;
+    let result = match &written {
+        Ok(_) => "committed",
+        Err(WriteError::Certain(_)) => "failed",
+        Err(WriteError::Uncertain(_)) => "unknown",
+    };
+    metrics.commit(result, changes.len(), begun.elapsed());
+    let receipts = match written {
         Ok(receipts) => receipts,
         Err(WriteError::Certain(error)) if changes.len() == 1 => vec![Receipt::Failed(error.into())],
         Err(WriteError::Certain(_)) => one_by_one(connection, &changes).await,

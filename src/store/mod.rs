@@ -15,6 +15,7 @@ mod prepared;
 mod rows;
 mod seal;
 mod statements;
+mod totals;
 
 use std::sync::Arc;
 
@@ -27,10 +28,14 @@ pub use self::{
     executions::ExecutionView,
     history::{AccountView, Page, UsageCounts},
     journal::{Before, Journal, Receipt},
+    totals::Totals,
     load::{DueAccount, Read},
     seal::{SEALING_KEY_BYTES, Sealer},
 };
-use crate::domain::{change::Change, id::AccountUid, timestamp::Timestamp};
+use crate::{
+    domain::{change::Change, id::AccountUid, timestamp::Timestamp},
+    telemetry::Metrics,
+};
 
 /// What can go wrong with the database.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +80,7 @@ pub struct Store {
 
 impl Store {
     /// Opens the database, brings its schema up to date and starts the journal. The caller holds the lock.
-    pub async fn open(location: &Location, sealer: Sealer) -> Result<Self, StoreError> {
+    pub async fn open(location: &Location, sealer: Sealer, metrics: &Metrics) -> Result<Self, StoreError> {
         let connections = database::open(location).await?;
         if let Some(writer) = connections.writers.first() {
             database::migrate(writer, location).await?;
@@ -84,7 +89,7 @@ impl Store {
         }
         let sealer = Arc::new(sealer);
         let all = connections.writers.iter().chain([&connections.reader]).cloned().collect();
-        let journal = Journal::start(connections.writers, Arc::clone(&sealer));
+        let journal = Journal::start(connections.writers, Arc::clone(&sealer), metrics);
         Ok(Self { reader: connections.reader, connections: all, journal, sealer })
     }
 

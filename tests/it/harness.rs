@@ -115,6 +115,8 @@ pub struct Server {
     child: Child,
     log: PathBuf,
     pub address: SocketAddr,
+    /// The URL of the operations port.
+    pub operations: String,
     key_folder: PathBuf,
     database: String,
 }
@@ -151,7 +153,7 @@ impl Server {
         let log = database.folder.path().join(format!("{}.log", uuid::Uuid::now_v7()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
         command
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0"])
             .args(["--database", &database.url])
             .args(flags)
             .envs(variables.iter().copied())
@@ -164,8 +166,10 @@ impl Server {
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("reads");
         let line = line.expect("a line");
         let address = line.strip_prefix("listening on ").expect("an address").parse().expect("an address");
+        let line = lines.next_line().await.expect("reads").expect("a line");
+        let operations = line.strip_prefix("operations on ").expect("an address").to_owned();
         let key_folder = database.folder.path().to_owned();
-        Self { child, log, address, key_folder, database: database.url.clone() }
+        Self { child, log, address, operations, key_folder, database: database.url.clone() }
     }
 
     /// What it has logged.

@@ -1,23 +1,44 @@
 //! What waits in an account: calls, events, outcomes and rows, oldest first, each with those who wait for its answer.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::super::{CommandReply, EngineError};
-use crate::domain::{
-    command::Command,
-    decision::{DueRows, Ended, EventReply, Input, Reply},
-    event::Event,
-    execution::{Recorded, Unfinished},
-    history::Expired,
-    id::{ExecutionUid, RequestId},
-    job::JobRows,
-    refusal::Refusal,
+use crate::{
+    domain::{
+        command::Command,
+        decision::{DueRows, Ended, EventReply, Input, Reply},
+        event::Event,
+        execution::{Recorded, Unfinished},
+        history::Expired,
+        id::{ExecutionUid, RequestId},
+        job::JobRows,
+        refusal::Refusal,
+    },
+    telemetry::Metrics,
 };
 
 /// How many inputs one decision looks at.
 const BATCH_INPUTS_MAX: usize = 1_000;
+
+/// The wait of a call or a frame of events: since when, and the place that it holds meanwhile.
+pub struct Wait {
+    since: Instant,
+    is_noted: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Wait {
+    /// Has waited since a time.
+    pub fn new(since: Instant, place: OwnedSemaphorePermit) -> Self {
+        Self { since, is_noted: false, _place: place }
+    }
+}
 
 /// What waits to be decided.
 pub enum Item {
@@ -25,7 +46,7 @@ pub enum Item {
         events: Vec<Arc<Event>>,
         replies: Vec<EventReply>,
         reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
-        _place: OwnedSemaphorePermit,
+        wait: Wait,
     },
     Command {
         command: Arc<Command>,
@@ -33,7 +54,7 @@ pub enum Item {
         /// The execution that the call is about, once it was looked for.
         execution: Option<Option<Arc<Recorded>>>,
         reply: oneshot::Sender<Result<CommandReply, EngineError>>,
-        _place: OwnedSemaphorePermit,
+        wait: Wait,
     },
     Outcome(Ended),
     Due(DueRows),
@@ -167,6 +188,24 @@ impl Queue {
         inputs
     }
 
+    /// A decision looks at so many inputs: tells how long those have waited that no decision has looked at before.
+    pub fn note_waits(&mut self, inputs: usize, mut note: impl FnMut(Duration)) {
+        let mut looked_at = 0;
+        for item in &mut self.items {
+            if looked_at >= inputs {
+                return;
+            }
+            looked_at += match item {
+                Item::Events { events, replies, .. } => events.len() - replies.len(),
+                _ => 1,
+            };
+            let (Item::Events { wait, .. } | Item::Command { wait, .. }) = item else { continue };
+            if !std::mem::replace(&mut wait.is_noted, true) {
+                note(wait.since.elapsed());
+            }
+        }
+    }
+
     /// A decision on these inputs broke down. Answers whether one of them alone is at fault; otherwise each is tried
     /// alone.
     pub fn isolate(&mut self, inputs: usize) -> bool {
@@ -189,7 +228,7 @@ impl Queue {
     }
 
     /// Hands the answers to those who wait, oldest first. Answers the executions whose outcomes were among the inputs.
-    pub fn hand_out(&mut self, replies: Vec<Reply>) -> Vec<ExecutionUid> {
+    pub fn hand_out(&mut self, replies: Vec<Reply>, metrics: &Metrics) -> Vec<ExecutionUid> {
         let mut ended_executions = Vec::new();
         self.forget_executions();
         for answer in replies {
@@ -199,12 +238,14 @@ impl Queue {
                     if replies.len() < events.len() {
                         continue;
                     }
-                    if let Some(Item::Events { replies, reply, .. }) = self.items.pop_front() {
+                    if let Some(Item::Events { replies, reply, wait, .. }) = self.items.pop_front() {
+                        metrics.answered("events", wait.since.elapsed());
                         let _ = reply.send(Ok(replies));
                     }
                 }
                 (Some(Item::Command { .. }), Reply::Command(answer)) => {
-                    if let Some(Item::Command { reply, .. }) = self.items.pop_front() {
+                    if let Some(Item::Command { reply, wait, .. }) = self.items.pop_front() {
+                        metrics.answered("command", wait.since.elapsed());
                         let _ = reply.send(answer.map(CommandReply::Fresh).map_err(EngineError::Refused));
                     }
                 }

@@ -1,0 +1,100 @@
+//! The operations port: plain HTTP for those who run the service. It shows metrics, tells whether the process lives and
+//! serves, and changes what is logged. It needs no token, so it belongs to no network but that of its operators.
+
+use std::{net::SocketAddr, sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+}};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, DefaultBodyLimit, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::{LogLevel, Page};
+
+/// How large the body of a request may be, in bytes.
+const BODY_BYTES_MAX: usize = 4 * 1024;
+const INDEX: &str = "GET /metrics     metrics, as Prometheus reads them
+GET /livez       200 while the process lives
+GET /readyz      200 while the gRPC port serves, 503 before and after
+GET /log-level   what is logged
+PUT /log-level   log something else, such as info,hookline=debug; only from this host
+";
+
+/// What the port knows.
+#[derive(Clone)]
+pub struct Operations {
+    /// The page of metrics.
+    pub page: Page,
+    /// What is logged.
+    pub level: LogLevel,
+    /// Whether the gRPC port serves.
+    pub is_ready: Arc<AtomicBool>,
+}
+
+impl Operations {
+    /// Serves until it is told to stop. What still goes on then is not waited for.
+    pub async fn serve(self, listener: TcpListener, stopped: CancellationToken) {
+        let app = Router::new()
+            .route("/", get(INDEX))
+            .route("/metrics", get(metrics))
+            .route("/livez", get("ok\n"))
+            .route("/readyz", get(ready))
+            .route("/log-level", get(level).put(change_level))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state(self)
+            .into_make_service_with_connect_info::<SocketAddr>();
+        tokio::select! {
+            ended = async { axum::serve(listener, app).await } => {
+                if let Err(error) = ended {
+                    tracing::error!(error = %error, "the operations port broke down");
+                }
+            }
+            () = stopped.cancelled() => {}
+        }
+    }
+}
+
+async fn metrics(State(operations): State<Operations>) -> Response {
+    match operations.page.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, Page::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn ready(State(operations): State<Operations>) -> (StatusCode, &'static str) {
+    if operations.is_ready.load(Ordering::SeqCst) {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting, waiting for the database's lock, or stopping\n")
+    }
+}
+
+async fn level(State(operations): State<Operations>) -> String {
+    format!("{}\n", operations.level.read())
+}
+
+async fn change_level(
+    State(operations): State<Operations>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    wanted: String,
+) -> (StatusCode, String) {
+    if !from.ip().to_canonical().is_loopback() {
+        let remedy = "the level is changed from this host only; in Kubernetes use `kubectl port-forward`\n";
+        return (StatusCode::FORBIDDEN, remedy.to_owned());
+    }
+    match operations.level.change(&wanted) {
+        Ok(()) => {
+            let now = operations.level.read();
+            tracing::warn!(level = now, "what is logged was changed");
+            (StatusCode::OK, format!("{now}\n"))
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
+    }
+}
