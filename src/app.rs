@@ -28,8 +28,8 @@ use crate::{
     engine::{Engine, EngineConfig, HttpConfig},
     grpc::{Api, Authenticator, Doors, SERVICE_NAMES, TlsFiles, TokenRules, UNACKED_BYTES_OF_ALL_MAX, incoming},
     keys::Keys,
-    store::{Location, Lock, SEALING_KEY_BYTES, Sealer, Store},
     operations::Operations,
+    store::{Location, Lock, SEALING_KEY_BYTES, Sealer, Store},
     telemetry::{Telemetry, chain},
 };
 
@@ -90,7 +90,17 @@ impl Application {
             .map_err(StartError)?;
         let (listener, address) = bind(args.listen, "--listen").await?;
         let (operations_listener, operations_address) = bind(args.operations_listen, "--operations-listen").await?;
-        Ok(Self { listener, address, operations_listener, operations_address, args, location, sealing: keys.sealing, auth, plans })
+        Ok(Self {
+            listener,
+            address,
+            operations_listener,
+            operations_address,
+            args,
+            location,
+            sealing: keys.sealing,
+            auth,
+            plans,
+        })
     }
 
     /// The address of the gRPC port.
@@ -139,7 +149,8 @@ impl Application {
         };
         let config = engine_config(&self.args, &urls, self.plans);
         let rules = config.rules.clone();
-        let engine = Engine::start(store.clone(), config, arbiters, spans.clone(), metrics.clone()).map_err(StartError)?;
+        let engine =
+            Engine::start(store.clone(), config, arbiters, spans.clone(), metrics.clone()).map_err(StartError)?;
         let stopping = CancellationToken::new();
         let streams = TaskTracker::new();
         let api = Api {

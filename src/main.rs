@@ -28,10 +28,12 @@ fn main() -> ExitCode {
     // Fails only where a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match cli.command {
-        Command::Serve(args) => {
-            with_arbiters(|arbiters| told("info", args.log_format, async |telemetry| serve(*args, arbiters, telemetry).await))
-        }
-        Command::Demo => with_arbiters(|arbiters| told("error", LogFormat::Human, async |telemetry| demo::run(arbiters, telemetry).await)),
+        Command::Serve(args) => with_arbiters(|arbiters| {
+            told("info", args.log_format, async |telemetry| serve(*args, arbiters, telemetry).await)
+        }),
+        Command::Demo => with_arbiters(|arbiters| {
+            told("error", LogFormat::Human, async |telemetry| demo::run(arbiters, telemetry).await)
+        }),
         Command::Migrate(args) => with_arbiters(|_| told("info", LogFormat::Human, async |_| migrate(args).await)),
         Command::Token(args) => token(&args),
     };

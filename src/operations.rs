@@ -1,10 +1,13 @@
 //! The operations port: plain HTTP for those who run the service. It shows metrics, tells whether the process lives and
 //! serves, and changes what is logged. It needs no token, so it belongs to no network but that of its operators.
 
-use std::{net::SocketAddr, sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-}};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use axum::{
     Router,
@@ -92,7 +95,7 @@ async fn change_level(
     match operations.level.change(&wanted) {
         Ok(()) => {
             let now = operations.level.read();
-            tracing::warn!(level = now, "what is logged was changed");
+            tracing::warn!(filter = now, "what is logged was changed");
             (StatusCode::OK, format!("{now}\n"))
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),

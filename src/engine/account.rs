@@ -14,8 +14,8 @@ use std::{
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use tokio::sync::oneshot;
 
-use self::queue::{Item, Queue};
 pub use self::queue::Wait;
+use self::queue::{Item, Queue};
 use super::{CommandReply, EngineError, Shared, clock, gauges::Vitals, tally, traces};
 use crate::{
     domain::{
@@ -356,9 +356,9 @@ impl AccountActor {
             self.tell_notices(&decision.change);
             self.slot.apply(&decision.change);
             self.vitals.note(self.slot.account.as_ref());
+            tally::changed(&self.shared.metrics, &decision.change);
             self.shared.watchers.tell(&self.slot.id, decision.change.revision);
         }
-        tally::settled(&self.shared.metrics, &decision);
         let acknowledged_at = tally::first_requests(&decision);
         self.note_misses(std::mem::take(&mut decision.misses));
         traces::executed(&self.shared.spans, &self.slot.id, &decision);

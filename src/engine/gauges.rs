@@ -113,7 +113,9 @@ pub fn watch(metrics: &Metrics, shared: &Arc<Shared>) {
     let gauge = |name: &'static str, unit: &'static str, description: &'static str, read: fn(&Shared) -> u64| {
         let shared = Arc::downgrade(shared);
         let builder = metrics.meter().u64_observable_gauge(name).with_unit(unit).with_description(description);
-        builder.with_callback(move |seen| seen.observe(shared.upgrade().map_or(0, |shared| read(&shared)), &[])).build();
+        builder
+            .with_callback(move |seen| seen.observe(shared.upgrade().map_or(0, |shared| read(&shared)), &[]))
+            .build();
     };
     gauge("hookline.accounts", "{account}", "Accounts that exist", |shared| shared.gauges.totals().accounts);
     gauge("hookline.accounts.active", "{account}", "Accounts in memory", |shared| shared.lock().len() as u64);

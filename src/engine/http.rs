@@ -83,8 +83,9 @@ impl Http {
         let traceparent = span.traceparent();
         let traceparent = traceparent.as_deref().unwrap_or(&dispatch.record.traceparent);
         let outcome = self.exchange(dispatch, request, traceparent, begun).await;
-        traces::end_attempt(&mut span, &outcome);
-        Attempt { started_at, duration_us: micros(begun), url: masked, secret_url, outcome }
+        let attempt = Attempt { started_at, duration_us: micros(begun), url: masked, secret_url, outcome };
+        traces::end_attempt(&mut span, dispatch, traceparent, &attempt);
+        attempt
     }
 
     async fn exchange(&self, dispatch: &Dispatch, request: &Request, traceparent: &str, begun: Instant) -> Outcome {

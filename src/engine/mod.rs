@@ -290,11 +290,7 @@ impl Engine {
     }
 
     /// Gives an account something to decide; waits for a place, which is free again when it is answered.
-    async fn give<M>(
-        &self,
-        account: &AccountId,
-        mut message: impl FnMut(Wait) -> M,
-    ) -> Result<(), EngineError>
+    async fn give<M>(&self, account: &AccountId, mut message: impl FnMut(Wait) -> M) -> Result<(), EngineError>
     where
         M: Message<Result = ()> + Send + 'static,
         AccountActor: Handler<M>,

@@ -6,7 +6,7 @@ use super::clock;
 use crate::{
     domain::{
         change::Change,
-        decision::{Decision, Dispatch, EventReply, Reply},
+        decision::{Decision, Dispatch},
         execution::{Attempt, Progress, SourceKind, Verdict},
         id::ExecutionUid,
         notice::Notice,
@@ -22,22 +22,10 @@ fn word(kind: SourceKind) -> &'static str {
     }
 }
 
-/// A decision is durable, or changes nothing.
-pub fn settled(metrics: &Metrics, decision: &Decision) {
-    let (mut accepted, mut duplicate, mut rejected) = (0, 0, 0);
-    for reply in &decision.replies {
-        match reply {
-            Reply::Event(EventReply::Accepted) => accepted += 1,
-            Reply::Event(EventReply::Duplicate) => duplicate += 1,
-            Reply::Event(EventReply::Rejected(_)) => rejected += 1,
-            _ => {}
-        }
-    }
-    metrics.events("accepted", accepted);
-    metrics.events("duplicate", duplicate);
-    metrics.events("rejected", rejected);
-    executions(metrics, &decision.change);
-    for notice in &decision.change.notices {
+/// A change is durable.
+pub fn changed(metrics: &Metrics, change: &Change) {
+    executions(metrics, change);
+    for notice in &change.notices {
         match notice {
             Notice::LimitCrossed { percent, .. } => metrics.limit_crossed(*percent),
             Notice::EndpointUnavailable { .. } => metrics.breaker("open"),

@@ -32,7 +32,9 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
     actix::System::new().block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("test.db");
-        let store = Store::open(&Location::Sqlite(path.clone()), Sealer::new([1; 32]), &Metrics::default()).await.expect("opens");
+        let store = Store::open(&Location::Sqlite(path.clone()), Sealer::new([1; 32]), &Metrics::default())
+            .await
+            .expect("opens");
         let other = sea_orm::Database::connect(format!("sqlite://{}", path.display())).await.expect("connects");
         let config = EngineConfig {
             rules: Rules {
@@ -56,7 +58,9 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
             misses_bytes_max: 1_000_000,
             idle_after: IDLE_AFTER,
         };
-        let engine = Engine::start(store, config, vec![actix::Arbiter::current()], Spans::default(), Metrics::default()).expect("starts");
+        let engine =
+            Engine::start(store, config, vec![actix::Arbiter::current()], Spans::default(), Metrics::default())
+                .expect("starts");
         let account: AccountId = "42".parse().expect("an id");
         let command = Command {
             caller: Caller::Service { accounts: AccountScope::All },

@@ -7,7 +7,7 @@ use super::clock;
 use crate::{
     domain::{
         decision::{Decision, Dispatch, Input},
-        execution::{Outcome, Progress, State, Unfinished},
+        execution::{Attempt, Outcome, Progress, State, Unfinished},
         id::{AccountId, ExecutionUid},
         request::{Record, Request},
         timestamp::Timestamp,
@@ -50,7 +50,7 @@ pub fn committed(spans: &Spans, decision: &Decision, start: Timestamp, error: Op
 
 /// The executions of a decision that have ended.
 pub fn executed(spans: &Spans, account: &AccountId, decision: &Decision) {
-    if !spans.are_exported() {
+    if !spans.are_exported() && !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
     for Unfinished { uid, record, progress, .. } in decision.change.steps.iter().map(|step| &step.execution) {
@@ -78,6 +78,16 @@ fn execution(spans: &Spans, account: &AccountId, uid: ExecutionUid, record: &Rec
             KeyValue::new("hookline.execution.failed_actions", i64::from(progress.failed_actions)),
         ]
     };
+    tracing::debug!(
+        account.id = %account,
+        execution.id = %uid,
+        source.id = %record.source_id,
+        state = progress.state.as_str(),
+        reason = progress.reason.map_or("", |reason| reason.as_str()),
+        trace_id = context.get(3..35),
+        span_id = context.get(36..52),
+        "an execution ended"
+    );
     let error = progress.reason.filter(|_| progress.state == State::Failed).map(|reason| reason.as_str());
     spans.record(
         "execution",
@@ -111,8 +121,26 @@ pub fn start_attempt(spans: &Spans, dispatch: &Dispatch, request: &Request, url:
     spans.start(method, SpanKind::Client, Some(&dispatch.record.traceparent), None, attributes)
 }
 
-/// An attempt ended.
-pub fn end_attempt(span: &mut OpenSpan, outcome: &Outcome) {
+/// An attempt ended. What the receiver got as its `traceparent` names its span.
+pub fn end_attempt(span: &mut OpenSpan, dispatch: &Dispatch, traceparent: &str, attempt: &Attempt) {
+    let outcome = &attempt.outcome;
+    let (status, error) = match outcome {
+        Outcome::Answer { status, .. } => (Some(*status), None),
+        Outcome::Error { kind, message } => (None, Some(format!("{}: {message}", kind.as_str()))),
+    };
+    tracing::debug!(
+        execution.id = %dispatch.execution,
+        webhook.id = %dispatch.webhook.id,
+        action.number = dispatch.action_no + 1,
+        attempt.number = dispatch.attempt_no,
+        url = redacted(&attempt.url),
+        status,
+        error,
+        duration_us = attempt.duration_us,
+        trace_id = traceparent.get(3..35),
+        span_id = traceparent.get(36..52),
+        "an attempt ended"
+    );
     match outcome {
         Outcome::Answer { status, .. } => {
             span.note(KeyValue::new("http.response.status_code", i64::from(*status)));

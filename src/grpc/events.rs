@@ -27,7 +27,7 @@ use crate::{
         refusal::Violations,
     },
     engine::{Engine, EngineError, Pending},
-    telemetry::{OpenSpan, Spans},
+    telemetry::{Metrics, OpenSpan, Spans},
 };
 
 /// How many events one frame has at most.
@@ -69,6 +69,7 @@ impl Api {
             stopping: self.stopping.clone(),
             room: Arc::clone(&self.room),
             spans: self.spans.clone(),
+            metrics: self.metrics.clone(),
             answers,
         };
         // The call's span lasts as long as the stream.
@@ -86,7 +87,7 @@ impl Api {
         let traced = Traced { spans: &self.spans, call: entered.trace.as_deref() };
         let frame = Frame::take_in(&self.engine, traced, &entered.account, 0, request.events).await;
         let frame = frame.map_err(|error| status::engine(&error))?;
-        let results = frame.done().await.map_err(|error| status::engine(&error))?;
+        let results = frame.done(&self.metrics).await.map_err(|error| status::engine(&error))?;
         Ok(pb::PublishBatchResponse { results })
     }
 }
@@ -177,8 +178,9 @@ impl Frame {
     }
 
     /// Waits until everything is durable. Answers what was not plainly accepted.
-    async fn done(self) -> Result<Vec<pb::EventResult>, EngineError> {
+    async fn done(self, metrics: &Metrics) -> Result<Vec<pb::EventResult>, EngineError> {
         let Self { sequence, mut results, places, spans, pending } = self;
+        let events = results.len() + places.len();
         for ((index, mut span), reply) in places.into_iter().zip(spans).zip(pending.done().await?) {
             match reply {
                 EventReply::Accepted => {}
@@ -193,6 +195,10 @@ impl Frame {
                 }
             }
         }
+        let duplicates = results.iter().filter(|result| result.status() == pb::EventStatus::Duplicate).count();
+        metrics.events("accepted", events - results.len());
+        metrics.events("duplicate", duplicates);
+        metrics.events("rejected", results.len() - duplicates);
         results.sort_by_key(|result| result.index);
         Ok(results)
     }
@@ -276,6 +282,7 @@ struct Session {
     stopping: CancellationToken,
     room: Arc<Semaphore>,
     spans: Spans,
+    metrics: Metrics,
     answers: Answers,
 }
 
@@ -364,8 +371,9 @@ impl Session {
         let traced = Traced { spans: &self.spans, call: self.backend.trace.as_deref() };
         let frame = Frame::take_in(&self.engine, traced, &account, sequence, frame.events).await;
         let frame = frame.map_err(|error| status::engine(&error))?;
+        let metrics = self.metrics.clone();
         let done = async move {
-            let results = frame.done().await;
+            let results = frame.done(&metrics).await;
             drop(room);
             (sequence, load, results)
         };

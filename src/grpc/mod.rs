@@ -177,9 +177,18 @@ async fn observed(
     let code = Code::from(code.unwrap_or(0));
     let word = format!("{code:?}");
     span.record("rpc.response.status_code", word.as_str());
+    let took = begun.elapsed();
+    span.in_scope(|| {
+        tracing::debug!(
+            rpc.method = %method,
+            rpc.response.status_code = word,
+            duration_ms = took.as_secs_f64() * 1e3,
+            "a call was answered"
+        );
+    });
     // Whoever calls what does not exist must not make labels.
     let known = if code == Code::Unimplemented { "_OTHER".to_owned() } else { method };
-    metrics.call(known, word, begun.elapsed());
+    metrics.call(known, word, took);
     response
 }
 

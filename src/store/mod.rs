@@ -28,9 +28,9 @@ pub use self::{
     executions::ExecutionView,
     history::{AccountView, Page, UsageCounts},
     journal::{Before, Journal, Receipt},
-    totals::Totals,
     load::{DueAccount, Read},
     seal::{SEALING_KEY_BYTES, Sealer},
+    totals::Totals,
 };
 use crate::{
     domain::{change::Change, id::AccountUid, timestamp::Timestamp},

@@ -1,7 +1,11 @@
 //! Log lines: for people, or one JSON object a line. Both name the trace and the span that they belong to, and what is
 //! logged can be changed while the process runs.
 
-use std::{fmt, io::IsTerminal};
+use std::{
+    fmt,
+    io::IsTerminal,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::ValueEnum;
 use opentelemetry::trace::TraceContextExt;
@@ -37,18 +41,24 @@ pub enum LogFormat {
 
 /// What is logged, as it can be read and changed.
 #[derive(Clone)]
-pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+pub struct LogLevel {
+    handle: reload::Handle<EnvFilter, Registry>,
+    wanted: Arc<Mutex<String>>,
+}
 
 impl LogLevel {
     /// What is logged now, such as `info,sqlx=warn`.
     pub fn read(&self) -> String {
-        self.0.with_current(ToString::to_string).unwrap_or_default()
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Logs something else from now on, such as `hookline=debug`.
     pub fn change(&self, wanted: &str) -> Result<(), String> {
         let filter = parse(wanted)?;
-        self.0.reload(filter).map_err(|error| error.to_string())
+        let mut now = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.handle.reload(filter).map_err(|error| error.to_string())?;
+        wanted.trim().clone_into(&mut now);
+        Ok(())
     }
 }
 
@@ -62,12 +72,11 @@ fn parse(wanted: &str) -> Result<EnvFilter, String> {
 
 /// What is logged at first: `RUST_LOG`, or a level; and what changes it.
 pub fn filter(level: &str) -> Result<(reload::Layer<EnvFilter, Registry>, LogLevel), String> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(wanted) if !wanted.is_empty() => parse(&wanted).map_err(|error| format!("RUST_LOG={error}"))?,
-        _ => EnvFilter::new(format!("{level},{QUIET}")),
-    };
+    let given = std::env::var("RUST_LOG").unwrap_or_default();
+    let wanted = if given.is_empty() { format!("{level},{QUIET}") } else { given };
+    let filter = parse(&wanted).map_err(|error| format!("RUST_LOG={error}"))?;
     let (layer, handle) = reload::Layer::new(filter);
-    Ok((layer, LogLevel(handle)))
+    Ok((layer, LogLevel { handle, wanted: Arc::new(Mutex::new(wanted)) }))
 }
 
 /// What writes the lines.
@@ -112,10 +121,11 @@ fn json(event: &Event<'_>) -> Map<String, Value> {
     let mut time = String::new();
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
     let mut line = Map::new();
+    // What every line has comes last: no field can take its place.
+    event.record(&mut Fields(&mut line));
     line.insert("timestamp".to_owned(), time.into());
     line.insert("level".to_owned(), event.metadata().level().to_string().into());
     line.insert("target".to_owned(), event.metadata().target().into());
-    event.record(&mut Fields(&mut line));
     if let Some((trace, span)) = trace() {
         line.insert("trace_id".to_owned(), trace.into());
         line.insert("span_id".to_owned(), span.into());

@@ -8,6 +8,8 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
 };
 
+use crate::domain::limits::CROSSINGS_PERCENT;
+
 /// The bounds of what takes from a tenth of a millisecond to a minute, in seconds.
 const SECONDS: [f64; 18] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -48,7 +50,7 @@ impl Default for Metrics {
             builder.with_boundaries(bounds.to_vec()).build()
         };
         let seconds = |name, description| histogram(name, "s", &SECONDS, description);
-        Self(Arc::new(Instruments {
+        let instruments = Instruments {
             events: counter("hookline.events", "{event}", "Events that were answered, by result"),
             matches: counter("hookline.matches", "{execution}", "Executions that were made, by kind of source"),
             executions: counter(
@@ -94,7 +96,29 @@ impl Default for Metrics {
                 "Changes of accounts that one group commit gathered",
             ),
             meter,
-        }))
+        };
+        let metrics = Self(Arc::new(instruments));
+        metrics.begin();
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Shows what should never happen, or seldom does, as 0: the first time must be seen as a rise.
+    fn begin(&self) {
+        for what in ["decision", "request"] {
+            self.0.faults.add(0, &[KeyValue::new("what", what)]);
+        }
+        for percent in CROSSINGS_PERCENT {
+            self.0.crossings.add(0, &[KeyValue::new("percent", i64::from(percent))]);
+        }
+        for to in ["open", "closed"] {
+            self.0.breaker_transitions.add(0, &[KeyValue::new("to", to)]);
+        }
+        for result in ["accepted", "duplicate", "rejected"] {
+            self.0.events.add(0, &[KeyValue::new("result", result)]);
+        }
+        self.0.webhooks_disabled.add(0, &[]);
     }
 }
 
@@ -149,8 +173,7 @@ impl Metrics {
 
     /// A call was answered.
     pub fn call(&self, method: String, code: String, took: Duration) {
-        let attributes =
-            [KeyValue::new("rpc.method", method), KeyValue::new("rpc.response.status_code", code)];
+        let attributes = [KeyValue::new("rpc.method", method), KeyValue::new("rpc.response.status_code", code)];
         self.0.calls.record(took.as_secs_f64(), &attributes);
     }
 

@@ -13,6 +13,7 @@ mod harness;
 mod history;
 mod layers;
 mod limits;
+mod operations;
 mod refusals;
 mod regular;
 mod replay;
