@@ -273,9 +273,11 @@ fn plan_limits(args: &ServeArgs) -> Result<PlanLimits, StartError> {
     })))
 }
 
-/// Tells who asks for the health of the port, or of one service, how it is.
+/// Tells who asks for the health of the port, or of one service, how it is. The service of health itself serves from
+/// the start: that is what tells a process that waits from one that hangs.
 async fn report(health: &HealthReporter, status: ServingStatus) {
-    for service in ["", tonic_health::pb::health_server::SERVICE_NAME].iter().chain(&SERVICE_NAMES) {
+    health.set_service_status(tonic_health::pb::health_server::SERVICE_NAME, ServingStatus::Serving).await;
+    for service in [""].iter().chain(&SERVICE_NAMES) {
         health.set_service_status(service, status).await;
     }
 }

@@ -20,6 +20,7 @@ async fn a_second_process_waits_for_the_end_of_the_first(database: Database) {
     let second = Server::spawn(&database, &[], &[]).await;
     assert_eq!(health(&second, "").await, ServingStatus::NotServing, "it has its port and says that it waits");
     assert_eq!(health(&second, "hookline.v1.EventService").await, ServingStatus::NotServing);
+    assert_eq!(health(&second, "grpc.health.v1.Health").await, ServingStatus::Serving, "it lives");
     let third = Server::spawn(&database, &[], &[]).await;
     assert!(third.terminate().await, "who waits can be stopped");
     let waiting = second.client("service", "*", &[]).await;
