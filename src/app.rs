@@ -71,19 +71,10 @@ pub struct Application {
 impl Application {
     /// Checks the configuration, reads the keys and takes the port.
     pub async fn build(args: ServeArgs) -> Result<Self, StartError> {
-        let verifies = args.keys.signing_key_file.is_some() || !args.keys.token_key_files.is_empty();
-        let has_own_keys = verifies && args.keys.sealing_key_file.is_some();
-        if !args.listen.ip().is_loopback() && !has_own_keys {
-            return Err(StartError(format!(
-                "listening on {} needs keys of your own: give --sealing-key-file and one of --signing-key-file and \
-                 --token-key-files (a key is made with `head -c 32 /dev/urandom | base64`), or listen on the loopback",
-                args.listen
-            )));
-        }
+        let plans = check(&args)?;
         if !args.listen.ip().is_loopback() && args.tls_cert_file.is_none() {
             tracing::warn!("the port speaks no TLS: tokens travel in the clear unless a mesh or a proxy encrypts");
         }
-        let plans = plan_limits(&args)?;
         let location = Location::parse(&args.database.database).map_err(StartError)?;
         let keys = Keys::load(&args.keys, &location).map_err(StartError)?;
         let auth = Authenticator::new(keys.signing.clone(), args.keys.token_key_files.clone(), token_rules(&args.keys))
@@ -207,6 +198,20 @@ impl Application {
         drop(lock);
         Ok(())
     }
+}
+
+/// Checks what settings ask of each other. Answers the limits of the plans.
+pub fn check(args: &ServeArgs) -> Result<PlanLimits, StartError> {
+    let verifies = args.keys.signing_key_file.is_some() || !args.keys.token_key_files.is_empty();
+    let has_own_keys = verifies && args.keys.sealing_key_file.is_some();
+    if !args.listen.ip().is_loopback() && !has_own_keys {
+        return Err(StartError(format!(
+            "listening on {} needs keys of your own: give --sealing-key-file and one of --signing-key-file and \
+             --token-key-files (a key is made with `head -c 32 /dev/urandom | base64`), or listen on the loopback",
+            args.listen
+        )));
+    }
+    plan_limits(args)
 }
 
 async fn bind(wanted: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), StartError> {

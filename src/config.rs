@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
 use crate::{
+    cli::{self, AccountArgs, CallArgs},
     domain::history::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN},
     telemetry::LogFormat,
 };
@@ -30,6 +31,75 @@ pub enum Command {
     Migrate(DatabaseArgs),
     /// Make a token for a caller, signed with the local key, and print it.
     Token(Box<TokenArgs>),
+    /// Accounts: tenants, their plans, and how much of their limits they use.
+    Accounts {
+        /// The server and the caller.
+        #[command(flatten)]
+        call: CallArgs,
+        /// What to do.
+        #[command(subcommand)]
+        task: cli::accounts::Task,
+    },
+    /// Webhooks: endpoints, how they do, and their secrets.
+    Webhooks {
+        /// The server and the caller.
+        #[command(flatten)]
+        call: CallArgs,
+        /// The account.
+        #[command(flatten)]
+        account: AccountArgs,
+        /// What to do.
+        #[command(subcommand)]
+        task: cli::webhooks::Task,
+    },
+    /// Automations: what triggers, for whom, and why it did not run.
+    Automations {
+        /// The server and the caller.
+        #[command(flatten)]
+        call: CallArgs,
+        /// The account.
+        #[command(flatten)]
+        account: AccountArgs,
+        /// What to do.
+        #[command(subcommand)]
+        task: cli::automations::Task,
+    },
+    /// Executions: what was sent, what was answered, and why it did not arrive.
+    Executions {
+        /// The server and the caller.
+        #[command(flatten)]
+        call: CallArgs,
+        /// The account.
+        #[command(flatten)]
+        account: AccountArgs,
+        /// What to do.
+        #[command(subcommand)]
+        task: cli::executions::Task,
+    },
+    /// Events: publish them from files.
+    Events {
+        /// The server and the caller.
+        #[command(flatten)]
+        call: CallArgs,
+        /// The account.
+        #[command(flatten)]
+        account: AccountArgs,
+        /// What to do.
+        #[command(subcommand)]
+        task: cli::events::Task,
+    },
+    /// Make webhooks and automations be as files say: show what would change, then change it.
+    Apply(Box<cli::apply::ApplyArgs>),
+    /// Look at configuration, keys, database, clock and certificates, and say what to do. Changes nothing.
+    Doctor(Box<cli::doctor::DoctorArgs>),
+    /// Ask a running server whether it serves.
+    Health(Box<cli::health::HealthArgs>),
+    /// Print a script that completes commands in a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Where the data is.

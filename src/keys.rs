@@ -70,7 +70,7 @@ fn read(path: &Path, what: &str) -> Result<Vec<u8>, String> {
 }
 
 /// Where a local key is: beside the SQLite file, or in the working directory.
-fn local(location: &Location, what: &str) -> PathBuf {
+pub fn local(location: &Location, what: &str) -> PathBuf {
     let mut name = match location {
         Location::Sqlite(path) => path.as_os_str().to_owned(),
         Location::Postgres(_) => "hookline".into(),

@@ -12,7 +12,8 @@
 //! - [`engine`] is the only place that knows actix and reqwest: one actor an account, one an execution under way.
 //! - [`grpc`] is the only place that knows protobuf.
 //! - [`app`] puts them together, with [`operations`], the HTTP port for those who run it; [`config`], [`keys`],
-//!   [`reload`] and [`telemetry`] are leaves; [`demo`] is a client.
+//!   [`reload`] and [`telemetry`] are leaves; [`demo`] is a client, and so is
+//!   [`cli`], the command line for people.
 //!
 //! # Invariants
 //!
@@ -42,6 +43,7 @@
 //! 10. After a crash the scheduler wakes the accounts that are due; what is written as running is sent again.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod domain;

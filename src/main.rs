@@ -3,9 +3,10 @@
 use std::{process::ExitCode, sync::Arc};
 
 use actix::{Arbiter, System};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use hookline::{
     app::{Application, Signals, StartError, token_rules},
+    cli::{self, CliError},
     config::{Cli, Command, DatabaseArgs, ServeArgs, TokenArgs},
     demo,
     grpc::{Claims, mint},
@@ -36,6 +37,18 @@ fn main() -> ExitCode {
         }),
         Command::Migrate(args) => with_arbiters(|_| told("info", LogFormat::Human, async |_| migrate(args).await)),
         Command::Token(args) => token(&args),
+        Command::Accounts { call, task } => in_runtime(cli::accounts::run(call, task)),
+        Command::Webhooks { call, account, task } => in_runtime(cli::webhooks::run(call, account, task)),
+        Command::Automations { call, account, task } => in_runtime(cli::automations::run(call, account, task)),
+        Command::Executions { call, account, task } => in_runtime(cli::executions::run(call, account, task)),
+        Command::Events { call, account, task } => in_runtime(cli::events::run(call, account, task)),
+        Command::Apply(args) => in_runtime(cli::apply::run(*args)),
+        Command::Doctor(args) => in_runtime(cli::doctor::run(*args)),
+        Command::Health(args) => in_runtime(cli::health::run(*args)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "hookline", &mut std::io::stdout());
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,6 +79,13 @@ where
         let _ = arbiter.join();
     }
     done
+}
+
+/// Runs a command for people: no actors, no log.
+fn in_runtime(run: impl Future<Output = Result<(), CliError>>) -> Result<(), StartError> {
+    let failed = |error: std::io::Error| StartError(format!("the runtime could not be started: {error}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(run).map_err(|CliError(text)| StartError(text))
 }
 
 /// Runs with log lines and traces, which are stopped last.

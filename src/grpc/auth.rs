@@ -1,7 +1,10 @@
 //! Tokens: who calls, from a JWT that one of the installation's keys verifies. The key decides the algorithm, never the
 //! token.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use jsonwebtoken::{
@@ -176,6 +179,12 @@ pub fn mint(secret: &[u8], claims: &Claims, rules: &TokenRules, iat: i64, ttl_se
     let envelope = Envelope { claims, aud, iss, iat, exp: iat + ttl_seconds };
     encode(&Header::new(Algorithm::HS256), &envelope, &EncodingKey::from_secret(secret))
         .map_err(|error| error.to_string())
+}
+
+/// Whether a file has keys that verify tokens.
+pub fn check_key_file(path: &Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    parse_keys(&text).map(drop).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 impl VerifyingKey {

@@ -42,7 +42,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub use self::{
-    auth::{Authenticator, Claims, LEEWAY_SECONDS, SECRET_BYTES_MIN, TokenRules, mint},
+    auth::{Authenticator, Claims, LEEWAY_SECONDS, SECRET_BYTES_MIN, TokenRules, check_key_file, mint},
     events::UNACKED_BYTES_OF_ALL_MAX,
     tls::{TlsFiles, incoming},
 };

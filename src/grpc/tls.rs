@@ -41,6 +41,11 @@ impl TlsFiles {
         [&self.certificate, &self.key].into_iter().chain(&self.client_ca).cloned().collect()
     }
 
+    /// Whether the files are what they must be.
+    pub fn check(&self) -> Result<(), String> {
+        self.read().map(drop)
+    }
+
     fn read(&self) -> Result<ServerConfig, String> {
         let chain = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)

@@ -24,7 +24,7 @@ const POSTGRES_LANES: usize = 4;
 /// How long a statement waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The key of the advisory locks: "hookline" in ASCII, for the process, and one more for migrations.
-const PROCESS_LOCK: i64 = 0x686f_6f6b_6c69_6e65;
+pub const PROCESS_LOCK: i64 = 0x686f_6f6b_6c69_6e65;
 const MIGRATION_LOCK: i64 = PROCESS_LOCK + 1;
 /// How often a process that waits for the lock of a file asks for it.
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -105,7 +105,7 @@ impl Lock {
 }
 
 /// A file beside the database.
-fn beside(database: &Path, suffix: &str) -> PathBuf {
+pub fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -146,6 +146,21 @@ pub struct Connections {
     pub writers: Vec<DatabaseConnection>,
     /// The pool that reads.
     pub reader: DatabaseConnection,
+}
+
+/// One connection to a database that exists, to look at it.
+pub async fn look(location: &Location) -> Result<DatabaseConnection, StoreError> {
+    match location {
+        Location::Sqlite(path) => {
+            let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
+            let pool = sqlite_pool(1).connect_with(options).await.map_err(StoreError::Open)?;
+            Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+        }
+        Location::Postgres(url) => {
+            reach(url).await?;
+            postgres(url, 1).await
+        }
+    }
 }
 
 /// Opens the database.

@@ -4,6 +4,7 @@ mod audit;
 mod changes;
 mod database;
 mod entities;
+mod examination;
 mod executions;
 mod history;
 mod jobs;
@@ -25,6 +26,7 @@ pub use self::{
     audit::{AuditFilter, AuditView},
     changes::{ChangeCursor, Changed},
     database::{Location, Lock},
+    examination::Examination,
     executions::ExecutionView,
     history::{AccountView, Page, UsageCounts},
     journal::{Before, Journal, Receipt},

@@ -4,6 +4,7 @@ mod activation;
 mod audit;
 mod catalogue;
 mod clients;
+mod command_line;
 mod crash;
 mod delivery;
 mod doors;

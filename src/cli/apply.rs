@@ -1,0 +1,228 @@
+//! `hookline apply`: webhooks and automations as files say. It shows what would change, and changes that.
+
+mod manifest;
+mod plan;
+
+use std::{
+    collections::HashMap,
+    fs::OpenOptions,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde_json::Value;
+
+use self::{
+    manifest::{Kind, Manifest},
+    plan::{Plan, Step},
+};
+use super::{
+    AccountArgs, CallArgs, CliError, PAGE_SIZE, confirm,
+    connection::{Caller, account_of},
+    every_page, show,
+};
+use crate::{
+    config::Role,
+    grpc::pb::{
+        self, automation_service_client::AutomationServiceClient, webhook_service_client::WebhookServiceClient,
+    },
+};
+
+/// What to apply, and how.
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    /// The server and the caller: a global_admin of the account.
+    #[command(flatten)]
+    pub call: CallArgs,
+    /// The account.
+    #[command(flatten)]
+    pub account: AccountArgs,
+    /// A YAML file, or a folder of them (*.yaml, *.yml).
+    #[arg(short, long)]
+    pub file: PathBuf,
+    /// Only show what would change.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// Delete webhooks and automations of the account that no file names.
+    #[arg(long)]
+    pub prune: bool,
+    /// Set the credentials of webhooks that exist, too: nobody can read them back, so nobody can tell whether they differ.
+    #[arg(long)]
+    pub set_credentials: bool,
+    /// A folder that gets the signing secrets of new webhooks, one a file, instead of the screen.
+    #[arg(long)]
+    pub secrets_dir: Option<PathBuf>,
+}
+
+/// Shows what would change, asks, and changes it.
+pub async fn run(args: ApplyArgs) -> Result<(), CliError> {
+    let connection = &args.call.connection;
+    let has_token = connection.token.is_some() || connection.token_file.is_some();
+    if !has_token && connection.role == Role::Service {
+        return Err(CliError::new("webhooks are a global admin's: give --as global_admin --user 1, or --token"));
+    }
+    let parent = args.account.parent()?;
+    let manifests = manifest::read(&args.file, &parent)?;
+    let caller = connection.open(account_of(&parent)).await?;
+    let current = Current::read(&caller, &parent).await?;
+    let plan = Plan::new(&manifests, &current.by_name, args.prune, args.set_credentials)?;
+    if args.call.json {
+        println!("{:#}", plan.to_json());
+    } else {
+        print!("{plan}");
+    }
+    if args.dry_run || plan.is_empty() {
+        return Ok(());
+    }
+    confirm("Apply this?", args.yes)?;
+    if let Some(folder) = &args.secrets_dir {
+        std::fs::create_dir_all(folder).map_err(|error| CliError::new(format!("{}: {error}", folder.display())))?;
+    }
+    for step in &plan.steps {
+        let done = carry_out(&caller, &parent, step, args.secrets_dir.as_deref()).await;
+        done.map_err(|CliError(error)| CliError::new(format!("{}: {error}", step.place())))?;
+        eprintln!("{} {}", step.past(), step.name());
+    }
+    Ok(())
+}
+
+/// What the account has.
+struct Current {
+    by_name: HashMap<String, Value>,
+}
+
+impl Current {
+    async fn read(caller: &Caller, parent: &str) -> Result<Self, CliError> {
+        let mut webhooks = WebhookServiceClient::new(caller.clone());
+        let mut automations = AutomationServiceClient::new(caller.clone());
+        let page = |page_token| pb::ListWebhooksRequest { parent: parent.to_owned(), page_size: PAGE_SIZE, page_token };
+        let found = every_page!(token => webhooks.list_webhooks(page(token)), webhooks);
+        let mut by_name = HashMap::new();
+        for webhook in found {
+            by_name.insert(webhook.name.clone(), show::json(Kind::Webhook.message(), &webhook)?);
+        }
+        let page =
+            |page_token| pb::ListAutomationsRequest { parent: parent.to_owned(), page_size: PAGE_SIZE, page_token };
+        let found = every_page!(token => automations.list_automations(page(token)), automations);
+        for automation in found {
+            by_name.insert(automation.name.clone(), show::json(Kind::Automation.message(), &automation)?);
+        }
+        Ok(Self { by_name })
+    }
+}
+
+async fn carry_out(caller: &Caller, parent: &str, step: &Step<'_>, secrets: Option<&Path>) -> Result<(), CliError> {
+    match step {
+        Step::Create(manifest) if manifest.kind == Kind::Webhook => {
+            let mut client = WebhookServiceClient::new(caller.clone());
+            let request = pb::CreateWebhookRequest {
+                parent: parent.to_owned(),
+                webhook_id: manifest.id().to_owned(),
+                webhook: Some(show::message("Webhook", manifest.value.clone())?),
+                request_id: String::new(),
+            };
+            let made = client.create_webhook(request).await?.into_inner();
+            keep_secret(manifest, &made.signing_secret, secrets)?;
+            // A new webhook is enabled; a file may want it otherwise.
+            if manifest.value.get("enabled") == Some(&Value::Bool(false)) {
+                update(caller, manifest, vec!["enabled".to_owned()], "").await?;
+            }
+            Ok(())
+        }
+        Step::Create(manifest) => {
+            let mut client = AutomationServiceClient::new(caller.clone());
+            let request = pb::CreateAutomationRequest {
+                parent: parent.to_owned(),
+                automation_id: manifest.id().to_owned(),
+                automation: Some(show::message("Automation", manifest.value.clone())?),
+                request_id: String::new(),
+            };
+            let made = client.create_automation(request).await?.into_inner().automation.unwrap_or_default();
+            made.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", manifest.place));
+            activate(caller, manifest, made.activation.unwrap_or_default()).await
+        }
+        Step::Update { manifest, changes, etag, current } => {
+            let paths: Vec<_> =
+                changes.iter().map(|change| change.field.clone()).filter(|field| field != "activation").collect();
+            if !paths.is_empty() {
+                update(caller, manifest, paths, etag).await?;
+            }
+            let activation = current.get("activation").cloned().unwrap_or_default();
+            match changes.iter().any(|change| change.field == "activation") {
+                true => activate(caller, manifest, show::message("Activation", activation)?).await,
+                false => Ok(()),
+            }
+        }
+        Step::Delete { name, kind: Kind::Webhook, etag } => {
+            let request = pb::DeleteWebhookRequest { name: name.clone(), etag: etag.clone(), ..Default::default() };
+            WebhookServiceClient::new(caller.clone()).delete_webhook(request).await?;
+            Ok(())
+        }
+        Step::Delete { name, etag, .. } => {
+            let request = pb::DeleteAutomationRequest { name: name.clone(), etag: etag.clone(), ..Default::default() };
+            AutomationServiceClient::new(caller.clone()).delete_automation(request).await?;
+            Ok(())
+        }
+    }
+}
+
+async fn update(caller: &Caller, manifest: &Manifest, paths: Vec<String>, etag: &str) -> Result<(), CliError> {
+    let mask = Some(prost_types::FieldMask { paths });
+    if manifest.kind == Kind::Webhook {
+        let mut webhook: pb::Webhook = show::message("Webhook", manifest.value.clone())?;
+        (webhook.name, webhook.etag) = (manifest.name.clone(), etag.to_owned());
+        let request = pb::UpdateWebhookRequest { webhook: Some(webhook), update_mask: mask, ..Default::default() };
+        WebhookServiceClient::new(caller.clone()).update_webhook(request).await?;
+        return Ok(());
+    }
+    let mut automation: pb::Automation = show::message("Automation", manifest.value.clone())?;
+    (automation.name, automation.etag) = (manifest.name.clone(), etag.to_owned());
+    let request = pb::UpdateAutomationRequest { automation: Some(automation), update_mask: mask, ..Default::default() };
+    let changed = AutomationServiceClient::new(caller.clone()).update_automation(request).await?.into_inner();
+    for warning in changed.automation.unwrap_or_default().warnings {
+        eprintln!("warning: {}: {warning}", manifest.place);
+    }
+    Ok(())
+}
+
+/// Switches an automation on for whom the file names, and off for all others.
+async fn activate(caller: &Caller, manifest: &Manifest, current: pb::Activation) -> Result<(), CliError> {
+    let Some(wanted) = manifest.value.get("activation") else { return Ok(()) };
+    let wanted: pb::Activation = show::message("Activation", wanted.clone())?;
+    let mut client = AutomationServiceClient::new(caller.clone());
+    let name = manifest.name.clone();
+    let is_in = |list: &[String], user: &String| list.contains(user);
+    let on: Vec<_> = wanted.user_ids.iter().filter(|user| !is_in(&current.user_ids, user)).cloned().collect();
+    let off: Vec<_> = current.user_ids.iter().filter(|user| !is_in(&wanted.user_ids, user)).cloned().collect();
+    // Off first: to switch it off for everyone switches it off for each user, too.
+    let everyone = current.everyone && !wanted.everyone;
+    if everyone || !off.is_empty() {
+        let request =
+            pb::DeactivateAutomationRequest { name: name.clone(), everyone, user_ids: off, request_id: String::new() };
+        client.deactivate_automation(request).await?;
+    }
+    let everyone = wanted.everyone && !current.everyone;
+    if everyone || !on.is_empty() {
+        let request = pb::ActivateAutomationRequest { name, everyone, user_ids: on, request_id: String::new() };
+        client.activate_automation(request).await?;
+    }
+    Ok(())
+}
+
+/// A signing secret is shown once: to the screen, or to a file that only its owner can read.
+fn keep_secret(manifest: &Manifest, secret: &str, folder: Option<&Path>) -> Result<(), CliError> {
+    let Some(folder) = folder else {
+        println!("{}: signing secret, shown once: {secret}", manifest.name);
+        return Ok(());
+    };
+    let path = folder.join(manifest.id());
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    file.and_then(|mut file| writeln!(file, "{secret}")).map_err(|error| {
+        CliError::new(format!("the signing secret could not be kept in {}: {error}; it is {secret}", path.display()))
+    })
+}

@@ -1,0 +1,370 @@
+//! What files say: one webhook or automation a document, in the fields of the API, with a few liberties for people.
+//!
+//! Enum values can go without their prefix (`POST` for `HTTP_METHOD_POST`), a clause's values can be plain numbers, words
+//! and booleans, an action's webhook can be an id, and a secret is only ever a reference: `{env: NAME}` or
+//! `{file: PATH}`.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use prost_reflect::{Kind as FieldKind, MessageDescriptor};
+use serde_json::{Map, Value, json};
+
+use super::super::{CliError, show};
+
+/// How large a file may be.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// What a document is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A webhook.
+    Webhook,
+    /// An automation.
+    Automation,
+}
+
+impl Kind {
+    /// The message of the API.
+    pub fn message(self) -> &'static str {
+        match self {
+            Kind::Webhook => "Webhook",
+            Kind::Automation => "Automation",
+        }
+    }
+
+    /// The key that says what a document is about; its value is the id.
+    fn key(self) -> &'static str {
+        match self {
+            Kind::Webhook => "webhook",
+            Kind::Automation => "automation",
+        }
+    }
+
+    fn collection(self) -> &'static str {
+        match self {
+            Kind::Webhook => "webhooks",
+            Kind::Automation => "automations",
+        }
+    }
+
+    /// What a document may set.
+    fn fields(self) -> &'static [&'static str] {
+        match self {
+            Kind::Webhook => &[
+                "display_name",
+                "kind",
+                "endpoint_url",
+                "credentials",
+                "enabled",
+                "retry_policy",
+                "requests_per_second",
+                "subscription",
+                "owner_user_id",
+            ],
+            Kind::Automation => {
+                &["display_name", "trigger_object", "trigger_action", "conditions", "actions", "state", "activation"]
+            }
+        }
+    }
+
+    /// What cannot be changed once it exists.
+    pub fn fixed_fields(self) -> &'static [&'static str] {
+        match self {
+            Kind::Webhook => &["kind", "owner_user_id"],
+            Kind::Automation => &[],
+        }
+    }
+}
+
+/// A document.
+#[derive(Debug)]
+pub struct Manifest {
+    /// What it is about.
+    pub kind: Kind,
+    /// The resource's full name.
+    pub name: String,
+    /// Where it was read.
+    pub place: String,
+    /// The message, with the names and words of the API.
+    pub value: Value,
+}
+
+impl Manifest {
+    /// The resource's id.
+    pub fn id(&self) -> &str {
+        show::id(&self.name)
+    }
+}
+
+/// The documents of a file or a folder: webhooks first, because automations need them.
+pub fn read(path: &Path, parent: &str) -> Result<Vec<Manifest>, CliError> {
+    let mut found: Vec<Manifest> = Vec::new();
+    let mut places = HashMap::new();
+    for file in files(path)? {
+        let shown = file.display().to_string();
+        let failed = |error: std::io::Error| CliError::new(format!("{shown}: {error}"));
+        if fs::metadata(&file).map_err(failed)?.len() > FILE_BYTES_MAX {
+            return Err(CliError::new(format!("{shown} has more than {FILE_BYTES_MAX} bytes: split it")));
+        }
+        let text = fs::read_to_string(&file).map_err(failed)?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        for manifest in parse(&shown, &text, parent, folder)? {
+            if let Some(other) = places.insert(manifest.name.clone(), manifest.place.clone()) {
+                return Err(CliError::new(format!("{} is in {other} and in {}", manifest.name, manifest.place)));
+            }
+            found.push(manifest);
+        }
+    }
+    if found.is_empty() {
+        return Err(CliError::new(format!("{} has no document", path.display())));
+    }
+    found.sort_by_key(|manifest| manifest.kind != Kind::Webhook);
+    Ok(found)
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let failed = |error: std::io::Error| CliError::new(format!("{}: {error}", path.display()));
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let is_yaml = |path: &PathBuf| path.extension().is_some_and(|one| one == "yaml" || one == "yml");
+    let mut files: Vec<_> = fs::read_dir(path).map_err(failed)?.flatten().map(|entry| entry.path()).collect();
+    files.retain(is_yaml);
+    files.sort();
+    Ok(files)
+}
+
+fn parse(file: &str, text: &str, parent: &str, folder: &Path) -> Result<Vec<Manifest>, CliError> {
+    // Only true and false are booleans: an id may be `no`.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| CliError::new(format!("{file}: {error}")))?;
+    let mut found = Vec::new();
+    for (number, document) in (1..).zip(documents) {
+        if document.is_null() {
+            continue;
+        }
+        let place = format!("{file}, document {number}");
+        let manifest = manifest(&place, document, parent, folder);
+        found.push(manifest.map_err(|CliError(error)| CliError::new(format!("{place}: {error}")))?);
+    }
+    Ok(found)
+}
+
+fn manifest(place: &str, document: Value, parent: &str, folder: &Path) -> Result<Manifest, CliError> {
+    let wanted = "begin a document with `webhook: <id>` or `automation: <id>`";
+    let Value::Object(mut fields) = document else { return Err(CliError::new(wanted)) };
+    let kind = match (fields.contains_key("webhook"), fields.contains_key("automation")) {
+        (true, false) => Kind::Webhook,
+        (false, true) => Kind::Automation,
+        _ => return Err(CliError::new(wanted)),
+    };
+    let Some(Value::String(id)) = fields.remove(kind.key()) else {
+        return Err(CliError::new(format!("the id after `{}:` must be text", kind.key())));
+    };
+    if let Some(unknown) = fields.keys().find(|field| !kind.fields().contains(&field.as_str())) {
+        let known = kind.fields().join(", ");
+        return Err(CliError::new(format!("{unknown} cannot be set in a file: one of {known}")));
+    }
+    if kind == Kind::Webhook {
+        fields.entry("kind").or_insert_with(|| "AUTOMATION".into());
+    }
+    let reading = Reading { parent, folder };
+    let value = reading.message(&show::descriptor(kind.message())?, fields, "")?;
+    Ok(Manifest { kind, name: format!("{parent}/{}/{id}", kind.collection()), place: place.to_owned(), value })
+}
+
+/// Reads values as the API has them.
+struct Reading<'r> {
+    parent: &'r str,
+    folder: &'r Path,
+}
+
+/// Fields whose values nobody should find in a file.
+fn is_secret(message: &str, field: &str) -> bool {
+    matches!(
+        (message, field),
+        ("BasicCredentials", "password") | ("BearerCredentials", "token") | ("HeaderCredentials", "headers")
+    )
+}
+
+impl Reading<'_> {
+    fn message(&self, kind: &MessageDescriptor, fields: Map<String, Value>, at: &str) -> Result<Value, CliError> {
+        let mut read = Map::new();
+        for (name, value) in fields {
+            let place = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+            let field = kind.get_field_by_name(&name).or_else(|| kind.get_field_by_json_name(&name));
+            let Some(field) = field else {
+                let known: Vec<_> = kind.fields().map(|field| field.name().to_owned()).collect();
+                return Err(CliError::new(format!("{place} does not exist: one of {}", known.join(", "))));
+            };
+            let value = match value {
+                Value::Array(list) if field.is_list() => {
+                    let item = |(at, item)| self.value(kind, &field, item, &format!("{place}[{at}]"));
+                    Value::Array(list.into_iter().enumerate().map(item).collect::<Result<_, _>>()?)
+                }
+                Value::Object(map) if field.is_map() => {
+                    let entry = |(key, value): (String, Value)| {
+                        let value = self.text(kind.name(), field.name(), value, &format!("{place}.{key}"))?;
+                        Ok::<_, CliError>((key, value))
+                    };
+                    Value::Object(map.into_iter().map(entry).collect::<Result<_, _>>()?)
+                }
+                other => self.value(kind, &field, other, &place)?,
+            };
+            read.insert(field.name().to_owned(), value);
+        }
+        Ok(Value::Object(read))
+    }
+
+    fn value(
+        &self,
+        parent: &MessageDescriptor,
+        field: &prost_reflect::FieldDescriptor,
+        value: Value,
+        place: &str,
+    ) -> Result<Value, CliError> {
+        match field.kind() {
+            FieldKind::Message(kind) if kind.full_name() == "hookline.v1.Scalar" => Ok(scalar(value)),
+            FieldKind::Message(kind) if kind.full_name().starts_with("hookline.v1.") => match value {
+                Value::Object(fields) => self.message(&kind, fields, place),
+                _ => Err(CliError::new(format!("{place} must have fields of its own"))),
+            },
+            FieldKind::Enum(kind) => {
+                let Value::String(word) = value else {
+                    return Err(CliError::new(format!("{place} must be a word")));
+                };
+                let default = kind.default_value();
+                let prefix = default.name().trim_end_matches("UNSPECIFIED");
+                let found = [word.clone(), format!("{prefix}{}", word.to_uppercase())];
+                let found = found.iter().find_map(|name| kind.get_value_by_name(name));
+                let words = || {
+                    let words = kind.values().skip(1).map(|value| value.name().trim_start_matches(prefix).to_owned());
+                    words.collect::<Vec<_>>().join(", ")
+                };
+                let found = found.ok_or_else(|| CliError::new(format!("{place}: {word} is none of {}", words())))?;
+                Ok(found.name().into())
+            }
+            FieldKind::String => self.text(parent.name(), field.name(), value, place),
+            _ => Ok(value),
+        }
+    }
+
+    fn text(&self, message: &str, field: &str, value: Value, place: &str) -> Result<Value, CliError> {
+        match value {
+            Value::Object(reference) => self.resolve(&reference, place).map(Value::from),
+            Value::String(text) if is_secret(message, field) && !text.is_empty() => Err(CliError::new(format!(
+                "{place} is a secret: refer to it as {{env: NAME}} or {{file: PATH}}, instead of writing it down"
+            ))),
+            Value::String(text) if field == "endpoint_url" && has_query_values(&text) => Err(CliError::new(format!(
+                "{place} has a value in its query, which may be a secret: refer to the whole URL as {{env: NAME}} or \
+                 {{file: PATH}}"
+            ))),
+            Value::String(id) if (message, field) == ("WebhookAction", "webhook") && !id.contains('/') => {
+                Ok(format!("{}/webhooks/{id}", self.parent).into())
+            }
+            Value::Number(number) => Ok(number.to_string().into()),
+            other => Ok(other),
+        }
+    }
+
+    fn resolve(&self, reference: &Map<String, Value>, place: &str) -> Result<String, CliError> {
+        let text = |key: &str| reference.get(key).and_then(Value::as_str).filter(|_| reference.len() == 1);
+        if let Some(name) = text("env") {
+            let found = std::env::var(name).ok().filter(|value| !value.is_empty());
+            return found.ok_or_else(|| CliError::new(format!("{place}: the variable {name} is not set")));
+        }
+        if let Some(path) = text("file") {
+            let path = self.folder.join(path);
+            let read = fs::read_to_string(&path);
+            let read = read.map_err(|error| CliError::new(format!("{place}: {}: {error}", path.display())))?;
+            return Ok(read.trim_end_matches(['\r', '\n']).to_owned());
+        }
+        Err(CliError::new(format!("{place} must be text, {{env: NAME}} or {{file: PATH}}")))
+    }
+}
+
+/// A clause's value: a plain number, word, boolean or null, or as the API has it.
+fn scalar(value: Value) -> Value {
+    match value {
+        Value::Number(number) => json!({ "number": number.to_string() }),
+        Value::String(text) => json!({ "text": text }),
+        Value::Bool(boolean) => json!({ "boolean": boolean }),
+        Value::Null => json!({ "null": null }),
+        other => other,
+    }
+}
+
+fn has_query_values(url: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').any(|pair| pair.split_once('=').is_some_and(|(_, value)| !value.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Vec<Manifest>, String> {
+        parse("f.yaml", text, "accounts/42", Path::new("/nowhere")).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn a_document_is_a_message_with_liberties() {
+        let text = r#"
+webhook: crm
+display_name: CRM
+endpoint_url: https://crm.example.com/
+credentials: {bearer: {token: {env: PATH}}}
+---
+automation: mirror
+display_name: Mirror
+trigger_object: deal
+trigger_action: change
+conditions: {match: all, conditions: [{clause: {field: value, operator: gt, values: [100, won, true, null]}}]}
+actions: [{webhook: crm, method: PUT, path: "deals/{{deal.id}}", raw_json: "{}"}]
+"#;
+        let found = of(text).expect("parses");
+        assert_eq!(found[0].name, "accounts/42/webhooks/crm");
+        assert_eq!(found[0].value["kind"], "WEBHOOK_KIND_AUTOMATION");
+        assert_eq!(found[0].value["credentials"]["bearer"]["token"], std::env::var("PATH").expect("a path"));
+        let automation = &found[1].value;
+        assert_eq!(automation["actions"][0]["webhook"], "accounts/42/webhooks/crm");
+        assert_eq!(automation["actions"][0]["method"], "HTTP_METHOD_PUT");
+        let values = &automation["conditions"]["conditions"][0]["clause"]["values"];
+        assert_eq!(*values, json!([{"number": "100"}, {"text": "won"}, {"boolean": true}, {"null": null}]));
+        show::message::<crate::grpc::pb::Automation>("Automation", automation.clone()).expect("is a message");
+    }
+
+    #[test]
+    fn a_fault_names_its_place_and_the_remedy() {
+        let webhook = "webhook: crm\nendpoint_url: https://crm.example.com/\n";
+        for (text, wanted) in [
+            ("display_name: x", "document 1: begin a document with `webhook: <id>`"),
+            ("webhook: 7", "the id after `webhook:` must be text"),
+            ("webhook: a\nautomation: b", "begin a document with"),
+            (&format!("{webhook}etag: x"), "etag cannot be set in a file: one of display_name"),
+            (&format!("{webhook}kind: BEST"), "kind: BEST is none of AUTOMATION, REGULAR"),
+            (&format!("{webhook}credentials: {{bearer: {{token: hunter2}}}}"), "credentials.bearer.token is a secret"),
+            (
+                &format!("{webhook}credentials: {{headers: {{headers: {{x-key: k}}}}}}"),
+                "headers.headers.x-key is a secret",
+            ),
+            (
+                &format!("{webhook}credentials: {{bearer: {{token: {{env: NO_SUCH}}}}}}"),
+                "the variable NO_SUCH is not set",
+            ),
+            (&format!("{webhook}credentials: {{bearer: {{token: {{file: no}}}}}}"), "/nowhere/no: No such file"),
+            (&format!("{webhook}credentials: {{bearer: {{tokn: x}}}}"), "bearer.tokn does not exist: one of token"),
+            ("webhook: a\nendpoint_url: https://a.example.com/?key=1&id=", "endpoint_url has a value in its query"),
+            ("webhook: [", "f.yaml: "),
+        ] {
+            let error = of(text).expect_err(text);
+            assert!(error.contains(wanted), "{text}: {error}");
+            assert!(!error.contains("hunter2"), "a secret shows: {error}");
+        }
+    }
+}

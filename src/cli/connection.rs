@@ -1,0 +1,156 @@
+//! The connection to a server, and who calls it: a token that was given, or one made with the local key.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use clap::Args;
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+};
+
+use super::CliError;
+use crate::{
+    app::token_rules,
+    config::{KeyArgs, Role},
+    engine,
+    grpc::{Claims, mint},
+    keys::signing_key,
+    store::Location,
+    telemetry::chain,
+};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a token is good for that is made with the local key.
+const TOKEN_SECONDS: i64 = 3_600;
+
+/// The server and the caller.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// The server.
+    #[arg(long, env = "HOOKLINE_ADDRESS", default_value = "http://127.0.0.1:50051", global = true)]
+    pub address: String,
+    /// Who signs the server's certificate, in PEM, where that is no public authority.
+    #[arg(long, env = "HOOKLINE_CA_FILE", global = true)]
+    pub ca_file: Option<PathBuf>,
+    /// A token. Without one, and without --token-file, one is made with the local key.
+    #[arg(long, env = "HOOKLINE_TOKEN", hide_env_values = true, global = true)]
+    pub token: Option<String>,
+    /// A file with a token.
+    #[arg(long, env = "HOOKLINE_TOKEN_FILE", conflicts_with = "token", global = true)]
+    pub token_file: Option<PathBuf>,
+    /// Whose token to make with the local key. Webhooks are changed by a global_admin of the account.
+    #[arg(long = "as", value_enum, default_value = "service", global = true)]
+    pub role: Role,
+    /// The user of that token, for the roles `global_admin` and `user`.
+    #[arg(long, global = true)]
+    pub user: Option<String>,
+    /// The database; the local key is beside it.
+    #[arg(long, env = "HOOKLINE_DATABASE", default_value = "hookline.db", hide_env_values = true, global = true)]
+    pub database: String,
+    /// The key that makes tokens, where it is not the local one.
+    #[arg(long, env = "HOOKLINE_SIGNING_KEY_FILE", global = true)]
+    pub signing_key_file: Option<PathBuf>,
+    /// The audience of the token.
+    #[arg(long, env = "HOOKLINE_TOKEN_AUDIENCE", default_value = "hookline", global = true)]
+    pub token_audience: String,
+    /// The issuer of the token.
+    #[arg(long, env = "HOOKLINE_TOKEN_ISSUER", global = true)]
+    pub token_issuer: Option<String>,
+}
+
+/// Puts the token into every call.
+#[derive(Clone)]
+pub struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// What every client of the API goes through.
+pub type Caller = InterceptedService<Channel, Bearer>;
+
+impl ConnectionArgs {
+    /// Connects, with a token.
+    pub async fn open(&self, account: Option<&str>) -> Result<Caller, CliError> {
+        let token = self.bearer(account)?;
+        let value = format!("Bearer {token}").parse();
+        let value = value.map_err(|_| CliError::new("the token has characters that no token has"))?;
+        Ok(InterceptedService::new(self.channel().await?, Bearer(value)))
+    }
+
+    /// Connects.
+    pub async fn channel(&self) -> Result<Channel, CliError> {
+        let address = &self.address;
+        let mut endpoint = Endpoint::from_shared(address.clone())
+            .map_err(|_| CliError::new(format!("{address} is no address: write it as http://127.0.0.1:50051")))?
+            .connect_timeout(CONNECT_TIMEOUT);
+        if address.starts_with("https:") {
+            let mut tls = ClientTlsConfig::new().with_native_roots();
+            if let Some(path) = &self.ca_file {
+                let pem = fs::read(path).map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
+                tls = tls.ca_certificate(Certificate::from_pem(pem));
+            }
+            endpoint = endpoint.tls_config(tls).map_err(|error| CliError::new(chain(&error)))?;
+        }
+        endpoint.connect().await.map_err(|error| {
+            CliError::new(format!(
+                "{address} could not be reached: {}; is `hookline serve` running there?",
+                chain(&error)
+            ))
+        })
+    }
+
+    fn bearer(&self, account: Option<&str>) -> Result<String, CliError> {
+        if let Some(token) = self.token.as_ref().filter(|token| !token.is_empty()) {
+            return Ok(token.clone());
+        }
+        if let Some(path) = &self.token_file {
+            let text =
+                fs::read_to_string(path).map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
+            return Ok(text.trim().to_owned());
+        }
+        self.made(account)
+    }
+
+    /// A token that is made with the local key.
+    fn made(&self, account: Option<&str>) -> Result<String, CliError> {
+        let location = Location::parse(&self.database).map_err(CliError::new)?;
+        let keys = KeyArgs {
+            signing_key_file: self.signing_key_file.clone(),
+            token_key_files: Vec::new(),
+            token_audience: self.token_audience.clone(),
+            token_issuer: self.token_issuer.clone(),
+            sealing_key_file: None,
+        };
+        let secret = signing_key(&keys, &location)
+            .map_err(|error| CliError::new(format!("no token was given (--token, HOOKLINE_TOKEN), and {error}")))?;
+        let accounts = match (self.role, account) {
+            (_, Some(account)) => account.trim_start_matches("accounts/").to_owned(),
+            (Role::Service, None) => "*".to_owned(),
+            _ => return Err(CliError::new("a token of a user is for one account: give --account 42")),
+        };
+        if self.role != Role::Service && self.user.is_none() {
+            return Err(CliError::new(format!("--as {} needs --user, such as --user 1", self.role.word())));
+        }
+        let claims = Claims {
+            role: self.role.word().to_owned(),
+            accounts: vec![accounts],
+            user_id: self.user.clone().filter(|_| self.role != Role::Service),
+            permissions: Vec::new(),
+        };
+        let now = engine::now().seconds();
+        mint(&secret, &claims, &token_rules(&keys), now, TOKEN_SECONDS).map_err(CliError::new)
+    }
+}
+
+/// The account in a resource's name.
+pub fn account_of(name: &str) -> Option<&str> {
+    name.strip_prefix("accounts/")?.split('/').next()
+}

@@ -1,0 +1,286 @@
+//! `hookline events`: publishes events from files, over one acknowledged stream.
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, value::RawValue};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+
+use super::{
+    AccountArgs, CallArgs, CliError,
+    connection::{Caller, account_of},
+    show,
+};
+use crate::grpc::pb::{self, event_input::Kind, event_service_client::EventServiceClient};
+
+/// How large a file may be; larger ones are published in parts.
+const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// How many events one frame has at most.
+const FRAME_EVENTS_MAX: usize = 100;
+/// How many bytes of payloads one frame has, unless a single event has more.
+const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// How many frames are on their way unread.
+const FRAMES_AHEAD_MAX: usize = 16;
+/// How often a stream that breaks is taken up again, and how long to wait before.
+const RECONNECTS_MAX: u32 = 10;
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+
+/// What to do with events.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Task {
+    /// Publish events: envelopes as platforms send them, or events as the API has them with `data` and `previous` as
+    /// JSON. A file has one, a list, or one a line. What is published twice has one effect.
+    Publish {
+        /// The files; - is standard input.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// An event and where it was read.
+struct Found {
+    input: pb::EventInput,
+    place: String,
+    bytes: usize,
+}
+
+/// Does it.
+pub async fn run(call: CallArgs, account: AccountArgs, task: Task) -> Result<(), CliError> {
+    let Task::Publish { files } = task;
+    let parent = account.parent()?;
+    let mut events = Vec::new();
+    for file in &files {
+        events.extend(read(file)?);
+    }
+    let count = events.len();
+    let caller = call.connection.open(account_of(&parent)).await?;
+    let bar = ProgressBar::new(count as u64);
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events acknowledged, {per_sec}, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let mut publishing = Publishing { parent, frames: frames(events), acked: 0, results: Vec::new(), bar };
+    publishing.run(&mut EventServiceClient::new(caller)).await?;
+    publishing.bar.finish_and_clear();
+    publishing.report(&call, count)
+}
+
+/// The events of a file.
+fn read(path: &Path) -> Result<Vec<Found>, CliError> {
+    let name = path.display().to_string();
+    let failed = |error: std::io::Error| CliError::new(format!("{name}: {error}"));
+    let text = if name == "-" {
+        let mut text = String::new();
+        std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+        text
+    } else {
+        if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+            return Err(CliError::new(format!("{name} has more than {FILE_BYTES_MAX} bytes: split it")));
+        }
+        fs::read_to_string(path).map_err(failed)?
+    };
+    parse(&name, &text)
+}
+
+fn parse(name: &str, text: &str) -> Result<Vec<Found>, CliError> {
+    let mut found = Vec::new();
+    let mut push = |raw: &RawValue| {
+        let place = format!("{name}, event {}", found.len() + 1);
+        let input = input(raw).map_err(|error| CliError::new(format!("{place}: {error}")))?;
+        found.push(Found { input, place, bytes: raw.get().len() });
+        Ok::<_, CliError>(())
+    };
+    for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        let value = value.map_err(|error| CliError::new(format!("{name}: {error}")))?;
+        if value.get().starts_with('[') {
+            let list: Vec<&RawValue> =
+                serde_json::from_str(value.get()).map_err(|error| CliError::new(format!("{name}: {error}")))?;
+            list.into_iter().try_for_each(&mut push)?;
+        } else {
+            push(value)?;
+        }
+    }
+    if found.is_empty() {
+        return Err(CliError::new(format!("{name} has no event")));
+    }
+    Ok(found)
+}
+
+/// Whatever has an event id is an event of the API; all else is an envelope, byte for byte.
+fn input(raw: &RawValue) -> Result<pb::EventInput, CliError> {
+    #[derive(serde::Deserialize)]
+    struct Mark {
+        event_id: Option<Value>,
+    }
+    let malformed = |error: serde_json::Error| CliError::new(format!("not an event: {error}"));
+    let mark: Mark = serde_json::from_str(raw.get()).map_err(malformed)?;
+    if mark.event_id.is_none() {
+        let kind = Kind::Envelope(raw.get().as_bytes().to_vec().into());
+        return Ok(pb::EventInput { kind: Some(kind), ..pb::EventInput::default() });
+    }
+    #[derive(serde::Deserialize)]
+    struct Payloads<'t> {
+        #[serde(borrow, default)]
+        data: Option<&'t RawValue>,
+        #[serde(borrow, default)]
+        previous: Option<&'t RawValue>,
+    }
+    let payloads: Payloads<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
+    let mut rest: serde_json::Map<String, Value> = serde_json::from_str(raw.get()).map_err(malformed)?;
+    rest.remove("data");
+    rest.remove("previous");
+    let mut event: pb::Event = show::message("Event", Value::Object(rest))?;
+    let bytes = |raw: Option<&RawValue>| raw.map(|raw| raw.get().as_bytes().to_vec()).unwrap_or_default();
+    event.data = bytes(payloads.data).into();
+    event.previous = bytes(payloads.previous).into();
+    Ok(pb::EventInput { kind: Some(Kind::Event(event)), ..pb::EventInput::default() })
+}
+
+/// Events that are published together.
+struct Frame {
+    events: Vec<pb::EventInput>,
+    places: Vec<String>,
+}
+
+fn frames(events: Vec<Found>) -> Vec<Frame> {
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut bytes = 0;
+    for found in events {
+        let fits = |frame: &Frame| frame.events.len() < FRAME_EVENTS_MAX && bytes + found.bytes <= FRAME_BYTES_MAX;
+        if !frames.last().is_some_and(fits) {
+            frames.push(Frame { events: Vec::new(), places: Vec::new() });
+            bytes = 0;
+        }
+        bytes += found.bytes;
+        if let Some(frame) = frames.last_mut() {
+            frame.events.push(found.input);
+            frame.places.push(found.place);
+        }
+    }
+    frames
+}
+
+/// What is being published; frame n has the sequence number n, from 1.
+struct Publishing {
+    parent: String,
+    frames: Vec<Frame>,
+    /// How many frames are acknowledged.
+    acked: usize,
+    results: Vec<pb::EventResult>,
+    bar: ProgressBar,
+}
+
+impl Publishing {
+    /// Publishes all of it. A stream that breaks is taken up again with what is not acknowledged.
+    async fn run(&mut self, client: &mut EventServiceClient<Caller>) -> Result<(), CliError> {
+        let mut reconnects = 0;
+        while self.acked < self.frames.len() {
+            let before = self.acked;
+            match self.stream(client).await {
+                Ok(()) => {}
+                Err(status) if status.code() == Code::Unavailable && reconnects < RECONNECTS_MAX => {}
+                Err(status) => return Err(status.into()),
+            }
+            reconnects = if self.acked > before { 0 } else { reconnects + 1 };
+            if self.acked < self.frames.len() {
+                if reconnects > RECONNECTS_MAX {
+                    return Err(CliError::new("the server ends the stream again and again; its log says why"));
+                }
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn stream(&mut self, client: &mut EventServiceClient<Caller>) -> Result<(), Status> {
+        let (sender, receiver) = mpsc::channel(FRAMES_AHEAD_MAX);
+        let mut next = self.acked;
+        let mut answers: Option<Streaming<pb::PublishResponse>> = None;
+        let mut starting = Box::pin(client.publish(ReceiverStream::new(receiver)));
+        while self.acked < self.frames.len() {
+            let has_more = next < self.frames.len();
+            tokio::select! {
+                started = &mut starting, if answers.is_none() => answers = Some(started?.into_inner()),
+                answer = async { answers.as_mut()?.message().await.transpose() }, if answers.is_some() => {
+                    let Some(answer) = answer.transpose()? else { return Ok(()) };
+                    self.take(answer);
+                }
+                room = sender.reserve(), if has_more => {
+                    let Ok(room) = room else { return Ok(()) };
+                    room.send(pb::PublishRequest {
+                        sequence: next as u64 + 1,
+                        parent: self.parent.clone(),
+                        events: self.frames[next].events.clone(),
+                    });
+                    next += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, answer: pb::PublishResponse) {
+        self.results.extend(answer.results);
+        let acked = usize::try_from(answer.acked_sequence).unwrap_or_default().clamp(self.acked, self.frames.len());
+        let events: usize = self.frames[self.acked..acked].iter().map(|frame| frame.events.len()).sum();
+        self.acked = acked;
+        self.bar.inc(events as u64);
+    }
+
+    /// Says what became of the events; an error where some were rejected.
+    fn report(self, call: &CallArgs, count: usize) -> Result<(), CliError> {
+        let place = |result: &pb::EventResult| {
+            let frame = usize::try_from(result.sequence).ok().and_then(|at| self.frames.get(at.checked_sub(1)?));
+            frame.and_then(|frame| frame.places.get(usize::try_from(result.index).ok()?)).cloned().unwrap_or_default()
+        };
+        let rejected: Vec<_> = self.results.iter().filter(|one| one.status() == pb::EventStatus::Rejected).collect();
+        let duplicates = self.results.len() - rejected.len();
+        if call.json {
+            show::print_json_list("EventResult", &self.results)?;
+        } else {
+            for result in &rejected {
+                println!("{}: {}: {} ({})", place(result), result.field, result.message, result.reason);
+            }
+            let accepted = count - self.results.len();
+            println!("{accepted} accepted, {duplicates} published before, {} rejected", rejected.len());
+        }
+        match rejected.len() {
+            0 => Ok(()),
+            1 => Err(CliError::new("one event was rejected")),
+            many => Err(CliError::new(format!("{many} events were rejected"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_one_event_a_list_or_one_a_line() {
+        let count = |text: &str| parse("f", text).map(|found| found.len()).map_err(|error| error.0);
+        assert_eq!(count(r#"{"meta": {}}"#), Ok(1));
+        assert_eq!(count("[{}, {}]"), Ok(2));
+        assert_eq!(count("{}\n{}\n\n{}"), Ok(3));
+        assert_eq!(count(" \n"), Err("f has no event".into()));
+        assert!(count("{} nonsense").is_err_and(|error| error.starts_with("f: expected")));
+        assert!(count(r#"[1]"#).is_err_and(|error| error.starts_with("f, event 1: not an event")));
+    }
+
+    #[test]
+    fn payloads_keep_their_bytes() {
+        let text = r#"{"event_id": "e1", "object": "deal", "action": "EVENT_ACTION_CHANGE", "data": {"n": 1.50}}"#;
+        let found = parse("f", text).expect("parses");
+        let Some(Kind::Event(event)) = &found[0].input.kind else { panic!("an event") };
+        assert_eq!((event.object.as_str(), &event.data[..]), ("deal", br#"{"n": 1.50}"#.as_slice()));
+        let found = parse("f", r#"{"meta": {"id":  "x"}}"#).expect("parses");
+        let Some(Kind::Envelope(bytes)) = &found[0].input.kind else { panic!("an envelope") };
+        assert_eq!(&bytes[..], br#"{"meta": {"id":  "x"}}"#);
+    }
+}

@@ -1,0 +1,124 @@
+//! The command line for people: a client of the public API, and what looks after an installation.
+
+pub mod accounts;
+pub mod apply;
+pub mod automations;
+pub mod connection;
+pub mod doctor;
+pub mod events;
+pub mod executions;
+pub mod health;
+pub mod show;
+pub mod webhooks;
+
+use std::io::{IsTerminal, Write};
+
+use clap::Args;
+use tonic::Status;
+use tonic_types::StatusExt;
+
+use self::connection::ConnectionArgs;
+
+/// How many items one page of a list asks for.
+const PAGE_SIZE: i32 = 500;
+
+/// What keeps a command from doing its work, in words for the person who gave it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CliError(pub String);
+
+impl CliError {
+    /// With a sentence.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Status> for CliError {
+    /// The message, every bad field, and the stable reason with which the docs know it.
+    fn from(status: Status) -> Self {
+        let mut text = status.message().to_owned();
+        let details = status.get_error_details();
+        if let Some(bad) = details.bad_request() {
+            for violation in &bad.field_violations {
+                text += &format!("\n  {}: {}", violation.field, violation.description);
+            }
+        }
+        let reason = details.error_info().map(|info| info.reason.clone());
+        text += &format!("\n  ({}; docs/errors.md says what to do)", reason.unwrap_or(format!("{:?}", status.code())));
+        Self(text)
+    }
+}
+
+/// An account, in commands about what belongs to one.
+#[derive(Debug, Clone, Args)]
+pub struct AccountArgs {
+    /// The account's id. Not needed where a full name such as accounts/42/webhooks/crm is given.
+    #[arg(long, env = "HOOKLINE_ACCOUNT", global = true)]
+    pub account: Option<String>,
+}
+
+impl AccountArgs {
+    /// The account's name.
+    pub fn parent(&self) -> Result<String, CliError> {
+        let id = self.account.as_ref().ok_or_else(|| CliError::new("which account? give --account 42"))?;
+        Ok(format!("accounts/{}", id.trim_start_matches("accounts/")))
+    }
+
+    /// The full name of a resource that was given by its id or its name.
+    pub fn name(&self, collection: &str, given: &str) -> Result<String, CliError> {
+        if given.contains('/') {
+            return Ok(given.to_owned());
+        }
+        let parent = self.parent().map_err(|_| {
+            CliError::new(format!("which account? give --account 42, or accounts/42/{collection}/{given}"))
+        })?;
+        Ok(format!("{parent}/{collection}/{given}"))
+    }
+}
+
+/// How to reach a server, and how to show what it answers.
+#[derive(Debug, Clone, Args)]
+pub struct CallArgs {
+    /// The server and the caller.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Print JSON, with the field names of the API, instead of a table.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Asks before something that cannot be undone.
+pub fn confirm(question: &str, yes: bool) -> Result<(), CliError> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(CliError::new(format!("{question} Nobody can be asked here: give --yes to say so")));
+    }
+    eprint!("{question} [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let _ = std::io::stdin().read_line(&mut answer);
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(CliError::new("nothing was done")),
+    }
+}
+
+/// Every item of a list that comes in pages: `page` asks for one.
+macro_rules! every_page {
+    ($token:ident => $call:expr, $items:ident) => {{
+        let mut found = Vec::new();
+        let mut $token = String::new();
+        loop {
+            let page = $call.await?.into_inner();
+            found.extend(page.$items);
+            $token = page.next_page_token;
+            if $token.is_empty() {
+                break found;
+            }
+        }
+    }};
+}
+use every_page;

@@ -1,0 +1,120 @@
+//! Looks at a database without changing it: for people who ask what is wrong.
+
+use std::fs::File;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, QuerySelect, Statement};
+use sea_orm_migration::MigratorTrait;
+
+use super::{
+    Location, StoreError, database,
+    entities::webhooks,
+    migrations::Migrator,
+    seal::{Place, Sealer},
+};
+use crate::domain::timestamp::Timestamp;
+
+/// How many stored secrets are tried.
+const SECRETS_MAX: u64 = 20;
+
+/// What was found.
+#[derive(Debug)]
+pub struct Examination {
+    /// Migrations that are still to be made; all of them where the database is new.
+    pub pending: Vec<String>,
+    /// Migrations that this version does not know.
+    pub unknown: Vec<String>,
+    /// Whether a process holds the lock.
+    pub is_locked: bool,
+    /// How many of the stored secrets that were tried the key opens, and how many it does not; none without a key.
+    pub secrets: Option<(usize, usize)>,
+    /// The database's own time, or that of the newest thing in it.
+    pub time: Option<Timestamp>,
+}
+
+impl Examination {
+    /// Looks; none where there is no file yet.
+    pub async fn of(location: &Location, sealer: Option<&Sealer>) -> Result<Option<Self>, StoreError> {
+        if matches!(location, Location::Sqlite(path) if !path.exists()) {
+            return Ok(None);
+        }
+        let connection = database::look(location).await?;
+        let known: Vec<String> = Migrator::migrations().iter().map(|one| one.name().to_owned()).collect();
+        let applied = match has_table(&connection, "hookline_migrations").await? {
+            true => texts(&connection, "SELECT version FROM hookline_migrations ORDER BY version").await?,
+            false => Vec::new(),
+        };
+        let pending: Vec<_> = known.iter().filter(|name| !applied.contains(name)).cloned().collect();
+        let unknown = applied.iter().filter(|name| !known.contains(name)).cloned().collect();
+        let is_current = pending.is_empty();
+        let secrets = match sealer.filter(|_| is_current) {
+            Some(sealer) => Some(try_secrets(&connection, sealer).await?),
+            None => None,
+        };
+        let is_locked = is_locked(&connection, location).await?;
+        let time = match location {
+            Location::Postgres(_) => {
+                number(&connection, "SELECT CAST(EXTRACT(EPOCH FROM now()) * 1000000 AS bigint)").await?
+            }
+            Location::Sqlite(_) if is_current => {
+                number(&connection, "SELECT COALESCE(MAX(updated_at), 0) FROM accounts").await?
+            }
+            Location::Sqlite(_) => None,
+        };
+        connection.close().await?;
+        Ok(Some(Self { pending, unknown, is_locked, secrets, time: time.filter(|at| *at > 0).map(Timestamp) }))
+    }
+}
+
+fn statement(connection: &DatabaseConnection, sql: &str) -> Statement {
+    Statement::from_string(connection.get_database_backend(), sql)
+}
+
+async fn has_table(connection: &DatabaseConnection, table: &str) -> Result<bool, StoreError> {
+    let sql = match connection.get_database_backend() {
+        sea_orm::DbBackend::Postgres => {
+            format!("SELECT COUNT(*) FROM information_schema.tables WHERE table_name = '{table}'")
+        }
+        _ => format!("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '{table}'"),
+    };
+    Ok(number(connection, &sql).await?.unwrap_or_default() > 0)
+}
+
+async fn texts(connection: &DatabaseConnection, sql: &str) -> Result<Vec<String>, StoreError> {
+    let rows = connection.query_all_raw(statement(connection, sql)).await?;
+    Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
+}
+
+async fn number(connection: &DatabaseConnection, sql: &str) -> Result<Option<i64>, StoreError> {
+    let row = connection.query_one_raw(statement(connection, sql)).await?;
+    Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
+}
+
+async fn try_secrets(connection: &DatabaseConnection, sealer: &Sealer) -> Result<(usize, usize), StoreError> {
+    let rows = webhooks::Entity::find().limit(SECRETS_MAX).all(connection).await?;
+    let opens = |row: &&webhooks::Model| {
+        let place = Place { account: row.account_uid, webhook: row.uid, field: "secrets" };
+        sealer.open(place, &row.sealed_secrets).is_ok()
+    };
+    let opened = rows.iter().filter(opens).count();
+    Ok((opened, rows.len() - opened))
+}
+
+async fn is_locked(connection: &DatabaseConnection, location: &Location) -> Result<bool, StoreError> {
+    match location {
+        Location::Sqlite(path) => {
+            let lock = database::beside(path, ".lock");
+            // Looking takes the lock for a moment; a process that starts meanwhile asks again.
+            Ok(File::open(lock).is_ok_and(|file| file.try_lock().is_err()))
+        }
+        Location::Postgres(_) => {
+            let key = database::PROCESS_LOCK;
+            let sql = format!(
+                "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = {} AND objid = {} \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                key >> 32,
+                key & 0xffff_ffff
+            );
+            Ok(number(connection, &sql).await?.unwrap_or_default() > 0)
+        }
+    }
+}
