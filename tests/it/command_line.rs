@@ -137,8 +137,7 @@ async fn people_follow_one_event_from_a_file_to_its_answer() {
 }
 
 async fn reqwest_page(server: &Server) -> String {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let answer = reqwest::Client::new().get(format!("{}metrics", server.operations)).send().await.expect("answers");
+    let answer = crate::operations::http().get(format!("{}metrics", server.operations)).send().await.expect("answers");
     answer.text().await.expect("text")
 }
 

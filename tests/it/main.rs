@@ -3,6 +3,7 @@
 mod activation;
 mod audit;
 mod catalogue;
+mod chart;
 mod clients;
 mod command_line;
 mod crash;

@@ -20,7 +20,8 @@ crate::on_both_databases!(metrics_tell_what_happens);
 /// Where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:9/";
 
-fn http() -> reqwest::Client {
+/// A client for the pages of ports.
+pub fn http() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
 }
