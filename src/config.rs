@@ -90,6 +90,8 @@ pub enum Command {
     },
     /// Make webhooks and automations be as files say: show what would change, then change it.
     Apply(Box<cli::apply::ApplyArgs>),
+    /// Copy a SQLite database while it is in use. With PostgreSQL use pg_dump.
+    Backup(BackupArgs),
     /// Look at configuration, keys, database, clock and certificates, and say what to do. Changes nothing.
     Doctor(Box<cli::doctor::DoctorArgs>),
     /// Ask a running server whether it serves.
@@ -108,6 +110,16 @@ pub struct DatabaseArgs {
     /// A SQLite file, or postgres://user:password@host/database.
     #[arg(long, env = "HOOKLINE_DATABASE", default_value = "hookline.db", hide_env_values = true)]
     pub database: String,
+}
+
+/// What to copy.
+#[derive(Debug, Clone, Args)]
+pub struct BackupArgs {
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The file to write. It must not exist.
+    pub to: PathBuf,
 }
 
 /// The keys of the installation.

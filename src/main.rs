@@ -7,12 +7,12 @@ use clap::{CommandFactory, Parser};
 use hookline::{
     app::{Application, Signals, StartError, token_rules},
     cli::{self, CliError},
-    config::{Cli, Command, DatabaseArgs, ServeArgs, TokenArgs},
+    config::{BackupArgs, Cli, Command, DatabaseArgs, ServeArgs, TokenArgs},
     demo,
     grpc::{Claims, mint},
     keys::signing_key,
-    store::{Location, Store},
-    telemetry::{LogFormat, Telemetry},
+    store::{self, Location, Store},
+    telemetry::{LogFormat, Telemetry, chain},
 };
 use tokio::{
     runtime::Runtime,
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Automations { call, account, task } => in_runtime(cli::automations::run(call, account, task)),
         Command::Executions { call, account, task } => in_runtime(cli::executions::run(call, account, task)),
         Command::Events { call, account, task } => in_runtime(cli::events::run(call, account, task)),
+        Command::Backup(args) => in_runtime(backup(args)),
         Command::Apply(args) => in_runtime(cli::apply::run(*args)),
         Command::Doctor(args) => in_runtime(cli::doctor::run(*args)),
         Command::Health(args) => in_runtime(cli::health::run(*args)),
@@ -128,6 +129,23 @@ async fn migrate(args: DatabaseArgs) -> Result<(), StartError> {
     let location = Location::parse(&args.database).map_err(StartError)?;
     Store::migrate(&location).await.map_err(|error| StartError(format!("the schema: {error}")))?;
     println!("the schema is up to date");
+    Ok(())
+}
+
+async fn backup(args: BackupArgs) -> Result<(), CliError> {
+    let location = Location::parse(&args.database.database).map_err(CliError)?;
+    let Location::Sqlite(path) = &location else {
+        return Err(CliError::new("this copies SQLite files; copy PostgreSQL with pg_dump"));
+    };
+    if !path.exists() {
+        return Err(CliError(format!("there is no database at {}", path.display())));
+    }
+    if args.to.exists() {
+        return Err(CliError(format!("{} exists: name a new file", args.to.display())));
+    }
+    let failed = |error| CliError(format!("the copy: {}", chain(&error)));
+    store::backup(&location, &args.to).await.map_err(failed)?;
+    println!("{} is a copy; keep the sealing key with it", args.to.display());
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The only place that knows sea-orm: the tables, the journal that writes them, and what reads them.
 
 mod audit;
+mod backup;
 mod changes;
 mod database;
 mod entities;
@@ -24,6 +25,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 
 pub use self::{
     audit::{AuditFilter, AuditView},
+    backup::backup,
     changes::{ChangeCursor, Changed},
     database::{Location, Lock},
     examination::Examination,
@@ -51,6 +53,9 @@ pub enum StoreError {
     /// Its lock could not be taken.
     #[error("the database's lock file could not be locked")]
     Lock(#[source] std::io::Error),
+    /// A copy could not be written.
+    #[error("the copy could not be written")]
+    Copy(#[source] std::io::Error),
     /// A statement failed.
     #[error("the database refused a statement")]
     Statement(#[from] DbErr),

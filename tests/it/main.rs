@@ -2,12 +2,14 @@
 
 mod activation;
 mod audit;
+mod backup;
 mod catalogue;
 mod chart;
 mod clients;
 mod command_line;
 mod crash;
 mod delivery;
+mod docs;
 mod doors;
 mod explain;
 mod failures;
