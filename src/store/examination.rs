@@ -89,7 +89,8 @@ async fn number(connection: &DatabaseConnection, sql: &str) -> Result<Option<i64
     Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
 }
 
-async fn try_secrets(connection: &DatabaseConnection, sealer: &Sealer) -> Result<(usize, usize), StoreError> {
+/// How many of the stored secrets that are tried a key opens, and how many it does not.
+pub async fn try_secrets(connection: &DatabaseConnection, sealer: &Sealer) -> Result<(usize, usize), StoreError> {
     let rows = webhooks::Entity::find().limit(SECRETS_MAX).all(connection).await?;
     let opens = |row: &&webhooks::Model| {
         let place = Place { account: row.account_uid, webhook: row.uid, field: "secrets" };

@@ -68,6 +68,12 @@ pub enum StoreError {
     /// A row holds what it cannot hold.
     #[error("a row is malformed: {0}")]
     Row(String),
+    /// The sealing key is another than the database's.
+    #[error(
+        "the sealing key does not open what is stored: give the key that this database was written with \
+         (--sealing-key-file, or the .sealing.key file beside it)"
+    )]
+    SealingKey,
     /// A secret could not be sealed or opened.
     #[error("a secret could not be sealed or opened: {0}")]
     Sealing(&'static str),
@@ -91,6 +97,9 @@ impl Store {
         let connections = database::open(location).await?;
         if let Some(writer) = connections.writers.first() {
             database::migrate(writer, location).await?;
+            if examination::try_secrets(writer, &sealer).await?.1 > 0 {
+                return Err(StoreError::SealingKey);
+            }
             // Limits may have been configured anew meanwhile: whoever waits for one is looked at.
             writer.execute_unprepared("UPDATE accounts SET next_due_at = 0 WHERE paused > 0").await?;
         }

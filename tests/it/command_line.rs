@@ -268,6 +268,11 @@ async fn a_doctor_finds_what_is_wrong(database: Database) {
     assert!(said.out.contains("FAIL  database       was written by a newer version (m9999_later)"), "{}", said.out);
     assert!(said.out.contains("free: no process runs"), "{}", said.out);
 
+    let mut older =
+        command(&server, &database, &["serve", "--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0"]);
+    let said = Said::from(older.output().await.expect("runs"));
+    assert!(!said.ok && said.err.contains("m9999_later"), "an older version does not start: {}", said.err);
+
     // Nothing at all is nothing wrong, and nothing is made.
     let empty = tempfile::tempdir().expect("a folder");
     let mut fresh = Command::new(env!("CARGO_BIN_EXE_hookline"));

@@ -207,6 +207,11 @@ impl Server {
         self.ended().await.0
     }
 
+    /// Waits for its end by itself; answers whether the exit status was 0, and the whole log.
+    pub async fn end(self) -> (bool, String) {
+        self.ended().await
+    }
+
     async fn ended(mut self) -> (bool, String) {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("in time");
         (ended.expect("ends").success(), self.log())

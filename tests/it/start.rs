@@ -6,7 +6,7 @@ use hookline::grpc::pb;
 use tokio::process::Command;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::harness::{Database, Receiver, Server, automation, deal, eventually};
+use crate::harness::{Database, Receiver, Server, account_42, automation, deal, eventually};
 
 crate::on_both_databases!(
     a_second_process_waits_for_the_end_of_the_first,
@@ -73,6 +73,20 @@ async fn without_keys_of_its_own_the_service_listens_on_the_loopback_only() {
     let message = String::from_utf8_lossy(&refused.stderr);
     assert!(message.contains("--signing-key-file"), "{message}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_sealing_key_does_not_start() {
+    let (database, receiver) = (Database::sqlite(), Receiver::start().await);
+    let server = Server::start(&database, &[]).await;
+    account_42(&server, &receiver.url).await;
+    assert!(server.terminate().await);
+    let other = database.folder.path().join("other.key");
+    std::fs::write(&other, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").expect("writes");
+    let server = Server::spawn(&database, &["--sealing-key-file", &other.display().to_string()], &[]).await;
+    let (ok, log) = server.end().await;
+    assert!(!ok && log.contains("give the key that this database was written with"), "{log}");
+    Server::start(&database, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
