@@ -282,7 +282,8 @@ fn plan_limits(args: &ServeArgs) -> Result<PlanLimits, StartError> {
 /// the start: that is what tells a process that waits from one that hangs.
 async fn report(health: &HealthReporter, status: ServingStatus) {
     health.set_service_status(tonic_health::pb::health_server::SERVICE_NAME, ServingStatus::Serving).await;
-    for service in [""].iter().chain(&SERVICE_NAMES) {
+    // The whole comes last: it serves once each part does.
+    for service in SERVICE_NAMES.iter().chain(&[""]) {
         health.set_service_status(service, status).await;
     }
 }

@@ -103,26 +103,28 @@ async fn told(
 
 async fn serve(args: ServeArgs, arbiters: Vec<actix::ArbiterHandle>, telemetry: &Telemetry) -> Result<(), StartError> {
     let application = Application::build(args).await?;
+    let signals = Signals::default();
+    // Before anybody is told that the process is there.
+    listen_to_signals(signals.clone()).map_err(|error| StartError(format!("signals: {error}")))?;
     println!("listening on {}", application.address());
     println!("operations on http://{}/", application.operations_address());
-    let signals = Signals::default();
-    tokio::spawn(listen_to_signals(signals.clone()));
     application.run_until_stopped(arbiters, telemetry, signals).await
 }
 
 /// The first SIGTERM or SIGINT stops the service in order, a second one ends the waiting.
-async fn listen_to_signals(signals: Signals) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
-    for step in [signals.shutdown, signals.hurry] {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+fn listen_to_signals(signals: Signals) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        for step in [signals.shutdown, signals.hurry] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            step.cancel();
         }
-        step.cancel();
-    }
+    });
+    Ok(())
 }
 
 async fn migrate(args: DatabaseArgs) -> Result<(), StartError> {
