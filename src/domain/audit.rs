@@ -10,6 +10,7 @@ use super::{
     account::{Account, AccountFacts},
     automation::Automation,
     caller::Caller,
+    catalogue::Field,
     change::Change,
     id::{AccountId, ResourceId, UserId},
     webhook::{Credentials, Webhook},
@@ -151,6 +152,21 @@ pub fn entries(
         let changes = changed(&before.map(|one| of_automation(one)).unwrap_or_default(), &of_automation(after));
         let verb = verb_of(before.is_some(), false);
         found.push(AuditEntry { actor: actor.clone(), verb, resource: name(id, "automations", &after.id), changes });
+    }
+    if let Some((object, after)) = &change.catalogue {
+        let before = account.map(|account| account.catalogue.added_to(object.as_str())).unwrap_or_default();
+        let verb = verb_of(!before.is_empty(), after.is_empty());
+        let fields = |fields: &[Field]| match fields {
+            [] => Fields::new(),
+            some => vec![("fields", json(some))],
+        };
+        let changes = changed(&fields(before), &fields(after));
+        found.push(AuditEntry {
+            actor: actor.clone(),
+            verb,
+            resource: format!("accounts/{id}/objects/{object}"),
+            changes,
+        });
     }
     let deleted = change.deleted_automation.and_then(|(uid, _)| account?.automations.get(&uid));
     if let Some(before) = deleted {

@@ -201,7 +201,8 @@ impl Catalogue {
         fields
     }
 
-    fn added_to(&self, object: &str) -> &[Field] {
+    /// What was added to an object.
+    pub fn added_to(&self, object: &str) -> &[Field] {
         let found = self.added.iter().find(|(name, _)| name.as_str() == object);
         found.map(|(_, fields)| fields.as_slice()).unwrap_or_default()
     }

@@ -129,9 +129,13 @@ impl Placeholder {
                     .label(event.object.as_str(), path, scope.data)
                     .map_or(Value::Null, |label| Value::Text(Cow::Owned(label))),
             },
-            Source::Previous(path) => {
-                scope.previous.and_then(|previous| path.find(previous)).map_or(Value::Null, Value::Json)
-            }
+            Source::Previous(path) => match scope.previous.and_then(|previous| path.find(previous)) {
+                Some(node) => Value::Json(node),
+                None => scope
+                    .previous
+                    .and_then(|previous| scope.catalogue.label(event.object.as_str(), path, previous))
+                    .map_or(Value::Null, |label| Value::Text(Cow::Owned(label))),
+            },
             Source::EventId => text(event.id.as_str()),
             Source::EventAction => Value::Text(Cow::Borrowed(event.action.as_str())),
             Source::EventObject => text(event.object.as_str()),

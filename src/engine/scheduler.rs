@@ -34,7 +34,10 @@ pub async fn run(engine: Engine) {
         if period % CLEANING_PERIODS == 0 {
             let now = clock::now();
             let audit = now.minus_ms(engine.shared.config.audit_kept_ms);
-            engine.shared.store.expire(Before { answers: now.minus_ms(ANSWERS_KEPT_MS), audit }).await;
+            let before = Before { answers: now.minus_ms(ANSWERS_KEPT_MS), audit };
+            let store = engine.shared.store.clone();
+            // Beside the waking, however much there is.
+            tokio::spawn(async move { while store.expire_some(before).await {} });
         }
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     StoreError,
-    entities::{accounts, answers, attempts, audit, events, executions},
+    entities::{accounts, attempts, events, executions},
     prepared::Prepared,
     seal::Sealer,
     statements::{advance_accounts, known_events, write_own_things, write_rows},
@@ -36,6 +36,8 @@ const GROUP_CHANGES_MAX: usize = 512;
 const GROUP_ROWS_MAX: usize = 4_000;
 /// How many rows of each table one step of erasing an account removes.
 pub const ERASE_ROWS_MAX: u64 = 1_000;
+/// How many old answers and entries of audit trails one statement removes.
+pub const EXPIRED_ROWS_MAX: u64 = 500;
 
 /// What became of a change.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ enum Work {
     Commit(Box<Prepared>, oneshot::Sender<Receipt>),
     Fence(AccountUid, oneshot::Sender<Result<(), StoreError>>),
     Erase(AccountUid, oneshot::Sender<Result<bool, StoreError>>),
-    Expire(Before),
+    Expire(Before, oneshot::Sender<bool>),
 }
 
 /// What is removed that was made before a time.
@@ -138,9 +140,11 @@ impl Journal {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Removes what was made before a time.
-    pub async fn expire(&self, before: Before) {
-        let _ = self.lanes[0].send(Work::Expire(before)).await;
+    /// Removes a bounded part of what was made before a time. Answers whether there may be more.
+    pub async fn expire_some(&self, before: Before) -> bool {
+        let (reply, has_more) = oneshot::channel();
+        let _ = self.lanes[0].send(Work::Expire(before, reply)).await;
+        has_more.await.unwrap_or_default()
     }
 }
 
@@ -179,15 +183,12 @@ async fn run_lane(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work
             Work::Erase(account, reply) => {
                 let _ = reply.send(erase_some(&connection, account).await.map_err(StoreError::from));
             }
-            Work::Expire(before) => {
-                let old = answers::Entity::delete_many().filter(answers::Column::CreatedAt.lt(before.answers.0));
-                if let Err(error) = old.exec(&connection).await {
-                    tracing::warn!(error = %error, "could not remove old answers of repeatable calls");
+            Work::Expire(before, reply) => {
+                let expired = expire_some(&connection, before).await;
+                if let Err(error) = &expired {
+                    tracing::warn!(error = %error, "could not remove old answers and entries of audit trails");
                 }
-                let old = audit::Entity::delete_many().filter(audit::Column::CreatedAt.lt(before.audit.0));
-                if let Err(error) = old.exec(&connection).await {
-                    tracing::warn!(error = %error, "could not remove old entries of audit trails");
-                }
+                let _ = reply.send(expired.unwrap_or_default());
             }
         }
     }
@@ -279,6 +280,23 @@ async fn fence(connection: &DatabaseConnection, account: AccountUid) -> Result<(
         .exec(connection)
         .await
         .map(drop)
+}
+
+/// Old answers to repeatable calls and old entries of audit trails, a few with each statement: others wait for the lane.
+async fn expire_some(connection: &DatabaseConnection, before: Before) -> Result<bool, DbErr> {
+    let mut has_more = false;
+    for (table, key, before) in
+        [("answers", "account_uid, request_id", before.answers), ("audit", "account_uid, revision, no", before.audit)]
+    {
+        let sql = format!(
+            "DELETE FROM {table} WHERE ({key}) IN \
+             (SELECT {key} FROM {table} WHERE created_at < $1 ORDER BY created_at LIMIT {EXPIRED_ROWS_MAX})"
+        );
+        let values = [Value::from(before.0)];
+        let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
+        has_more |= connection.execute_raw(statement).await?.rows_affected() == EXPIRED_ROWS_MAX;
+    }
+    Ok(has_more)
 }
 
 /// Children first, the account's own row last, so that what is left is always found again.

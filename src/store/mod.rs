@@ -137,8 +137,8 @@ impl Store {
         self.journal.erase_some(account).await
     }
 
-    /// Removes what was made before a time.
-    pub async fn expire(&self, before: Before) {
-        self.journal.expire(before).await;
+    /// Removes a bounded part of what was made before a time. Answers whether there may be more.
+    pub async fn expire_some(&self, before: Before) -> bool {
+        self.journal.expire_some(before).await
     }
 }

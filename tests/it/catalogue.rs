@@ -53,7 +53,8 @@ async fn fields_are_known_added_warned_of_and_rendered(database: Database) {
         "hook",
         "deal",
         pb::EventAction::Change,
-        r#"{"id": {{deal.custom_fields.tier.id}}, "tier": {{deal.custom_fields.tier.label}}, "t": "<{{deal.titel}}>"}"#,
+        r#"{"id": {{deal.custom_fields.tier.id}}, "tier": {{deal.custom_fields.tier.label}}, "t": "<{{deal.titel}}>",
+            "was": {{previous.custom_fields.tier.label}}}"#,
     );
     one.actions[0].path = "{{deal.custom_fields.tier.label}}".into();
     let made = admin.create_automation("42", one.clone()).await.expect("creates");
@@ -67,10 +68,16 @@ async fn fields_are_known_added_warned_of_and_rendered(database: Database) {
     let event = |id: &str, tier: u32| {
         deal(id, "8", &format!(r#"{{"custom_fields": {{"tier": {{"type": "enum", "id": {tier}}}}}}}"#))
     };
-    service.publish("42", vec![event("a", 17)]).await.expect("acks");
+    let mut changed = event("a", 17);
+    if let Some(pb::event_input::Kind::Event(event)) = &mut changed.kind {
+        event.previous = br#"{"custom_fields": {"tier": {"type": "enum", "id": 18}}}"#.to_vec().into();
+    }
+    service.publish("42", vec![changed]).await.expect("acks");
     eventually("it arrives", || async { (receiver.got().len() == 1).then_some(()) }).await;
     let got = &receiver.got()[0];
-    assert_eq!(got.body, r#"{"id": 17, "tier": "Gold \"1\"", "t": "<>"}"#);
+    let body: serde_json::Value = serde_json::from_str(&got.body).expect("JSON");
+    let wanted = serde_json::json!({"id": 17, "tier": "Gold \"1\"", "t": "<>", "was": "Silver"});
+    assert_eq!(body, wanted, "the old option has a label, too");
     assert_eq!(got.uri, "/Gold%20%221%22", "a label is encoded like any value");
     assert!(server.terminate().await);
 
@@ -98,5 +105,16 @@ async fn fields_are_known_added_warned_of_and_rendered(database: Database) {
         assert_eq!((refused.code(), bad_field(&refused).as_str()), (Code::InvalidArgument, field));
     }
     service.catalogue().set_fields(service.ask(set("invoice", vec![]))).await.expect("takes away");
+    let request = pb::ListAuditEntriesRequest {
+        parent: "accounts/42".into(),
+        resource: "accounts/42/objects/invoice".into(),
+        ..Default::default()
+    };
+    let trail = service.audit().list_audit_entries(service.ask(request)).await.expect("lists").into_inner().entries;
+    let told: Vec<_> =
+        trail.iter().map(|entry| (entry.action(), entry.role(), entry.changes[0].field.as_str())).collect();
+    let by = pb::AuditRole::Service;
+    assert_eq!(told, [(pb::AuditAction::Deleted, by, "fields"), (pb::AuditAction::Created, by, "fields")]);
+    assert!(trail[1].changes[0].after.contains("Total"), "{trail:?}");
     assert_eq!(database.count("catalogue").await, 2);
 }
