@@ -23,8 +23,8 @@ use tokio::{
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
-#[expect(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../tests/it/harness.rs"]
+#[expect(dead_code, unused_imports, reason = "shared with the tests, which use all of it")]
+#[path = "../tests/it/harness/mod.rs"]
 mod harness;
 
 use harness::{Client, Database, Server, automation, deal};

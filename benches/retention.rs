@@ -13,7 +13,7 @@ use hookline::grpc::pb;
 use sea_orm::ConnectionTrait;
 
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../tests/it/harness.rs"]
+#[path = "../tests/it/harness/mod.rs"]
 mod harness;
 
 use harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};

@@ -1,46 +1,24 @@
-//! An account under random events, outcomes, commands, crashes and clock steps, next to a model: a database in memory
-//! that the test writes every change to, and reads the account from after a crash.
+//! An account under random events, outcomes, commands, crashes and clock steps, next to a model.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod world;
+
+use std::collections::HashSet;
 
 use proptest::prelude::*;
-use uuid::Uuid;
 
+use self::world::*;
 use super::{
-    account::{Account, AccountSlot, Loaded},
-    breaker::Health,
     caller::{AccountScope, Caller},
-    catalogue::Catalogue,
-    command::{Answer, Command, NewAction, NewAutomation, NewWebhook, Task},
-    decision::{Decision, Dispatch, DueRows, Ended, EventReply, Input, Reply, Rules, Surroundings, decide},
-    due,
-    event::{Action, Event},
-    execution::{Attempt, Outcome, Progress, Reason, Recorded, SourceKind, State, THE_LIMIT, Unfinished},
-    filter::ExecutionFilter,
-    history::{Expired, ExpiredRow, History, StateCounts},
-    id::{AccountUid, EventId, ExecutionUid, WebhookUid},
-    job::{JobRows, JobTask, Retry, RetryRequests, RetryStart, retry_room},
-    limits::{Backlog, Window},
-    plan::{LimitOverrides, Plan, PlanLimits},
-    refusal::Refusal,
-    request::{Method, Record},
-    retry::{RetryPolicy, Schedule},
-    template::BodySpec,
+    command::Task,
+    decision::{EventReply, Input, Reply},
+    event::Event,
+    execution::{Reason, State},
+    history::StateCounts,
+    job::{JobTask, Retry, RetryRequests, RetryStart, retry_room},
+    plan::LimitOverrides,
     timestamp::Timestamp,
-    url::{EndpointUrl, UrlPolicy},
-    webhook::{Credentials, DisableReason, WebhookKind},
+    webhook::DisableReason,
 };
-
-const WINDOW_MS: u64 = 10_000;
-const PAUSED_MAX: u64 = 12;
-const PAUSED_AGE_MAX_MS: u64 = 60_000;
-const SLOTS: u32 = 4;
-/// Longer than executions are kept.
-const DAYS_MS: i64 = 16 * 86_400_000;
-/// How many executions a job takes at once.
-const JOB_MAX: usize = 3;
-/// How many executions are deleted at once.
-const EXPIRED_MAX: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -79,328 +57,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// A row of the model's database.
-#[derive(Clone)]
-struct Row {
-    record: std::sync::Arc<Record>,
-    progress: Progress,
-    event: EventId,
-    run: i32,
-    /// Its place in the order of arrival.
-    arrival: usize,
-}
-
-struct World {
-    rules: Rules,
-    slot: AccountSlot,
-    now: Timestamp,
-    /// The latest time that the clock has shown.
-    latest: Timestamp,
-    rows: BTreeMap<ExecutionUid, Row>,
-    events: HashSet<EventId>,
-    /// Window, backlog, revision, due time and history, as they were last written.
-    written: (Window, Backlog, i64, Option<Timestamp>, History),
-    /// How endpoints do, as it was last written.
-    health: HashMap<WebhookUid, Health>,
-    under_way: Vec<Dispatch>,
-    next_uuid: u128,
-    /// How many executions there have been.
-    arrivals: usize,
-    /// Arrivals in the order of their admission.
-    admitted: Vec<usize>,
-    /// How many each window admitted, and the highest limit while it lasted.
-    windows: HashMap<i64, (u32, u32)>,
-    limit: u32,
-}
-
 impl World {
-    fn new() -> Self {
-        let mut plans = PlanLimits::default();
-        for limits in &mut plans.0 {
-            limits.requests_in_flight = SLOTS;
-            limits.executions_per_window = 3;
-        }
-        let rules = Rules {
-            plans,
-            breaker_open_ms: 30_000,
-            paused_max: PAUSED_MAX,
-            waiting_max: 1_000,
-            event_age_max_ms: None,
-            paused_age_max_ms: PAUSED_AGE_MAX_MS,
-            body_bytes_max: 1_000,
-            window_length_ms: WINDOW_MS,
-            schedule: Schedule { delays_ms: vec![2_000, 2_000] },
-        };
-        let mut world = Self {
-            rules,
-            slot: AccountSlot { id: "42".parse().expect("an id"), account: None },
-            now: Timestamp(1_000_000_000_000),
-            latest: Timestamp(1_000_000_000_000),
-            rows: BTreeMap::new(),
-            events: HashSet::new(),
-            written: (Window::default(), Backlog::default(), 0, None, History::default()),
-            health: HashMap::new(),
-            under_way: Vec::new(),
-            next_uuid: 1,
-            arrivals: 0,
-            admitted: Vec::new(),
-            windows: HashMap::new(),
-            limit: 3,
-        };
-        world.command(Caller::Service { accounts: AccountScope::All }, Task::CreateAccount { plan: Plan::Power });
-        let admin = Caller::GlobalAdmin { account: world.slot.id.clone(), user: "1".parse().expect("an id") };
-        let endpoint = EndpointUrl::parse("https://h.example/", &UrlPolicy::default()).expect("a URL");
-        let webhook = NewWebhook {
-            display_name: "hook".into(),
-            kind: WebhookKind::Automation,
-            endpoint,
-            credentials: Credentials::None,
-            retry: RetryPolicy::default(),
-            requests_per_second: None,
-            owner: None,
-            subscription: None,
-        };
-        let id = Some("hook".parse().expect("an id"));
-        world.command(admin.clone(), Task::CreateWebhook { id, webhook });
-        let automation = NewAutomation {
-            display_name: "one".into(),
-            object: "deal".parse().expect("a name"),
-            action: Action::Change,
-            conditions: None,
-            actions: vec![NewAction {
-                webhook: "hook".parse().expect("an id"),
-                method: Method::Post,
-                path: String::new(),
-                body: BodySpec::Raw("{}".into()),
-                continue_on_failure: false,
-            }],
-            enabled: true,
-        };
-        world.command(admin, Task::CreateAutomation { id: None, automation });
-        world
-    }
-
-    fn account(&self) -> &Account {
-        self.slot.account.as_ref().expect("an account")
-    }
-
-    fn command(&mut self, caller: Caller, task: Task) {
-        let command = std::sync::Arc::new(Command { caller, task, repeat: None });
-        let replies = self.run(vec![Input::Command(command, None)]);
-        assert!(
-            matches!(
-                replies.last(),
-                Some(Reply::Command(Ok(Answer::Account(..) | Answer::Webhook(..) | Answer::Automation(..))))
-            ),
-            "{replies:?}"
-        );
-    }
-
-    /// Decides until every input has its reply, as the account's actor does.
-    fn run(&mut self, mut inputs: Vec<Input>) -> Vec<Reply> {
-        let mut replies = Vec::new();
-        while !inputs.is_empty() {
-            let known = HashSet::new();
-            let mut known_now = known;
-            let decision = loop {
-                let decision = self.decide(&inputs, &known_now);
-                let stored: HashSet<_> = decision
-                    .change
-                    .events
-                    .iter()
-                    .map(|event| event.id.clone())
-                    .filter(|id| self.events.contains(id))
-                    .collect();
-                if stored.is_empty() {
-                    break decision;
-                }
-                known_now.extend(stored);
-            };
-            inputs.drain(..decision.replies.len());
-            replies.extend(decision.replies.clone());
-            self.commit(decision);
-        }
-        replies
-    }
-
-    fn decide(&mut self, inputs: &[Input], known: &HashSet<EventId>) -> Decision {
-        let mut next = self.next_uuid;
-        let mut uuid = || {
-            next += 1;
-            Uuid::from_u128(next)
-        };
-        let mut around = Surroundings {
-            now: self.now,
-            uuid: &mut uuid,
-            random: &mut || 7,
-            secret: &mut || [7; 32],
-            rules: &self.rules,
-            may_start: true,
-        };
-        let decision = decide(&self.slot, inputs, known, &mut around);
-        self.next_uuid = next;
-        decision
-    }
-
-    fn commit(&mut self, decision: Decision) {
-        let change = &decision.change;
-        if change.is_empty {
-            return;
-        }
-        assert_eq!(change.expected.unwrap_or(0), self.written.2, "each change follows the one before");
-        self.written = (change.window, change.backlog, change.revision, change.next_due_at, change.history);
-        self.events.extend(change.events.iter().map(|event| event.id.clone()));
-        for new in &change.executions {
-            let row = Row {
-                record: new.record.clone(),
-                progress: new.progress.clone(),
-                event: new.event_id.clone(),
-                run: new.run,
-                arrival: self.arrivals,
-            };
-            self.arrivals += 1;
-            if new.run > 0 {
-                let half = i64::from(self.limit.div_ceil(2));
-                assert!(change.window.used <= half && change.backlog.count == 0, "retries never push others out");
-            }
-            self.note_admission(None, &row);
-            assert!(self.rows.insert(new.uid, row).is_none());
-        }
-        let stepped: HashSet<_> = change.steps.iter().map(|step| step.execution.uid).collect();
-        assert_eq!(stepped.len(), change.steps.len(), "a change meets an execution once");
-        for step in &change.steps {
-            let before = self.rows[&step.execution.uid].clone();
-            assert!(!before.progress.state.is_final(), "no final state changes");
-            let row = Row { progress: step.execution.progress.clone(), ..before.clone() };
-            self.note_admission(Some(&before), &row);
-            self.rows.insert(step.execution.uid, row);
-        }
-        for row in change.expired.iter().flat_map(|expired| &expired.rows) {
-            let gone = self.rows.remove(&row.uid).expect("it was there");
-            assert!(gone.progress.state.is_final());
-            if self.rows.values().all(|row| row.event != gone.event) {
-                assert!(self.events.remove(&gone.event), "an event goes with its last execution");
-            }
-        }
-        for change in change.health.iter().filter(|change| change.is_written) {
-            self.health.insert(change.webhook, change.health.clone());
-        }
-        self.slot.apply(change);
-        self.under_way.extend(decision.dispatches);
-    }
-
-    fn note_admission(&mut self, before: Option<&Row>, row: &Row) {
-        let Some(window) = row.progress.admitted else { return };
-        if before.is_some_and(|before| before.progress.admitted.is_some()) {
-            return;
-        }
-        self.admitted.push(row.arrival);
-        let (count, highest) = self.windows.entry(window).or_default();
-        *count += 1;
-        *highest = self.limit.max(*highest);
-        assert!(*count <= *highest, "window {window} admitted {count}, its limit was never over {highest}");
-    }
-
-    /// What the account wants is read and decided, until it wants nothing more.
-    fn settle(&mut self) {
-        for _ in 0..1_000 {
-            if self.now < self.account().window.start {
-                self.run(vec![Input::Tidy]);
-            }
-            if let Some(expiring) = due::expiring(self.account(), self.now, &self.rules) {
-                self.run(vec![Input::Expired(self.expired(expiring))]);
-            }
-            let wanted = due::wanted(self.account(), self.now, &self.rules);
-            let job = due::job(self.account(), self.now, &self.rules).map(|job| Input::Job(self.job_rows(&job)));
-            if wanted.is_empty() && job.is_none() && due::expiring(self.account(), self.now, &self.rules).is_none() {
-                return;
-            }
-            // Read together, and decided together, as the account's actor does.
-            let due: Vec<_> = wanted.into_iter().map(|wanted| Input::Due(self.read(wanted))).collect();
-            self.run(due.into_iter().chain(job).collect());
-        }
-        panic!("the account never comes to rest");
-    }
-
-    fn waits_for(row: &Row) -> Option<WebhookUid> {
-        let open = !row.progress.state.is_final() && row.progress.state != State::Running;
-        let webhook = row.record.requests.get(row.progress.action_no).map(|request| request.webhook);
-        if row.progress.is_held_back() { Some(THE_LIMIT) } else { webhook.filter(|_| open) }
-    }
-
-    fn read(&self, wanted: due::Wanted) -> DueRows {
-        let mut found: Vec<_> = self
-            .rows
-            .iter()
-            .filter(|(_, row)| Self::waits_for(row) == Some(wanted.webhook))
-            .map(|(uid, row)| (row.progress.due_at.expect("a time"), *uid, row))
-            .collect();
-        found.sort_by_key(|(due, uid, _)| (*due, *uid));
-        let taken = found.iter().take(wanted.rows_max).take_while(|(due, ..)| *due <= wanted.by).count();
-        let next = found.get(taken).map(|(due, ..)| *due);
-        let rows = found[..taken].iter().map(|(_, uid, row)| unfinished(*uid, row)).collect();
-        DueRows { webhook: wanted.webhook, rows, next }
-    }
-
-    fn expired(&self, wanted: due::Expiring) -> Expired {
-        let is_old = |row: &Row| row.progress.ended_at.is_some_and(|ended| ended < wanted.ended_before);
-        let after = self.rows.iter().filter(|(uid, _)| wanted.after.is_none_or(|after| **uid > after));
-        let old: Vec<_> = after.filter(|(_, row)| is_old(row)).collect();
-        let rows: Vec<_> = (old.iter().take(EXPIRED_MAX))
-            .map(|(uid, row)| ExpiredRow {
-                uid: **uid,
-                state: row.progress.state,
-                changed_revision: 1,
-                event_id: row.event.clone(),
-            })
-            .collect();
-        let next = rows.last().filter(|_| old.len() > EXPIRED_MAX).map(|row| row.uid);
-        let is_kept = |uid: &&ExecutionUid| rows.iter().all(|row| row.uid != **uid);
-        let oldest = self.rows.keys().find(is_kept).copied().filter(|_| next.is_none());
-        Expired { ended_before: wanted.ended_before, rows, next, oldest }
-    }
-
-    /// What a job looks at next: of executions that were made before it those in the wanted states.
-    fn job_rows(&self, wanted: &due::JobWanted) -> JobRows {
-        let job = &wanted.job;
-        let is_ahead = |uid: &ExecutionUid| job.progress.position.is_none_or(|position| *uid > position);
-        let ahead = self.rows.iter().filter(|(uid, _)| is_ahead(uid) && uid.0 < job.uid.0);
-        let fitting: Vec<_> = ahead.filter(|(_, row)| job.filter.states.contains(&row.progress.state)).collect();
-        let taken = &fitting[..fitting.len().min(wanted.rows_max).min(JOB_MAX)];
-        let last_run = |event: &EventId| {
-            self.rows.values().filter(|row| row.event == *event).map(|row| row.run).max().unwrap_or_default()
-        };
-        let rows = taken.iter().map(|(uid, row)| Recorded {
-            execution: unfinished(**uid, row),
-            source: self.account().automations.keys().next().expect("an automation").0,
-            event: None,
-            event_id: row.event.clone(),
-            run: row.run,
-            last_run: last_run(&row.event),
-            object: "deal".parse().expect("a name"),
-            action: Action::Change,
-            entity_id: "8".parse().expect("an id"),
-            acting_user: None,
-            first_unsuccessful: 0,
-        });
-        JobRows {
-            job: job.uid,
-            rows: rows.collect(),
-            position: taken.last().map(|(uid, _)| **uid),
-            is_last: taken.len() == fitting.len(),
-        }
-    }
-
-    fn start_job(&mut self, task: JobTask, states: Vec<State>) {
-        let filter = ExecutionFilter { states, ..ExecutionFilter::default() };
-        let command = Command {
-            caller: Caller::Service { accounts: AccountScope::All },
-            task: Task::StartJob { task, filter },
-            repeat: None,
-        };
-        let replies = self.run(vec![Input::Command(std::sync::Arc::new(command), None)]);
-        assert!(matches!(replies.last(), Some(Reply::Command(Ok(Answer::Job(..)) | Err(Refusal::Exhausted { .. })))));
-    }
-
     fn step(&mut self, step: Step) {
         match step {
             Step::RetryFailed => {
@@ -454,46 +111,6 @@ impl World {
         }
     }
 
-    /// Everything in memory is lost; the account is what the database has.
-    fn crash(&mut self) {
-        let before = self.account();
-        let waiting = |webhook: WebhookUid| {
-            let of_webhook = self.rows.values().filter(|row| Self::waits_for(row) == Some(webhook));
-            of_webhook.filter_map(|row| row.progress.due_at).min()
-        };
-        let keys = before.webhooks.keys().copied().chain([THE_LIMIT]);
-        let newest = self.rows.values().filter(|row| row.progress.is_held_back());
-        let newest = newest.filter_map(|row| row.progress.due_at).max().unwrap_or_default();
-        let loaded = Loaded {
-            uid: AccountUid(before.uid.0),
-            facts: before.facts.clone(),
-            revision: self.written.2,
-            window: self.written.0,
-            backlog: Backlog { count: self.written.1.count, newest },
-            history: self.written.4,
-            next_due_at: self.written.3,
-            webhooks: before.webhooks.values().map(|webhook| (**webhook).clone()).collect(),
-            automations: before.automations.values().map(|automation| (**automation).clone()).collect(),
-            running: Vec::new(),
-            waiting: keys.filter_map(|webhook| Some((webhook, waiting(webhook)?))).collect(),
-            health: self.health.clone().into_iter().collect(),
-            catalogue: Catalogue::default(),
-            traffic: Vec::new(),
-            jobs: before.jobs.values().map(|job| (**job).clone()).collect(),
-        };
-        let orphans: Vec<_> = self
-            .rows
-            .iter()
-            .filter(|(_, row)| row.progress.state == State::Running)
-            .map(|(uid, row)| unfinished(*uid, row))
-            .collect();
-        self.slot.account = Some(Account::new(loaded));
-        self.under_way.clear();
-        if !orphans.is_empty() {
-            self.run(vec![Input::Resume(orphans)]);
-        }
-    }
-
     /// What must hold whenever the account is at rest.
     fn check(&self) {
         let account = self.account();
@@ -524,21 +141,6 @@ impl World {
             assert!(written <= truth.max(self.latest), "the database says {written:?}, the truth is {truth:?}");
         }
         assert!(truth.is_none() || account.next_due_at.is_some(), "an account with work is found again");
-    }
-}
-
-fn unfinished(uid: ExecutionUid, row: &Row) -> Unfinished {
-    Unfinished { uid, source_kind: SourceKind::Automation, record: row.record.clone(), progress: row.progress.clone() }
-}
-
-fn ended(dispatch: &Dispatch, status: u16, now: Timestamp) -> Ended {
-    let outcome = Outcome::Answer { status, headers: Vec::new(), excerpt: Vec::new(), truncated: false };
-    let attempt = Attempt { started_at: now, duration_us: 1, url: String::new(), secret_url: None, outcome };
-    Ended {
-        execution: dispatch.execution,
-        action_no: dispatch.action_no,
-        attempt_no: dispatch.attempt_no,
-        attempt: std::sync::Arc::new(attempt),
     }
 }
 
