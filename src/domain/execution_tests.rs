@@ -10,7 +10,7 @@ fn request(continue_on_failure: bool, failure: Option<Reason>) -> Request {
         method: Method::Post,
         endpoint: "https://h.example/".into(),
         path: String::new(),
-        body: "{}".into(),
+        body: "{}".to_owned().into(),
         continue_on_failure,
         attempt_at: None,
         failure,

@@ -1,8 +1,8 @@
 //! Requests: an execution's actions made concrete, frozen before anything is sent.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::value::RawValue;
 
 use super::{
@@ -52,8 +52,8 @@ pub struct Request {
     /// The path as rendered.
     pub path: String,
     /// The body as rendered: JSON. Null where it could not be rendered.
-    pub body: String,
-    /// Where the number of the attempt stands in the body, for regular webhooks: the one thing that changes.
+    pub body: Body,
+    /// Where the number of the attempt stands in the body's own part, for regular webhooks: the one thing that changes.
     pub attempt_at: Option<usize>,
     /// Whether a failure lets the later actions go on.
     pub continue_on_failure: bool,
@@ -61,12 +61,45 @@ pub struct Request {
     pub failure: Option<Reason>,
 }
 
+/// A body. Regular webhooks that are told of the same event share the beginning of theirs, the event itself: in memory,
+/// and in the database, where it is the event's own row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    shared: Option<Arc<str>>,
+    own: String,
+}
+
+impl Body {
+    /// A body that begins as others do.
+    pub fn shared(beginning: &Arc<str>, own: String) -> Self {
+        Self { shared: Some(Arc::clone(beginning)), own }
+    }
+
+    /// All of it.
+    pub fn text(&self) -> Cow<'_, str> {
+        match &self.shared {
+            Some(shared) => Cow::Owned(format!("{shared}{}", self.own)),
+            None => Cow::Borrowed(&self.own),
+        }
+    }
+}
+
+impl From<String> for Body {
+    fn from(own: String) -> Self {
+        Self { shared: None, own }
+    }
+}
+
 impl Request {
     /// The body for an attempt, from 1.
     pub fn body_of(&self, attempt_no: u32) -> Cow<'_, str> {
-        match self.attempt_at.and_then(|at| Some((self.body.get(..at)?, self.body.get(at + 1..)?))) {
-            Some((before, after)) if attempt_no != 1 => Cow::Owned(format!("{before}{attempt_no}{after}")),
-            _ => Cow::Borrowed(&self.body),
+        let Body { shared, own } = &self.body;
+        match self.attempt_at.and_then(|at| Some((own.get(..at)?, own.get(at + 1..)?))) {
+            Some((before, after)) if attempt_no != 1 => {
+                let shared = shared.as_deref().unwrap_or_default();
+                Cow::Owned(format!("{shared}{before}{attempt_no}{after}"))
+            }
+            _ => self.body.text(),
         }
     }
 }
@@ -118,7 +151,7 @@ pub fn build<'w>(
                 method: spec.method,
                 endpoint: webhook.map(|webhook| webhook.endpoint.masked()).unwrap_or_default(),
                 path: path.unwrap_or_default(),
-                body: body.map_or_else(|_| "null".to_owned(), |body| body.trim_ascii().to_owned()),
+                body: body.map_or_else(|_| "null".to_owned(), |body| body.trim_ascii().to_owned()).into(),
                 attempt_at: None,
                 continue_on_failure: spec.continue_on_failure,
                 failure,
@@ -141,7 +174,7 @@ pub fn test_request(account: &AccountId, webhook: &Webhook, now: Timestamp) -> R
         method: Method::Post,
         endpoint: webhook.endpoint.masked(),
         path: String::new(),
-        body: body.to_string(),
+        body: body.to_string().into(),
         attempt_at: None,
         continue_on_failure: false,
         failure: None,
@@ -175,8 +208,11 @@ struct StoredRequest<'a> {
     endpoint: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     path: Cow<'a, str>,
-    #[serde(borrow)]
-    body: &'a RawValue,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    body: Option<&'a RawValue>,
+    /// What comes after the beginning that is made from the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after_event: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attempt_at: Option<usize>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not", rename = "continue")]
@@ -200,7 +236,8 @@ impl Record {
                 method: request.method,
                 endpoint: Cow::Borrowed(&request.endpoint),
                 path: Cow::Borrowed(&request.path),
-                body: serde_json::from_str(&request.body)?,
+                body: request.body.shared.is_none().then(|| serde_json::from_str(&request.body.own)).transpose()?,
+                after_event: request.body.shared.as_ref().map(|_| Cow::Borrowed(request.body.own.as_str())),
                 attempt_at: request.attempt_at,
                 continue_on_failure: request.continue_on_failure,
                 failure: request.failure,
@@ -219,22 +256,29 @@ impl Record {
         })
     }
 
-    /// Reads a record that was stored.
-    pub fn from_stored(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    /// Reads a record that was stored; with the beginning of its bodies, where that is made from the event.
+    pub fn from_stored(bytes: &[u8], beginning: Option<&Arc<str>>) -> Result<Self, serde_json::Error> {
         let stored: StoredRecord<'_> = serde_json::from_slice(bytes)?;
-        let requests = stored.requests.into_iter().map(|request| Request {
-            webhook: request.webhook,
-            webhook_id: request.id,
-            method: request.method,
-            endpoint: request.endpoint.into_owned(),
-            path: request.path.into_owned(),
-            body: request.body.get().to_owned(),
-            attempt_at: request.attempt_at,
-            continue_on_failure: request.continue_on_failure,
-            failure: request.failure,
+        let body = |own: Option<&RawValue>, after_event: Option<Cow<'_, str>>| match (own, after_event, beginning) {
+            (Some(own), ..) => Ok(Body::from(own.get().to_owned())),
+            (None, Some(own), Some(beginning)) => Ok(Body::shared(beginning, own.into_owned())),
+            (None, ..) => Err(serde_json::Error::custom("the event that the body is made from is not there")),
+        };
+        let requests = stored.requests.into_iter().map(|request| {
+            Ok(Request {
+                webhook: request.webhook,
+                webhook_id: request.id,
+                method: request.method,
+                endpoint: request.endpoint.into_owned(),
+                path: request.path.into_owned(),
+                body: body(request.body, request.after_event)?,
+                attempt_at: request.attempt_at,
+                continue_on_failure: request.continue_on_failure,
+                failure: request.failure,
+            })
         });
         Ok(Self {
-            requests: requests.collect(),
+            requests: requests.collect::<Result<_, serde_json::Error>>()?,
             source_name: stored.name.into_owned(),
             source_id: stored.id,
             causation_depth: stored.depth,
@@ -250,9 +294,9 @@ impl Record {
         self.traceparent.get(3..35).unwrap_or_default()
     }
 
-    /// About how much memory the record takes.
+    /// About how much memory the record takes, without what it shares.
     pub fn weight_bytes(&self) -> usize {
-        self.requests.iter().map(|request| request.body.len() + request.path.len() + 256).sum::<usize>() + 512
+        self.requests.iter().map(|request| request.body.own.len() + request.path.len() + 256).sum::<usize>() + 512
     }
 }
 
@@ -276,7 +320,7 @@ mod tests {
                 method: Method::Post,
                 endpoint: "https://h.example/?key=***".into(),
                 path: "a=1".into(),
-                body: r#"{"n": 1e400, "m": 123456789012345678901234567890}"#.into(),
+                body: r#"{"n": 1e400, "m": 123456789012345678901234567890}"#.to_owned().into(),
                 attempt_at: None,
                 continue_on_failure: false,
                 failure: Some(Reason::UnsafePath),
@@ -287,10 +331,23 @@ mod tests {
         let golden = r#"{"v":1,"name":"Won \"deals\"","id":"au-1","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","parent_span":"00f067aa0ba902b7","requests":[{"webhook":"00000000-0000-0000-0000-000000000001","id":"wh-1","method":"POST","endpoint":"https://h.example/?key=***","path":"a=1","body":{"n": 1e400, "m": 123456789012345678901234567890},"failure":"UNSAFE_PATH"}]}"#;
         let stored = record.to_stored().expect("serializes");
         assert_eq!(String::from_utf8_lossy(&stored), golden);
-        assert_eq!(Record::from_stored(golden.as_bytes()).expect("reads"), record);
+        assert_eq!(Record::from_stored(golden.as_bytes(), None).expect("reads"), record);
+        let mut shared = record.clone();
+        let beginning: Arc<str> = r#"{"data":{"n": 1.50},"meta":{"#.into();
+        shared.requests[0].body = Body::shared(&beginning, r#""attempt":1}}"#.into());
+        let stored = shared.to_stored().expect("serializes");
+        assert!(!String::from_utf8_lossy(&stored).contains("1.50"), "the event is not stored again");
+        assert_eq!(Record::from_stored(&stored, Some(&beginning)).expect("reads"), shared);
+        assert!(Record::from_stored(&stored, None).is_err(), "never another body");
+        let before = r#"{"webhook":"00000000-0000-0000-0000-000000000001","id":"wh-1","method":"POST","endpoint":"e","body":{"meta":{"attempt":1}},"attempt_at":19}"#;
+        let stored =
+            golden.replace(&golden[golden.find(r#"{"webhook""#).expect("a request")..golden.len() - 2], before);
+        let request =
+            &Record::from_stored(stored.as_bytes(), Some(&beginning)).expect("reads what was stored whole").requests[0];
+        assert_eq!(request.body_of(3), r#"{"meta":{"attempt":3}}"#);
         let later = Record { first_action: 2, ..record };
         let stored = later.to_stored().expect("serializes");
         assert!(String::from_utf8_lossy(&stored).ends_with(r#","first":2}"#));
-        assert_eq!(Record::from_stored(&stored).expect("reads"), later);
+        assert_eq!(Record::from_stored(&stored, None).expect("reads"), later);
     }
 }

@@ -1,6 +1,6 @@
 //! What regular webhooks subscribe to, and the envelope that they get.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::{
     execution::Reason,
     id::{AccountId, ObjectName, UserId},
     json,
-    request::{Method, Request},
+    request::{Body, Method, Request},
     webhook::Webhook,
 };
 
@@ -86,9 +86,10 @@ pub fn is_permitted(event: &Event, user: Option<&UserId>) -> bool {
 const CARRIED: [(&str, &str); 4] =
     [("is_bulk_edit", "false"), ("type", "\"application\""), ("change_source", "\"api\""), ("host", "\"hookline\"")];
 
-/// The request of a regular webhook for an event: the event in an envelope of version 2.
-pub fn notification(account: &AccountId, webhook: &Webhook, event: &Event) -> Request {
-    let (body, attempt_at) = envelope(account, webhook, event);
+/// The request of a regular webhook for an event: the event in an envelope of version 2, of which the beginning is given.
+pub fn notification(account: &AccountId, webhook: &Webhook, event: &Event, beginning: &Arc<str>) -> Request {
+    let (own, attempt_at) = meta(account, webhook, event);
+    let body = Body::shared(beginning, own);
     Request {
         webhook: webhook.uid,
         webhook_id: webhook.id.clone(),
@@ -102,13 +103,18 @@ pub fn notification(account: &AccountId, webhook: &Webhook, event: &Event) -> Re
     }
 }
 
-/// `{data, previous, meta}`, and where the number of the attempt stands in it.
-fn envelope(account: &AccountId, webhook: &Webhook, event: &Event) -> (String, usize) {
+/// The beginning of the envelope of an event, the same for whoever is told of it.
+pub fn beginning(event: &Event) -> Arc<str> {
     // What was deleted is in `previous`, as it was last.
     let (data, previous) = match event.action {
         Action::Delete => ("null", Some(event.data.as_str())),
         Action::Create | Action::Change => (event.data.as_str(), event.previous.as_deref()),
     };
+    format!("{{\"data\":{data},\"previous\":{},\"meta\":{{", previous.unwrap_or("null")).into()
+}
+
+/// The rest of the envelope: what `meta` says, and where the number of the attempt stands in it.
+fn meta(account: &AccountId, webhook: &Webhook, event: &Event) -> (String, usize) {
     let text = |text: &str| Value::from(text).to_string();
     let given = event.meta.as_deref().and_then(|meta| json::parse(meta).ok());
     let given = given.as_ref().filter(|meta| meta.get("entity").is_some());
@@ -140,7 +146,7 @@ fn envelope(account: &AccountId, webhook: &Webhook, event: &Event) -> (String, u
         let ids: Vec<_> = permitted.iter().map(UserId::as_str).collect();
         meta.push(("permitted_user_ids", Value::from(ids).to_string()));
     }
-    let mut body = format!("{{\"data\":{data},\"previous\":{},\"meta\":{{", previous.unwrap_or("null"));
+    let mut body = String::new();
     for (key, value) in meta {
         body.push_str(&format!("\"{key}\":{value},"));
     }

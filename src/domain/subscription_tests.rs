@@ -75,15 +75,15 @@ fn the_envelope_has_the_shape_of_the_samples_key_by_key() {
         let account: AccountId = sent["meta"]["company_id"].as_str().expect("an id").parse().expect("an id");
         let owner = sent["meta"]["webhook_owner_id"].as_str().expect("an id");
         let event = parse_envelope(&account, sample.as_bytes()).expect("an event");
-        let request = notification(&account, &webhook(owner), &event);
-        let got: Value = serde_json::from_str(&request.body).expect("JSON");
+        let request = notification(&account, &webhook(owner), &event, &beginning(&event));
+        let got: Value = serde_json::from_str(&request.body.text()).expect("JSON");
         let mut wanted = sent.clone();
         wanted["meta"]["webhook_id"] = "wh-1".into();
         assert_eq!(got, wanted, "key by key, value by value");
         let keys = |text: &str| {
             json::members(text).expect("members").into_iter().map(|(key, _)| key.into_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(keys(&request.body), ["data", "previous", "meta"], "in this order");
+        assert_eq!(keys(&request.body.text()), ["data", "previous", "meta"], "in this order");
         let third = request.body_of(3);
         let third: Value = serde_json::from_str(&third).expect("JSON");
         wanted["meta"]["attempt"] = 3.into();
@@ -109,16 +109,18 @@ fn other_events_get_the_same_shape() {
         keys
     };
     for (account, event) in [(&company, &from_v1), (&account, &native), (&account, &deleted)] {
-        let request = notification(account, &webhook("9"), event);
-        let got: Value = serde_json::from_str(&request.body).expect("JSON");
+        let request = notification(account, &webhook("9"), event, &beginning(event));
+        let got: Value = serde_json::from_str(&request.body.text()).expect("JSON");
         assert_eq!(shape(&got), shape(&sample));
         assert_eq!(got["meta"]["version"], "2.0");
         for id in ["company_id", "entity_id", "id", "webhook_id", "webhook_owner_id"] {
             assert!(got["meta"][id].is_string(), "{id} is text");
         }
     }
-    let got = notification(&account, &webhook("9"), &native).body;
+    let got = notification(&account, &webhook("9"), &native, &beginning(&native)).body.text().into_owned();
     assert!(got.contains(r#"{"n": 1.50}"#), "numbers digit for digit");
-    let got: Value = serde_json::from_str(&notification(&account, &webhook("9"), &deleted).body).expect("JSON");
+    let got: Value =
+        serde_json::from_str(&notification(&account, &webhook("9"), &deleted, &beginning(&deleted)).body.text())
+            .expect("JSON");
     assert!(got["data"].is_null() && got["previous"]["n"].is_number(), "what is deleted is in previous");
 }

@@ -238,7 +238,7 @@ impl Engine {
         };
         let execution = ExecutionUid(uuid::Uuid::now_v7());
         let request = test_request(account, &webhook, now());
-        let body = request.body.clone();
+        let body = request.body.text().into_owned();
         let record = Arc::new(Record {
             source_name: "a test".to_owned(),
             source_id: webhook.id.clone(),

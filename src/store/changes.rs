@@ -117,8 +117,11 @@ impl Store {
         for row in changed.iter().take_while(|row| row.changed_revision <= notices_end) {
             let place = ChangeCursor { revision: row.changed_revision, execution: row.uid, notice: 0, ..cursor };
             let is_readable = sieve.is_readable(row.source_uid, row.acting_user.as_deref());
-            let change =
-                if is_readable { Changed::Execution(Box::new(execution_view(row)?)) } else { Changed::Nothing };
+            let change = if is_readable {
+                Changed::Execution(Box::new(execution_view(row, rows::brief_record(row)?)?))
+            } else {
+                Changed::Nothing
+            };
             changes.push((place, change));
         }
         for row in &noticed {

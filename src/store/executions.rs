@@ -12,7 +12,7 @@ use super::{
     Store, StoreError,
     entities::{attempts, automations, events, executions, webhooks},
     history::{Page, one_more},
-    rows,
+    rows::{self, Beginnings},
 };
 use crate::domain::{
     due::JobWanted,
@@ -22,6 +22,7 @@ use crate::domain::{
     id::{AccountUid, EventId, ExecutionUid, UserId},
     job::JobRows,
     request::Record,
+    subscription::beginning,
     timestamp::Timestamp,
 };
 
@@ -151,7 +152,8 @@ impl Store {
             .one(&self.reader)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let mut view = execution_view(&row)?;
+        let beginnings = self.beginnings(account, std::slice::from_ref(&row)).await?;
+        let mut view = execution_view(&row, rows::record(&row, &beginnings)?)?;
         let attempts = attempts::Entity::find()
             .filter(attempts::Column::AccountUid.eq(account.0))
             .filter(attempts::Column::ExecutionUid.eq(uid.0))
@@ -165,6 +167,31 @@ impl Store {
             view.attempts.entry(action_no).or_default().push(attempt);
         }
         Ok(Some(view))
+    }
+
+    /// The beginnings of the bodies of regular webhooks' executions: their events, read once each.
+    pub(super) async fn beginnings(
+        &self,
+        account: AccountUid,
+        rows: &[executions::Model],
+    ) -> Result<Beginnings, StoreError> {
+        let regular = rows::source_kind_number(SourceKind::RegularWebhook);
+        let ids: HashSet<_> =
+            rows.iter().filter(|row| row.source_kind == regular).map(|row| row.event_id.as_str()).collect();
+        if ids.is_empty() {
+            return Ok(Beginnings::new());
+        }
+        let found = events::Entity::find()
+            .filter(events::Column::AccountUid.eq(account.0))
+            .filter(events::Column::EventId.is_in(ids))
+            .all(&self.reader)
+            .await?;
+        let of_event = |row: events::Model| {
+            let id = row.event_id.parse().map_err(StoreError::Row)?;
+            let event = Event::from_stored(id, &row.payload).map_err(StoreError::Encoding)?;
+            Ok((row.event_id, beginning(&event)))
+        };
+        found.into_iter().map(of_event).collect()
     }
 
     /// The automations of an account, living or deleted, that fit a condition.
@@ -280,7 +307,8 @@ impl Store {
             .order_by_desc(executions::Column::Uid)
             .all(&self.reader)
             .await?;
-        let items = found.iter().map(execution_view).collect::<Result<_, _>>()?;
+        let view = |row| execution_view(row, rows::brief_record(row)?);
+        let items = found.iter().map(view).collect::<Result<_, _>>()?;
         Ok(Page { items, next })
     }
 
@@ -355,14 +383,15 @@ impl Store {
             payloads.iter().map(|row| (row.event_id.as_str(), row.payload.as_slice())).collect();
         let recorded = |row: &executions::Model| -> Result<Recorded, StoreError> {
             let event_id: EventId = row.event_id.parse().map_err(StoreError::Row)?;
-            let execution = rows::unfinished(row)?;
+            let payload = payloads.get(row.event_id.as_str());
+            let event = payload.and_then(|payload| Event::from_stored(event_id.clone(), payload).ok());
+            let of_event = event.iter().map(|event| (row.event_id.clone(), beginning(event))).collect();
+            let execution = rows::unfinished(row, &of_event)?;
             let has_succeeded =
                 |action: usize| succeeded.contains(&(row.uid, i32::try_from(action).unwrap_or(i32::MAX)));
             let actions = execution.record.requests.len();
             let first_unsuccessful =
                 (execution.record.first_action..actions).find(|action| !has_succeeded(*action)).unwrap_or(actions);
-            let payload = payloads.get(row.event_id.as_str());
-            let event = payload.and_then(|payload| Event::from_stored(event_id.clone(), payload).ok());
             let last_run = last_runs.get(&(row.event_id.clone(), row.source_uid)).copied();
             Ok(Recorded {
                 execution,
@@ -414,7 +443,7 @@ fn readable(account: AccountUid, reader: Option<&UserId>) -> Condition {
 }
 
 /// An execution as it is shown, from its row.
-pub(super) fn execution_view(row: &executions::Model) -> Result<ExecutionView, StoreError> {
+pub(super) fn execution_view(row: &executions::Model, record: Record) -> Result<ExecutionView, StoreError> {
     Ok(ExecutionView {
         uid: ExecutionUid(row.uid),
         source_kind: rows::source_kind_of(row.source_kind)?,
@@ -429,7 +458,7 @@ pub(super) fn execution_view(row: &executions::Model) -> Result<ExecutionView, S
         trace: row.trace.clone(),
         retry_of: row.retry_of.map(ExecutionUid),
         changed_revision: row.changed_revision,
-        record: Record::from_stored(&row.requests).map_err(StoreError::Encoding)?,
+        record,
         attempts: HashMap::new(),
     })
 }

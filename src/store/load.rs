@@ -175,7 +175,8 @@ impl Store {
         let values = [account.into(), DUE_RUNNING.into()];
         let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), RUNNING_SQL, values);
         let rows = executions::Model::find_by_statement(statement).all(&self.reader).await?;
-        rows.iter().map(rows::unfinished).collect()
+        let beginnings = self.beginnings(AccountUid(account), &rows).await?;
+        rows.iter().map(|row| rows::unfinished(row, &beginnings)).collect()
     }
 
     /// The earliest due time of what waits for each webhook: one look into the index each, however much waits.
@@ -232,7 +233,9 @@ impl Store {
         let due = |row: &executions::Model| row.due_at.is_some_and(|due| due <= by.0);
         let taken = found.iter().take(rows_max).take_while(|row| due(row)).count();
         let next = found.get(taken).and_then(|row| row.due_at).map(Timestamp);
-        let rows = found[..taken].iter().map(rows::unfinished).collect::<Result<Vec<_>, _>>()?;
+        let beginnings = self.beginnings(account, &found[..taken]).await?;
+        let unfinished = found[..taken].iter().map(|row| rows::unfinished(row, &beginnings));
+        let rows = unfinished.collect::<Result<Vec<_>, _>>()?;
         debug_assert!(rows.iter().all(|row| row.progress.state != State::Running));
         Ok(DueRows { webhook, rows, next })
     }

@@ -4,7 +4,7 @@ mod job;
 mod trail;
 mod webhook;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -255,7 +255,7 @@ pub fn action_of(number: i16) -> Stored<Action> {
     }
 }
 
-fn source_kind_number(kind: SourceKind) -> i16 {
+pub fn source_kind_number(kind: SourceKind) -> i16 {
     match kind {
         SourceKind::Automation => 1,
         SourceKind::RegularWebhook => 2,
@@ -377,12 +377,25 @@ pub fn progress(row: &executions::Model) -> Stored<Progress> {
     })
 }
 
+/// The beginnings of bodies that are made from events, by the events' ids.
+pub type Beginnings = HashMap<String, Arc<str>>;
+
+/// What is frozen with an execution, from its row.
+pub fn record(row: &executions::Model, beginnings: &Beginnings) -> Stored<Record> {
+    Record::from_stored(&row.requests, beginnings.get(&row.event_id)).map_err(StoreError::Encoding)
+}
+
+/// What is frozen with an execution, for pages, which show no bodies: those that begin with an event are not whole here.
+pub fn brief_record(row: &executions::Model) -> Stored<Record> {
+    Record::from_stored(&row.requests, Some(&Arc::from(""))).map_err(StoreError::Encoding)
+}
+
 /// An unfinished execution from its row.
-pub fn unfinished(row: &executions::Model) -> Stored<Unfinished> {
+pub fn unfinished(row: &executions::Model, beginnings: &Beginnings) -> Stored<Unfinished> {
     Ok(Unfinished {
         uid: ExecutionUid(row.uid),
         source_kind: source_kind_of(row.source_kind)?,
-        record: Arc::new(Record::from_stored(&row.requests).map_err(StoreError::Encoding)?),
+        record: Arc::new(record(row, beginnings)?),
         progress: progress(row)?,
     })
 }

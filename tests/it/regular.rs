@@ -9,6 +9,7 @@ crate::on_both_databases!(
     an_event_reaches_the_subscribers_that_may_see_it,
     the_kinds_are_never_mixed_and_each_has_its_managers,
     an_endpoint_that_fails_loses_nothing_and_holds_nobody_up,
+    many_subscribers_share_one_large_event,
 );
 
 const SAMPLE: &str = include_str!("../samples/v2-change-deal-custom-field.json");
@@ -130,6 +131,62 @@ async fn an_event_reaches_the_subscribers_that_may_see_it(database: Database) {
     })
     .await;
     assert_eq!((job.done, job.skipped), (2, 1), "the last run of each");
+}
+
+async fn many_subscribers_share_one_large_event(database: Database) {
+    const SUBSCRIBERS: usize = 30;
+    let receiver = Receiver::start().await;
+    let server = Server::start(&database, &[]).await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    for at in 0..SUBSCRIBERS {
+        let mut webhook = regular(&format!("n{at}"), &format!("{}{at}/", receiver.url), "*.deal");
+        webhook.retry_policy = Some(pb::RetryPolicy {
+            preset: pb::RetryPreset::Custom.into(),
+            delays: vec![prost_types::Duration { seconds: 3, nanos: 0 }; 3],
+            ..pb::RetryPolicy::default()
+        });
+        create(&admin, "42", &format!("n{at}"), webhook).await.expect("creates");
+    }
+    receiver.answer_with(503);
+    let data = format!(r#"{{"n": 1.50, "text": "{}"}}"#, "x".repeat(300_000));
+    service.publish("42", vec![deal("e1", "8", &data)]).await.expect("acks");
+    eventually("the first attempts fail", || async {
+        let history = service.history("42").await;
+        (history.iter().filter(|one| one.state() == pb::ExecutionState::Retrying).count() == SUBSCRIBERS).then_some(())
+    })
+    .await;
+    server.kill().await;
+    let stored = database.numbers("SELECT CAST(SUM(LENGTH(requests)) AS bigint) FROM executions").await[0];
+    assert!(stored < 60_000, "the event is stored once, its {SUBSCRIBERS} executions refer to it: {stored} bytes");
+    receiver.answer_with(200);
+    let before = receiver.got().len();
+    let server = Server::start(&database, &[]).await;
+    let service = server.client("service", "*", &[]).await;
+    let history = eventually("all arrive", || async {
+        let history = service.history("42").await;
+        history.iter().all(|one| one.state() == pb::ExecutionState::Succeeded).then_some(history)
+    })
+    .await;
+    let got = receiver.got();
+    assert!(got.len() >= before + SUBSCRIBERS);
+    for request in &got[before..] {
+        assert!(request.body.contains(&data), "the whole event, digit for digit");
+        let body: serde_json::Value = serde_json::from_str(&request.body).expect("JSON");
+        assert!(body["meta"]["attempt"].as_u64() > Some(1), "{}", body["meta"]);
+    }
+    let shown = service.execution(&history[0].name).await.requests[0].body.clone();
+    assert!(String::from_utf8_lossy(&shown).contains(&data), "and the history shows it");
+    // A retry by a person is the same again.
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    let request = pb::RetryExecutionRequest {
+        name: history[0].name.clone(),
+        start: pb::RetryStart::First.into(),
+        ..Default::default()
+    };
+    let count = receiver.got().len();
+    admin.executions().retry_execution(admin.ask(request)).await.expect("retries");
+    eventually("it arrives again", || async { (receiver.got().len() == count + 1).then_some(()) }).await;
+    assert_eq!(receiver.got()[count].body.as_bytes(), &shown[..]);
 }
 
 async fn the_kinds_are_never_mixed_and_each_has_its_managers(database: Database) {

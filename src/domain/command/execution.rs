@@ -11,7 +11,7 @@ use crate::domain::{
     job::{Retry, RetryRequests, RetryStart},
     refusal::{Precondition, Refusal},
     request::{Record, build},
-    subscription::notification,
+    subscription::{beginning, notification},
     template::{Scope, Trees},
 };
 
@@ -193,7 +193,7 @@ fn rebuild_notification(draft: &Draft<'_, '_>, account: &Account, recorded: &Rec
     match (webhook, recorded.event.as_deref()) {
         (Some(webhook), Some(event)) => Ok(Record {
             source_name: webhook.display_name.clone(),
-            requests: vec![notification(&draft.slot.id, webhook, event)],
+            requests: vec![notification(&draft.slot.id, webhook, event, &beginning(event))],
             ..Record::clone(before)
         }),
         // Without them the stored request says what is wrong.

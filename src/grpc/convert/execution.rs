@@ -91,7 +91,7 @@ pub fn request(account: &AccountId, request: &Request) -> pb::Request {
         method: pb_method(request.method),
         endpoint_url: request.endpoint.clone(),
         path: request.path.clone(),
-        body: request.body.clone().into(),
+        body: request.body.text().into_owned().into(),
         failure: request.failure.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
         attempts: Vec::new(),
     }

@@ -15,7 +15,7 @@ use crate::domain::{
     miss::{Automations, Miss},
     plan::Plan,
     request::{Record, build},
-    subscription::notification,
+    subscription::{beginning, notification},
     template::{Scope, Trees},
     webhook::Webhook,
 };
@@ -40,8 +40,10 @@ impl<'a> Draft<'a, '_> {
         if let Err(rejection) = self.trigger(account, event) {
             return EventReply::Rejected(rejection);
         }
+        let mut shared = None;
         for webhook in account.subscribers(event) {
-            self.notify(account, webhook, event);
+            let shared = shared.get_or_insert_with(|| beginning(event));
+            self.notify(account, webhook, event, shared);
         }
         if self.change.executions.len() == executions {
             return EventReply::Accepted;
@@ -76,7 +78,7 @@ impl<'a> Draft<'a, '_> {
     }
 
     /// Tells a regular webhook of an event that it has subscribed to.
-    fn notify(&mut self, account: &Account, webhook: &Webhook, event: &Event) {
+    fn notify(&mut self, account: &Account, webhook: &Webhook, event: &Event, beginning: &Arc<str>) {
         let (traceparent, parent_span) = traceparent(event, self.around);
         let record = Record {
             source_name: webhook.display_name.clone(),
@@ -84,7 +86,7 @@ impl<'a> Draft<'a, '_> {
             causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
             traceparent,
             parent_span,
-            requests: vec![notification(&self.slot.id, webhook, event)],
+            requests: vec![notification(&self.slot.id, webhook, event, beginning)],
             explanation: Vec::new(),
             first_action: 0,
         };
