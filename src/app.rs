@@ -160,7 +160,12 @@ impl Application {
         doors.open(api).map_err(|error| start_error("the services", &error))?;
         report(&health, ServingStatus::Serving).await;
         is_ready.store(true, Ordering::SeqCst);
-        tracing::info!(server.address = %self.address, operations.address = %self.operations_address, "serving");
+        tracing::info!(
+            server.address = %self.address,
+            operations.address = %self.operations_address,
+            database = %self.location,
+            "serving"
+        );
         let lost = tokio::select! {
             () = signals.shutdown.cancelled() => false,
             () = lock.lost() => true,

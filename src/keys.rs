@@ -83,6 +83,16 @@ pub fn local(location: &Location, what: &str) -> PathBuf {
 fn made(location: &Location, what: &str) -> Result<PathBuf, String> {
     let path = local(location, what);
     if !path.exists() {
+        if let Location::Sqlite(database) = location
+            && database.exists()
+        {
+            return Err(format!(
+                "the local {what} key {} is missing beside a database that exists: bring it back from a copy (a new one \
+                 does not fit what is stored), or give --{what}-key-file",
+                path.display()
+            ));
+        }
+        tracing::warn!(path = %path.display(), "made a new local {what} key; keep a copy of it");
         make(&path).map_err(|error| format!("the local {what} key {} could not be made: {error}", path.display()))?;
     }
     Ok(path)

@@ -95,7 +95,7 @@ async fn change_level(
     match operations.level.change(&wanted) {
         Ok(()) => {
             let now = operations.level.read();
-            tracing::warn!(filter = now, "what is logged was changed");
+            tracing::warn!(filter = now, "what is logged has changed");
             (StatusCode::OK, format!("{now}\n"))
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),

@@ -88,7 +88,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(found) = cause {
-        text = format!("{text}: {found}");
+        // Some errors say what their causes say, too.
+        let more = found.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
         cause = found.source();
     }
     text

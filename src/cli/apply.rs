@@ -1,6 +1,6 @@
 //! `hookline apply`: webhooks and automations as files say. It shows what would change, and changes that.
 
-mod manifest;
+pub(super) mod manifest;
 mod plan;
 
 use std::{
@@ -83,9 +83,12 @@ pub async fn run(args: ApplyArgs) -> Result<(), CliError> {
     if let Some(folder) = &args.secrets_dir {
         std::fs::create_dir_all(folder).map_err(|error| CliError::new(format!("{}: {error}", folder.display())))?;
     }
-    for step in &plan.steps {
+    for (number, step) in plan.steps.iter().enumerate() {
         let done = carry_out(&caller, &parent, step, args.secrets_dir.as_deref()).await;
-        done.map_err(|CliError(error)| CliError::new(format!("{}: {error}", step.place())))?;
+        done.map_err(|CliError(error)| {
+            let all = plan.steps.len();
+            CliError::new(format!("{}: {error}\n{number} of {all} done; mend it and apply again", step.place()))
+        })?;
         eprintln!("{} {}", step.past(), step.name());
     }
     Ok(())

@@ -174,7 +174,11 @@ fn print_misses(found: &pb::ListMissesResponse) {
         println!();
     }
     let since = show::time(found.complete_since_time);
-    println!("{} events did not make it run; nothing is missing here since {since}", found.misses.len());
+    let count = match found.misses.len() {
+        1 => "1 event".to_owned(),
+        many => format!("{many} events"),
+    };
+    println!("{count} did not make it run; nothing is missing here since {since}");
 }
 
 /// The clauses of conditions, and how each came out.

@@ -1,13 +1,17 @@
 //! The connection to a server, and who calls it: a token that was given, or one made with the local key.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use super::CliError;
@@ -36,6 +40,12 @@ pub struct ConnectionArgs {
     /// Who signs the server's certificate, in PEM, where that is no public authority.
     #[arg(long, env = "HOOKLINE_CA_FILE", global = true)]
     pub ca_file: Option<PathBuf>,
+    /// This client's certificate in PEM, where the server asks for one (mutual TLS).
+    #[arg(long, env = "HOOKLINE_CERT_FILE", requires = "key_file", global = true)]
+    pub cert_file: Option<PathBuf>,
+    /// The private key of that certificate, in PEM.
+    #[arg(long, env = "HOOKLINE_KEY_FILE", requires = "cert_file", global = true)]
+    pub key_file: Option<PathBuf>,
     /// A token. Without one, and without --token-file, one is made with the local key.
     #[arg(long, env = "HOOKLINE_TOKEN", hide_env_values = true, global = true)]
     pub token: Option<String>,
@@ -88,23 +98,23 @@ impl ConnectionArgs {
     /// Connects.
     pub async fn channel(&self) -> Result<Channel, CliError> {
         let address = &self.address;
+        if !address.starts_with("http://") && !address.starts_with("https://") {
+            return Err(CliError::new(format!("{address} is no address: write http://{address}, or https:// for TLS")));
+        }
         let mut endpoint = Endpoint::from_shared(address.clone())
             .map_err(|_| CliError::new(format!("{address} is no address: write it as http://127.0.0.1:50051")))?
             .connect_timeout(CONNECT_TIMEOUT);
         if address.starts_with("https:") {
             let mut tls = ClientTlsConfig::new().with_native_roots();
             if let Some(path) = &self.ca_file {
-                let pem = fs::read(path).map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
-                tls = tls.ca_certificate(Certificate::from_pem(pem));
+                tls = tls.ca_certificate(Certificate::from_pem(read(path)?));
+            }
+            if let (Some(certificate), Some(key)) = (&self.cert_file, &self.key_file) {
+                tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
             }
             endpoint = endpoint.tls_config(tls).map_err(|error| CliError::new(chain(&error)))?;
         }
-        endpoint.connect().await.map_err(|error| {
-            CliError::new(format!(
-                "{address} could not be reached: {}; is `hookline serve` running there?",
-                chain(&error)
-            ))
-        })
+        endpoint.connect().await.map_err(|error| unreachable(address, &chain(&error)))
     }
 
     fn bearer(&self, account: Option<&str>) -> Result<String, CliError> {
@@ -148,6 +158,24 @@ impl ConnectionArgs {
         let now = engine::now().seconds();
         mint(&secret, &claims, &token_rules(&keys), now, TOKEN_SECONDS).map_err(CliError::new)
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| CliError::new(format!("{}: {error}", path.display())))
+}
+
+/// Why a server could not be reached, and what to do about it.
+fn unreachable(address: &str, why: &str) -> CliError {
+    let remedies = [
+        ("InvalidContentType", "the port speaks no TLS: write http:// instead of https://"),
+        ("UnknownIssuer", "its certificate is signed by nobody known here: give --ca-file"),
+        ("CaUsedAsEndEntity", "its certificate is an authority's own: have one signed for the server"),
+        ("NotValidForName", "its certificate is for another name: use that name as the address"),
+        ("Expired", "its certificate has expired: renew it"),
+    ];
+    let known = remedies.iter().find(|(mark, _)| why.contains(mark)).map(|(_, remedy)| *remedy);
+    let remedy = known.unwrap_or("is `hookline serve` running there?");
+    CliError::new(format!("{address} could not be reached: {why}; {remedy}"))
 }
 
 /// The account in a resource's name.

@@ -2,19 +2,21 @@
 //! installation without changing anything, and says what to do.
 
 use std::{
+    collections::HashSet,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, CommandFactory};
+use rustix::fs::{Access, access};
 use x509_cert::Certificate;
 
 use super::CliError;
 use crate::{
     app,
-    config::ServeArgs,
+    config::{Cli, ServeArgs},
     domain::timestamp::Timestamp,
     engine,
     grpc::TlsFiles,
@@ -76,8 +78,10 @@ pub async fn run(args: DoctorArgs) -> Result<(), CliError> {
     let args = args.serve;
     let mut found = Findings::default();
     configuration(&args, &mut found);
+    look_at_variables(&mut found);
     if let Ok(location) = Location::parse(&args.database.database) {
         let sealing = look_at_keys(&args, &location, &mut found);
+        look_at_files(&location, &mut found);
         look_at_database(&location, sealing, &mut found).await;
     }
     certificates(&args, &mut found);
@@ -173,6 +177,32 @@ fn is_open_to_others(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o007 != 0)
 }
 
+/// Whether the service could write where it must.
+fn look_at_files(location: &Location, found: &mut Findings) {
+    let Location::Sqlite(path) = location else { return };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let lock = PathBuf::from(format!("{}.lock", path.display()));
+    let existing = [path.as_path(), &lock].into_iter().filter(|path| path.exists());
+    for place in [folder].into_iter().chain(existing) {
+        if let Err(error) = access(place, Access::WRITE_OK) {
+            found.fail("database", format!("{} cannot be written: {error}", place.display()));
+        }
+    }
+}
+
+/// Variables that look like settings and are none.
+fn look_at_variables(found: &mut Findings) {
+    let command = Cli::command();
+    let commands = std::iter::once(&command).chain(command.get_subcommands());
+    let known: HashSet<_> =
+        commands.flat_map(|command| command.get_arguments().filter_map(|one| one.get_env())).collect();
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HOOKLINE_") && !known.contains(name.as_os_str()) {
+            found.warn("configuration", format!("{} is no setting: is it misspelled?", name.to_string_lossy()));
+        }
+    }
+}
+
 async fn look_at_database(location: &Location, sealing: Option<[u8; SEALING_KEY_BYTES]>, found: &mut Findings) {
     let sealer = sealing.map(Sealer::new);
     let looked = tokio::time::timeout(DATABASE_TIMEOUT, Examination::of(location, sealer.as_ref())).await;
@@ -184,7 +214,7 @@ async fn look_at_database(location: &Location, sealing: Option<[u8; SEALING_KEY_
         Ok(Err(error)) => return found.fail("database", chain(&error)),
         Ok(Ok(None)) => {
             clock(None, found);
-            return found.ok("database", "does not exist yet; the first start makes it");
+            return found.ok("database", format!("{location} does not exist yet; the first start makes it"));
         }
         Ok(Ok(Some(examination))) => examination,
     };
@@ -193,10 +223,14 @@ async fn look_at_database(location: &Location, sealing: Option<[u8; SEALING_KEY_
         found
             .fail("database", format!("was written by a newer version ({newer}): start that one, or restore a backup"));
     } else if examination.pending.is_empty() {
-        found.ok("database", "can be reached, the schema is up to date");
+        found.ok("database", format!("{location} can be reached, the schema is up to date"));
     } else {
         let pending = examination.pending.join(", ");
         found.warn("database", format!("{pending} to be made: the next start does it, or `hookline migrate`"));
+    }
+    if let Some(damage) = examination.damage {
+        let remedy = "stop the service, remove -wal and -shm files of another database, or restore a backup";
+        found.fail("database", format!("the file is damaged ({damage}): {remedy}"));
     }
     match examination.is_locked {
         true => found.ok("lock", "a process holds it; a second one would wait"),

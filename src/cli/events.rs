@@ -16,6 +16,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::{
     AccountArgs, CallArgs, CliError,
+    apply::manifest::liberal,
     connection::{Caller, account_of},
     show,
 };
@@ -32,6 +33,9 @@ const FRAMES_AHEAD_MAX: usize = 16;
 /// How often a stream that breaks is taken up again, and how long to wait before.
 const RECONNECTS_MAX: u32 = 10;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long nothing may be acknowledged before people are told why nothing seems to happen.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What to do with events.
 #[derive(Debug, Clone, Subcommand)]
@@ -65,8 +69,14 @@ pub async fn run(call: CallArgs, account: AccountArgs, task: Task) -> Result<(),
     let bar = ProgressBar::new(count as u64);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events acknowledged, {per_sec}, {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let waiting = tokio::spawn(async {
+        tokio::time::sleep(PATIENCE).await;
+        eprintln!("waiting for acknowledgements; the server may be in trouble with its database");
+    });
     let mut publishing = Publishing { parent, frames: frames(events), acked: 0, results: Vec::new(), bar };
-    publishing.run(&mut EventServiceClient::new(caller)).await?;
+    let published = publishing.run(&mut EventServiceClient::new(caller)).await;
+    waiting.abort();
+    published?;
     publishing.bar.finish_and_clear();
     publishing.report(&call, count)
 }
@@ -92,12 +102,14 @@ fn parse(name: &str, text: &str) -> Result<Vec<Found>, CliError> {
     let mut found = Vec::new();
     let mut push = |raw: &RawValue| {
         let place = format!("{name}, event {}", found.len() + 1);
-        let input = input(raw).map_err(|error| CliError::new(format!("{place}: {error}")))?;
+        let input = input(raw).map_err(|error| CliError::new(format!("{place}: {error}; nothing was published")))?;
+        let is_envelope = matches!(input.kind, Some(Kind::Envelope(_)));
+        let place = if is_envelope { format!("{place} (an envelope: no event_id)") } else { place };
         found.push(Found { input, place, bytes: raw.get().len() });
         Ok::<_, CliError>(())
     };
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
-        let value = value.map_err(|error| CliError::new(format!("{name}: {error}")))?;
+        let value = value.map_err(|error| CliError::new(format!("{name}: {error}; nothing was published")))?;
         if value.get().starts_with('[') {
             let list: Vec<&RawValue> =
                 serde_json::from_str(value.get()).map_err(|error| CliError::new(format!("{name}: {error}")))?;
@@ -135,7 +147,7 @@ fn input(raw: &RawValue) -> Result<pb::EventInput, CliError> {
     let mut rest: serde_json::Map<String, Value> = serde_json::from_str(raw.get()).map_err(malformed)?;
     rest.remove("data");
     rest.remove("previous");
-    let mut event: pb::Event = show::message("Event", Value::Object(rest))?;
+    let mut event: pb::Event = show::message("Event", liberal("Event", rest)?)?;
     let bytes = |raw: Option<&RawValue>| raw.map(|raw| raw.get().as_bytes().to_vec()).unwrap_or_default();
     event.data = bytes(payloads.data).into();
     event.previous = bytes(payloads.previous).into();

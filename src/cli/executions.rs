@@ -9,7 +9,7 @@ use super::{
     AccountArgs, CallArgs, CliError,
     automations::print_clauses,
     connection::{Caller, account_of},
-    show,
+    remedy, show,
 };
 use crate::{
     domain::timestamp::Timestamp,
@@ -257,6 +257,9 @@ fn print_execution(execution: &pb::Execution) {
         ("ended", show::time(execution.end_time)),
         ("trace", execution.trace_id.clone()),
     ]);
+    if let Some(remedy) = remedy(&execution.reason) {
+        println!("\nwhat to do: {remedy}");
+    }
     for (number, request) in (1..).zip(&execution.requests) {
         let method = show::word(request.method().as_str_name(), "HTTP_METHOD_");
         println!("\nrequest {number}  {}  {method} {}{}", request.request_id, request.endpoint_url, request.path);

@@ -16,7 +16,7 @@ pub struct HealthArgs {
     #[command(flatten)]
     pub connection: ConnectionArgs,
     /// Ask the operations port instead, such as http://127.0.0.1:9464.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, default_missing_value = "http://127.0.0.1:9464")]
     pub operations: Option<String>,
 }
 

@@ -14,7 +14,7 @@ pub mod webhooks;
 use std::io::{IsTerminal, Write};
 
 use clap::Args;
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use self::connection::ConnectionArgs;
@@ -35,19 +35,47 @@ impl CliError {
 }
 
 impl From<Status> for CliError {
-    /// The message, every bad field, and the stable reason with which the docs know it.
+    /// The message, every bad field, and the stable reason with its remedy.
     fn from(status: Status) -> Self {
         let mut text = status.message().to_owned();
         let details = status.get_error_details();
-        if let Some(bad) = details.bad_request() {
-            for violation in &bad.field_violations {
-                text += &format!("\n  {}: {}", violation.field, violation.description);
-            }
+        let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+        for violation in violations.iter().filter(|one| !status.message().contains(&one.description)) {
+            text += &format!("\n  {}: {}", violation.field, violation.description);
         }
-        let reason = details.error_info().map(|info| info.reason.clone());
-        text += &format!("\n  ({}; docs/errors.md says what to do)", reason.unwrap_or(format!("{:?}", status.code())));
+        match details.error_info() {
+            Some(info) => {
+                let remedy = remedy(&info.reason).map(|remedy| format!(": {remedy}")).unwrap_or_default();
+                text += &format!("\n  ({}{remedy})", info.reason);
+            }
+            None => text += &format!("\n  ({:?}{})", status.code(), of_transport(status.message())),
+        }
+        if status.code() == Code::PermissionDenied {
+            text += "\n  with the local key give --as global_admin --user 1; otherwise --token of such a caller";
+        }
         Self(text)
     }
+}
+
+/// What a failure without a reason of its own means: it comes from below the service.
+fn of_transport(message: &str) -> &'static str {
+    let known = [
+        (
+            "http2 error",
+            ": the port may speak TLS (write https://), or ask for a certificate (--cert-file, --key-file)",
+        ),
+        ("grpc-status header missing", ": that is no gRPC port; is it the operations port?"),
+        ("operation was canceled", ": the server may ask for a certificate (--cert-file, --key-file)"),
+        ("transport error", ": the connection broke; the server may ask for a certificate (--cert-file, --key-file)"),
+    ];
+    known.iter().find(|(mark, _)| message.contains(mark)).map_or("", |(_, remedy)| remedy)
+}
+
+/// What the docs say to do about a reason: the last column of its row.
+pub fn remedy(reason: &str) -> Option<&'static str> {
+    let row = format!("| `{reason}` |");
+    let found = include_str!("../../docs/errors.md").lines().find(|line| line.starts_with(&row))?;
+    found.trim_end_matches([' ', '|']).rsplit(" | ").next()
 }
 
 /// An account, in commands about what belongs to one.

@@ -32,7 +32,7 @@ pub fn json<M: Message>(kind: &str, message: &M) -> Result<Value, CliError> {
 pub fn message<M: Message + Default>(kind: &str, json: Value) -> Result<M, CliError> {
     let descriptor = descriptor(kind)?;
     let dynamic = DynamicMessage::deserialize(descriptor, json)
-        .map_err(|error| CliError::new(format!("not a {kind}: {error}")))?;
+        .map_err(|error| CliError::new(format!("this is no {kind}: {error}")))?;
     debug_assert_eq!(dynamic.descriptor().name(), kind);
     M::decode(dynamic.encode_to_vec().as_slice()).map_err(|error| CliError::new(error.to_string()))
 }

@@ -47,7 +47,13 @@ pub use self::{
     tls::{TlsFiles, incoming},
 };
 use crate::{
-    domain::{decision::Rules, id::AccountId, refusal::Refusal, url::UrlPolicy},
+    domain::{
+        address::AddressPolicy,
+        decision::Rules,
+        id::AccountId,
+        refusal::{Refusal, Violations},
+        url::UrlPolicy,
+    },
     engine::Engine,
     store::{AccountView, Store},
     telemetry::{CALL_TARGET, Metrics, Spans, enter_trace},
@@ -82,6 +88,20 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 /// How large a message may be: a frame of events.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Whether a new webhook is well-formed, as far as that can be told without its account and installation.
+pub fn check_webhook(webhook: pb::Webhook) -> Result<(), Status> {
+    let anywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|block| block.parse().ok()).collect();
+    let policy = UrlPolicy { allow_http: true, addresses: AddressPolicy { allowed: anywhere } };
+    let mut faults = Violations::default();
+    let _ = convert::new_webhook(webhook, &policy, &mut faults);
+    faults.check().map_err(|refusal| status::refused(&refusal))
+}
+
+/// Whether a new automation is well-formed, as far as that can be told without its account.
+pub fn check_automation(account: &AccountId, automation: pb::Automation) -> Result<(), Status> {
+    automations::new_automation(account, automation).map(drop)
+}
 
 /// Every service, over one engine and one store.
 #[derive(Clone)]

@@ -1,7 +1,9 @@
 //! Opens the database: SQLite in a file, or PostgreSQL; and holds the lock that keeps a second process out.
 
 use std::{
+    fmt,
     fs::{File, TryLockError},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -51,6 +53,24 @@ impl Location {
             return Err(format!("{text:?} is neither a file nor postgres://user@host/database"));
         }
         Ok(Location::Sqlite(PathBuf::from(path)))
+    }
+}
+
+impl fmt::Display for Location {
+    /// The file, or the server and the database; never a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::Sqlite(path) => {
+                write!(f, "{}", std::path::absolute(path).unwrap_or_else(|_| path.clone()).display())
+            }
+            Location::Postgres(url) => match url.parse::<PgConnectOptions>() {
+                Ok(options) => {
+                    let database = options.get_database().unwrap_or_default();
+                    write!(f, "postgres://{}:{}/{database}", options.get_host(), options.get_port())
+                }
+                Err(_) => write!(f, "PostgreSQL"),
+            },
+        }
     }
 }
 
@@ -167,6 +187,7 @@ pub async fn look(location: &Location) -> Result<DatabaseConnection, StoreError>
 pub async fn open(location: &Location) -> Result<Connections, StoreError> {
     match location {
         Location::Sqlite(path) => {
+            own_file(path).map_err(StoreError::File)?;
             let options = SqliteConnectOptions::new()
                 .filename(path)
                 .create_if_missing(true)
@@ -192,6 +213,12 @@ pub async fn open(location: &Location) -> Result<Connections, StoreError> {
             Ok(Connections { writers, reader: postgres(url, READERS).await? })
         }
     }
+}
+
+/// Makes a file, where there is none, that only its owner can read: events and bodies are in it. SQLite gives the files
+/// beside it the same mode.
+pub fn own_file(path: &Path) -> std::io::Result<()> {
+    File::options().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
 fn sqlite_pool(connections: u32) -> SqlitePoolOptions {

@@ -1,6 +1,6 @@
 //! Looks at a database without changing it: for people who ask what is wrong.
 
-use std::fs::File;
+use std::{fs::File, time::Duration};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, QuerySelect, Statement};
 use sea_orm_migration::MigratorTrait;
@@ -16,6 +16,9 @@ use crate::domain::timestamp::Timestamp;
 /// How many stored secrets are tried.
 const SECRETS_MAX: u64 = 20;
 
+/// How long looking through a SQLite file may take.
+const QUICK_CHECK_TIMEOUT: Duration = Duration::from_secs(8);
+
 /// What was found.
 #[derive(Debug)]
 pub struct Examination {
@@ -25,6 +28,8 @@ pub struct Examination {
     pub unknown: Vec<String>,
     /// Whether a process holds the lock.
     pub is_locked: bool,
+    /// What SQLite finds wrong with the file; none where it is whole, or too large to look through in time.
+    pub damage: Option<String>,
     /// How many of the stored secrets that were tried the key opens, and how many it does not; none without a key.
     pub secrets: Option<(usize, usize)>,
     /// The database's own time, or that of the newest thing in it.
@@ -51,6 +56,14 @@ impl Examination {
             None => None,
         };
         let is_locked = is_locked(&connection, location).await?;
+        let damage = match location {
+            Location::Sqlite(_) => {
+                let check = texts(&connection, "PRAGMA quick_check(1)");
+                let found = tokio::time::timeout(QUICK_CHECK_TIMEOUT, check).await;
+                found.unwrap_or_else(|_| Ok(Vec::new()))?.into_iter().find(|text| text != "ok")
+            }
+            Location::Postgres(_) => None,
+        };
         let time = match location {
             Location::Postgres(_) => {
                 number(&connection, "SELECT CAST(EXTRACT(EPOCH FROM now()) * 1000000 AS bigint)").await?
@@ -61,7 +74,7 @@ impl Examination {
             Location::Sqlite(_) => None,
         };
         connection.close().await?;
-        Ok(Some(Self { pending, unknown, is_locked, secrets, time: time.filter(|at| *at > 0).map(Timestamp) }))
+        Ok(Some(Self { pending, unknown, is_locked, damage, secrets, time: time.filter(|at| *at > 0).map(Timestamp) }))
     }
 }
 

@@ -53,6 +53,9 @@ pub enum StoreError {
     /// Its lock could not be taken.
     #[error("the database's lock file could not be locked")]
     Lock(#[source] std::io::Error),
+    /// A SQLite file could not be made or opened.
+    #[error("the database's file could not be opened for writing")]
+    File(#[source] std::io::Error),
     /// A copy could not be written.
     #[error("the copy could not be written")]
     Copy(#[source] std::io::Error),

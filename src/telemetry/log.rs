@@ -55,6 +55,8 @@ impl LogLevel {
     /// Logs something else from now on, such as `hookline=debug`.
     pub fn change(&self, wanted: &str) -> Result<(), String> {
         let filter = parse(wanted)?;
+        // Told under what was logged until now, and by whoever changes it under what is logged then.
+        tracing::warn!(filter = wanted.trim(), "what is logged changes");
         let mut now = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         self.handle.reload(filter).map_err(|error| error.to_string())?;
         wanted.trim().clone_into(&mut now);
@@ -66,6 +68,12 @@ fn parse(wanted: &str) -> Result<EnvFilter, String> {
     let remedy = "write it as debug, or info,hookline=debug";
     if wanted.trim().is_empty() {
         return Err(format!("no level was given; {remedy}"));
+    }
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    // The library takes a bare word for the name of a module, and then logs nothing else.
+    let is_level = |word: &&str| word.contains(['=', '[']) || LEVELS.contains(&word.to_lowercase().as_str());
+    if let Some(unknown) = wanted.split(',').map(str::trim).find(|word| !is_level(word)) {
+        return Err(format!("{unknown} is no level: one of {}; {remedy}", LEVELS.join(", ")));
     }
     EnvFilter::try_new(wanted.trim()).map_err(|error| format!("{}: {error}; {remedy}", wanted.trim()))
 }

@@ -83,6 +83,14 @@ async fn the_default_values_are_a_hardened_service_on_sqlite() {
     for helm in HELMS {
         run(helm, &["lint", "--strict", "helm"]).await.expect("lints");
         let manifests = render(helm, &[]).await;
+        // What a change of the chart changes is seen in this file.
+        let golden: Vec<Value> = serde_saphyr::from_multiple(include_str!("../chart-default.yaml")).expect("YAML");
+        let sorted = |mut documents: Vec<Value>| {
+            documents.retain(|one| !one.is_null());
+            documents.sort_by_key(|one| one["kind"].to_string());
+            documents
+        };
+        assert_eq!(sorted(manifests.clone()), sorted(golden), "render tests/chart-default.yaml anew if this is meant");
         let wanted = ["Deployment", "NetworkPolicy", "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Service"];
         assert_eq!(kinds(&manifests), wanted.into_iter().chain(["ServiceAccount"]).collect());
         let deployment = &of_kind(&manifests, "Deployment")["spec"];

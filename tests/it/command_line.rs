@@ -87,7 +87,7 @@ async fn people_follow_one_event_from_a_file_to_its_answer() {
     let folder = database.folder.path();
     let event = |id: &str, n: u8| {
         format!(
-            r#"{{"event_id": "{id}", "object": "deal", "action": "EVENT_ACTION_CHANGE", "entity_id": "8",
+            r#"{{"event_id": "{id}", "object": "deal", "action": "CHANGE", "entity_id": "8",
             "occur_time": "2026-01-01T00:00:00Z", "data": {{"n": {n}.50}}}}"#
         )
     };
@@ -96,7 +96,12 @@ async fn people_follow_one_event_from_a_file_to_its_answer() {
     assert_eq!(published, "2 accepted, 1 published before, 0 rejected\n");
     write(folder, "bad.json", r#"[{"meta": {"action": "change"}}, {}]"#);
     let refused = say(&server, &database, &["events", "publish", "bad.json", "--account", "42"]).await;
-    assert!(!refused.ok && refused.out.contains("bad.json, event 1: "), "{}{}", refused.out, refused.err);
+    assert!(
+        !refused.ok && refused.out.contains("bad.json, event 1 (an envelope: no event_id): "),
+        "{}{}",
+        refused.out,
+        refused.err
+    );
     assert!(refused.out.contains("0 accepted, 0 published before, 2 rejected"), "{}", refused.out);
     assert_eq!(refused.err, "hookline: 2 events were rejected\n");
 
@@ -151,13 +156,27 @@ async fn a_refused_command_says_what_to_do() {
         Said::from(elsewhere.env("HOOKLINE_DATABASE", folder.path().join("no.db")).output().await.expect("runs"));
     assert!(!said.ok && said.err.contains("no token was given (--token, HOOKLINE_TOKEN)"), "{}", said.err);
     let said = say(&server, &database, &["accounts", "show", "41"]).await;
-    assert!(said.err.contains("accounts/41") && said.err.contains("(NOT_FOUND; docs/errors.md"), "{}", said.err);
+    assert!(said.err.contains("accounts/41") && said.err.contains("(NOT_FOUND: check the name"), "{}", said.err);
     let said = say(&server, &database, &["webhooks", "show", "hook"]).await;
     assert!(said.err.contains("give --account 42, or accounts/42/webhooks/hook"), "{}", said.err);
     let said = say(&server, &database, &["accounts", "delete", "42"]).await;
     assert!(said.err.contains("give --yes"), "{}", said.err);
     let said = say(&server, &database, &["accounts", "list", "--address", "http://127.0.0.1:9"]).await;
     assert!(said.err.contains("is `hookline serve` running there?"), "{}", said.err);
+    let said = say(&server, &database, &["accounts", "list", "--address", &server.address.to_string()]).await;
+    assert!(said.err.contains(&format!("write http://{}", server.address)), "{}", said.err);
+    let said =
+        say(&server, &database, &["accounts", "list", "--address", &format!("https://{}", server.address)]).await;
+    assert!(said.err.contains("the port speaks no TLS: write http://"), "{}", said.err);
+    let said =
+        say(&server, &database, &["accounts", "list", "--address", server.operations.trim_end_matches('/')]).await;
+    assert!(said.err.contains("is it the operations port?"), "{}", said.err);
+    let said = say(&server, &database, &["webhooks", "test", "hook", "--account", "42"]).await;
+    assert!(said.err.contains("give --as global_admin --user 1"), "{}", said.err);
+    fs::write(folder.path().join("e.json"), r#"{"event_id": "e", "action": "BEST"}"#).expect("writes");
+    let file = folder.path().join("e.json").display().to_string();
+    let said = say(&server, &database, &["events", "publish", &file, "--account", "42"]).await;
+    assert!(said.err.contains("action: BEST is none of CREATE, CHANGE, DELETE; nothing was published"), "{}", said.err);
     let said = say(&server, &database, &["accounts", "create", "a b", "--plan", "power"]).await;
     assert!(said.err.contains("account_id: "), "the bad field is named: {}", said.err);
 }
@@ -196,6 +215,20 @@ activation: {user_ids: ["7", "8"]}
         let mut command = command(&server, &database, &words);
         async move { Said::from(command.output().await.expect("runs")) }
     };
+    write(
+        &files,
+        "c-broken.yaml",
+        &mirror.replace("automation: mirror", "automation: b").replace("{{deal.id}}", "{{del}}"),
+    );
+    let broken = apply(&["--yes"]).await;
+    assert!(
+        broken.err.contains("c-broken.yaml, document 1: ") && broken.err.contains("actions[0].path"),
+        "{}",
+        broken.err
+    );
+    assert!(broken.err.ends_with("nothing was changed\n"), "{}", broken.err);
+    assert_eq!(json(&server, &database, &["webhooks", "list", "--account", "42"]).await, serde_json::json!([]));
+    fs::remove_file(files.join("c-broken.yaml")).expect("removes");
     let planned = apply(&["--dry-run"]).await;
     assert!(planned.out.contains("+ accounts/42/webhooks/crm\n"), "{}{}", planned.out, planned.err);
     assert!(planned.out.ends_with("3 to create, 0 to change, 0 to delete, 0 as they are\n"), "{}", planned.out);
@@ -272,6 +305,12 @@ async fn a_doctor_finds_what_is_wrong(database: Database) {
         command(&server, &database, &["serve", "--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0"]);
     let said = Said::from(older.output().await.expect("runs"));
     assert!(!said.ok && said.err.contains("m9999_later"), "an older version does not start: {}", said.err);
+
+    let mut doubtful = Command::new(env!("CARGO_BIN_EXE_hookline"));
+    doubtful.args(["doctor", "--database", "/nowhere/at/all.db"]).env("HOOKLINE_RETRY_DELAY_MS", "5");
+    let said = Said::from(doubtful.output().await.expect("runs"));
+    assert!(!said.ok && said.out.contains("/nowhere/at cannot be written"), "{}", said.out);
+    assert!(said.out.contains("HOOKLINE_RETRY_DELAY_MS is no setting: is it misspelled?"), "{}", said.out);
 
     // Nothing at all is nothing wrong, and nothing is made.
     let empty = tempfile::tempdir().expect("a folder");

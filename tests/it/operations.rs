@@ -250,6 +250,10 @@ async fn log_lines_name_their_trace_and_their_level_changes() {
     let (code, text) = put("hookline=loud").await;
     assert_eq!(code, 400);
     assert!(text.contains("hookline=loud") && text.contains("info,hookline=debug"), "{text}");
+    for silence in ["bananas", "verbose", "info,debgu"] {
+        let (code, text) = put(silence).await;
+        assert!(code == 400 && text.contains("is no level: one of off, error, warn"), "{silence}: {code} {text}");
+    }
     let service = server.client("service", "*", &[]).await;
     service.create_account("42", pb::Plan::Power).await.expect("creates");
     assert_eq!(put("info,hookline=debug\n").await, (200, "info,hookline=debug\n".into()));

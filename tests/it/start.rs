@@ -76,6 +76,28 @@ async fn without_keys_of_its_own_the_service_listens_on_the_loopback_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_key_is_not_made_anew_beside_a_database() {
+    use std::os::unix::fs::MetadataExt;
+    let database = Database::sqlite();
+    let server = Server::start(&database, &[]).await;
+    assert_eq!(std::fs::metadata(&database.url).expect("a file").mode() & 0o777, 0o600, "events are in it");
+    assert!(server.terminate().await);
+    for what in ["signing", "sealing"] {
+        let key = format!("{}.{what}.key", database.url);
+        let kept = std::fs::read(&key).expect("a key");
+        std::fs::remove_file(&key).expect("removes");
+        let mut serve = Command::new(env!("CARGO_BIN_EXE_hookline"));
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0"]);
+        let output = serve.args(["--database", &database.url]).output().await.expect("runs");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && message.contains("bring it back from a copy"), "{message}");
+        assert!(!std::path::Path::new(&key).exists(), "nothing is in its place");
+        std::fs::write(&key, kept).expect("writes");
+    }
+    Server::start(&database, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_sealing_key_does_not_start() {
     let (database, receiver) = (Database::sqlite(), Receiver::start().await);
     let server = Server::start(&database, &[]).await;

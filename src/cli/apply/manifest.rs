@@ -13,7 +13,8 @@ use std::{
 use prost_reflect::{Kind as FieldKind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::super::{CliError, show};
+use super::super::{CliError, connection::account_of, show};
+use crate::grpc::{check_automation, check_webhook};
 
 /// How large a file may be.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -98,6 +99,31 @@ impl Manifest {
     pub fn id(&self) -> &str {
         show::id(&self.name)
     }
+
+    /// Whether it says all that a new resource needs.
+    pub fn is_whole(&self) -> bool {
+        let needed: &[&str] = match self.kind {
+            Kind::Webhook => &["display_name", "endpoint_url"],
+            Kind::Automation => &["display_name", "trigger_object", "trigger_action", "actions"],
+        };
+        needed.iter().all(|field| self.value.get(field).is_some())
+    }
+
+    /// Refuses what no server would take, before anything is changed: what only the account or its installation knows is
+    /// not asked.
+    pub fn check(&self) -> Result<(), CliError> {
+        let checked = match self.kind {
+            Kind::Webhook => check_webhook(show::message("Webhook", self.value.clone())?),
+            Kind::Automation => {
+                let account = account_of(&self.name).unwrap_or_default().parse().map_err(CliError::new)?;
+                check_automation(&account, show::message("Automation", self.value.clone())?)
+            }
+        };
+        checked.map_err(|status| {
+            let CliError(error) = status.into();
+            CliError::new(format!("{}: {error}\nnothing was changed", self.place))
+        })
+    }
 }
 
 /// The documents of a file or a folder: webhooks first, because automations need them.
@@ -176,6 +202,12 @@ fn manifest(place: &str, document: Value, parent: &str, folder: &Path) -> Result
     let reading = Reading { parent, folder };
     let value = reading.message(&show::descriptor(kind.message())?, fields, "")?;
     Ok(Manifest { kind, name: format!("{parent}/{}/{id}", kind.collection()), place: place.to_owned(), value })
+}
+
+/// A message of the API from fields with the same liberties; nothing in it is a reference.
+pub fn liberal(kind: &str, fields: Map<String, Value>) -> Result<Value, CliError> {
+    let reading = Reading { parent: "", folder: Path::new(".") };
+    reading.message(&show::descriptor(kind)?, fields, "")
 }
 
 /// Reads values as the API has them.

@@ -95,6 +95,7 @@ impl<'m> Plan<'m> {
         let mut plan = Self { steps: Vec::new(), unchanged: 0 };
         for manifest in manifests {
             let Some(existing) = current.get(&manifest.name) else {
+                manifest.check()?;
                 plan.steps.push(Step::Create(manifest));
                 continue;
             };
@@ -102,6 +103,9 @@ impl<'m> Plan<'m> {
             if changes.is_empty() {
                 plan.unchanged += 1;
                 continue;
+            }
+            if manifest.is_whole() {
+                manifest.check()?;
             }
             plan.steps.push(Step::Update { manifest, changes, etag: etag_of(existing), current: existing });
         }
