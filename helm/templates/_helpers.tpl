@@ -92,3 +92,14 @@ seccompProfile:
 {{- toString . -}}
 {{- end -}}
 {{- end }}
+
+{{/* What no schema can say: values that need each other. */}}
+{{- define "hookline.check" -}}
+{{- if and .Values.tls.clientCa.existingSecret (not .Values.tls.existingSecret) -}}
+{{- fail "tls.clientCa asks for clients' certificates, which needs TLS: set tls.existingSecret, too" -}}
+{{- end -}}
+{{- $grace := divf (.Values.settings.shutdownGraceMs | default 15000) 1000 | ceil | int -}}
+{{- if lt (int .Values.terminationGracePeriodSeconds) (add $grace 15 | int) -}}
+{{- fail (printf "terminationGracePeriodSeconds must be %d or more: settings.shutdownGraceMs and 15 seconds to close" (add $grace 15)) -}}
+{{- end -}}
+{{- end }}

@@ -260,11 +260,28 @@ async fn the_schema_refuses_what_is_unknown_or_of_another_type() {
         ("image.digest=latest", "digest"),
         ("extraEnv[0].name=HOOKLINE_LISTEN", "extraEnv"),
         ("networkPolicy.privateEgress={everywhere}", "privateEgress"),
+        ("settings.allowAddresses={10.0.0.0/33}", "allowAddresses"),
+        ("logs.level=verbose", "level"),
     ] {
         for helm in HELMS {
             let refused = run(helm, &["template", "demo", "helm", "--set", set]).await;
             let error = refused.err().unwrap_or_else(|| panic!("{helm} takes {set}"));
             assert!(error.contains("schema") && error.contains(wanted), "{helm} {set}: {error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_need_each_other_are_checked() {
+    for (set, wanted) in [
+        ("tls.clientCa.existingSecret=ca", "set tls.existingSecret, too"),
+        ("terminationGracePeriodSeconds=29", "terminationGracePeriodSeconds must be 30 or more"),
+        ("settings.shutdownGraceMs=60000", "terminationGracePeriodSeconds must be 75 or more"),
+    ] {
+        for helm in HELMS {
+            let refused = run(helm, &["template", "demo", "helm", "--set", set]).await;
+            let error = refused.err().unwrap_or_else(|| panic!("{helm} takes {set}"));
+            assert!(error.contains(wanted), "{helm} {set}: {error}");
         }
     }
 }
@@ -284,7 +301,12 @@ async fn the_notes_say_how_to_make_the_secrets() {
         let words = ["template", "demo", &chart, "--namespace", "crm", "--show-only", "templates/notes.yaml"];
         let manifest: Value = serde_saphyr::from_str(&run(helm, &words).await.expect("renders")).expect("YAML");
         let text = manifest["notes"].as_str().expect("notes");
-        for wanted in ["create secret generic hookline-keys", "--from-literal=sealing-key=", "helm test demo -n crm"] {
+        for wanted in [
+            "create secret generic hookline-keys",
+            "--from-literal=sealing-key=",
+            "helm test demo -n crm",
+            "--signing-key-file signing.key",
+        ] {
             assert!(text.contains(wanted), "{helm}: no {wanted} in {text}");
         }
     }

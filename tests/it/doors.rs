@@ -276,6 +276,23 @@ async fn the_port_speaks_tls_asks_for_certificates_and_takes_new_ones() {
     };
     assert!(plain, "nor one without TLS");
 
+    // The command line does the same, and says what is missing.
+    let say = async |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
+        let output = command.args(words).current_dir(folder).output().await.expect("runs");
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (https, http) = (format!("https://{}", server.address), format!("http://{}", server.address));
+    let trust = ["health", "--address", &https, "--ca-file", "ca.pem"];
+    let (ok, said) = say(&[&trust[..], &["--cert-file", "client.pem", "--key-file", "client.key"]].concat()).await;
+    assert!(ok, "{said}");
+    let (ok, said) = say(&trust).await;
+    assert!(!ok && said.contains("--cert-file, --key-file"), "{said}");
+    let (ok, said) = say(&["health", "--address", &https]).await;
+    assert!(!ok && said.contains("give --ca-file"), "{said}");
+    let (ok, said) = say(&["health", "--address", &http]).await;
+    assert!(!ok && said.contains("https://"), "{said}");
+
     let before = served_certificate(&server, folder).await;
     std::fs::rename(folder.join("next.key"), folder.join("server.key")).expect("renames");
     std::fs::rename(folder.join("next.pem"), folder.join("server.pem")).expect("renames");
