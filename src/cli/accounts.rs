@@ -3,7 +3,10 @@
 use clap::{Subcommand, ValueEnum};
 
 use super::{CallArgs, CliError, PAGE_SIZE, confirm, every_page, show};
-use crate::grpc::pb::{self, account_service_client::AccountServiceClient};
+use crate::{
+    config::Role,
+    grpc::pb::{self, account_service_client::AccountServiceClient},
+};
 
 /// A plan.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -87,7 +90,12 @@ fn name(id: &str) -> String {
 
 /// Does it.
 pub async fn run(call: CallArgs, task: Task) -> Result<(), CliError> {
-    let mut client = AccountServiceClient::new(call.connection.open(None).await?);
+    // A user's token is for one account.
+    let own = match &task {
+        Task::Show { account } => Some(account.as_str()).filter(|_| call.connection.role != Role::Service),
+        _ => None,
+    };
+    let mut client = AccountServiceClient::new(call.connection.open(own).await?);
     match task {
         Task::List => {
             let page = |page_token| pb::ListAccountsRequest { page_size: PAGE_SIZE, page_token };

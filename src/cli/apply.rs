@@ -5,9 +5,9 @@ mod plan;
 
 use std::{
     collections::HashMap,
-    fs::OpenOptions,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
+    fs::{OpenOptions, Permissions},
+    io::{IsTerminal, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -74,10 +74,16 @@ pub async fn run(args: ApplyArgs) -> Result<(), CliError> {
     if args.call.json {
         println!("{:#}", plan.to_json());
     } else {
-        print!("{plan}");
+        super::print_text(format_args!("{plan}"));
     }
     if args.dry_run || plan.is_empty() {
         return Ok(());
+    }
+    let makes_secrets = plan.steps.iter().any(|step| matches!(step, Step::Create(one) if one.kind == Kind::Webhook));
+    if makes_secrets && args.secrets_dir.is_none() && (args.call.json || !std::io::stdout().is_terminal()) {
+        return Err(CliError::new(
+            "new webhooks have signing secrets, which belong into no log: give --secrets-dir, a folder for them",
+        ));
     }
     confirm("Apply this?", args.yes)?;
     if let Some(folder) = &args.secrets_dir {
@@ -87,6 +93,7 @@ pub async fn run(args: ApplyArgs) -> Result<(), CliError> {
         let done = carry_out(&caller, &parent, step, args.secrets_dir.as_deref()).await;
         done.map_err(|CliError(error)| {
             let all = plan.steps.len();
+            let error = step.masked(&error);
             CliError::new(format!("{}: {error}\n{number} of {all} done; mend it and apply again", step.place()))
         })?;
         eprintln!("{} {}", step.past(), step.name());
@@ -225,7 +232,11 @@ fn keep_secret(manifest: &Manifest, secret: &str, folder: Option<&Path>) -> Resu
     };
     let path = folder.join(manifest.id());
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-    file.and_then(|mut file| writeln!(file, "{secret}")).map_err(|error| {
+    let owned = file.and_then(|file| {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(file)
+    });
+    owned.and_then(|mut file| writeln!(file, "{secret}")).map_err(|error| {
         CliError::new(format!("the signing secret could not be kept in {}: {error}; it is {secret}", path.display()))
     })
 }

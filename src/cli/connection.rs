@@ -27,6 +27,10 @@ use crate::{
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may take to begin; streams go on for as long as they live.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a silent server is asked whether it is still there.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// How long a token is good for that is made with the local key.
 const TOKEN_SECONDS: i64 = 3_600;
 
@@ -103,7 +107,11 @@ impl ConnectionArgs {
         }
         let mut endpoint = Endpoint::from_shared(address.clone())
             .map_err(|_| CliError::new(format!("{address} is no address: write it as http://127.0.0.1:50051")))?
-            .connect_timeout(CONNECT_TIMEOUT);
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(CONNECT_TIMEOUT)
+            .keep_alive_while_idle(true);
         if address.starts_with("https:") {
             let mut tls = ClientTlsConfig::new().with_native_roots();
             if let Some(path) = &self.ca_file {

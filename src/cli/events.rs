@@ -12,18 +12,23 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, value::RawValue};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::{
     AccountArgs, CallArgs, CliError,
     apply::manifest::liberal,
     connection::{Caller, account_of},
-    show,
+    is_transient, show,
 };
-use crate::grpc::pb::{self, event_input::Kind, event_service_client::EventServiceClient};
+use crate::{
+    domain::event::EVENT_PAYLOAD_BYTES_MAX,
+    grpc::pb::{self, event_input::Kind, event_service_client::EventServiceClient},
+};
 
 /// How large a file may be; larger ones are published in parts.
 const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// How large one event may be: the server takes `data` and `previous` of 1 MiB each.
+const EVENT_BYTES_MAX: usize = 3 * EVENT_PAYLOAD_BYTES_MAX;
 /// How many events one frame has at most.
 const FRAME_EVENTS_MAX: usize = 100;
 /// How many bytes of payloads one frame has, unless a single event has more.
@@ -74,11 +79,14 @@ pub async fn run(call: CallArgs, account: AccountArgs, task: Task) -> Result<(),
         eprintln!("waiting for acknowledgements; the server may be in trouble with its database");
     });
     let mut publishing = Publishing { parent, frames: frames(events), acked: 0, results: Vec::new(), bar };
-    let published = publishing.run(&mut EventServiceClient::new(caller)).await;
+    let published = publishing.run(&call, caller).await;
     waiting.abort();
-    published?;
     publishing.bar.finish_and_clear();
-    publishing.report(&call, count)
+    if published.is_err() {
+        let acked: usize = publishing.frames[..publishing.acked].iter().map(|frame| frame.events.len()).sum();
+        eprintln!("{acked} of {count} events were acknowledged; publish the files again to send the rest");
+    }
+    publishing.report(&call, published)
 }
 
 /// The events of a file.
@@ -87,7 +95,10 @@ fn read(path: &Path) -> Result<Vec<Found>, CliError> {
     let failed = |error: std::io::Error| CliError::new(format!("{name}: {error}"));
     let text = if name == "-" {
         let mut text = String::new();
-        std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            return Err(CliError::new(format!("standard input has more than {FILE_BYTES_MAX} bytes: split it")));
+        }
         text
     } else {
         if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
@@ -102,6 +113,11 @@ fn parse(name: &str, text: &str) -> Result<Vec<Found>, CliError> {
     let mut found = Vec::new();
     let mut push = |raw: &RawValue| {
         let place = format!("{name}, event {}", found.len() + 1);
+        if raw.get().len() > EVENT_BYTES_MAX {
+            let message =
+                format!("{place} has {} bytes, the limit is {EVENT_BYTES_MAX}; nothing was published", raw.get().len());
+            return Err(CliError::new(message));
+        }
         let input = input(raw).map_err(|error| CliError::new(format!("{place}: {error}; nothing was published")))?;
         let is_envelope = matches!(input.kind, Some(Kind::Envelope(_)));
         let place = if is_envelope { format!("{place} (an envelope: no event_id)") } else { place };
@@ -189,20 +205,29 @@ struct Publishing {
 }
 
 impl Publishing {
-    /// Publishes all of it. A stream that breaks is taken up again with what is not acknowledged.
-    async fn run(&mut self, client: &mut EventServiceClient<Caller>) -> Result<(), CliError> {
+    /// Publishes all of it. A stream that breaks is taken up again with what is not acknowledged, with a new token.
+    async fn run(&mut self, call: &CallArgs, first: Caller) -> Result<(), CliError> {
+        let mut caller = Some(first);
         let mut reconnects = 0;
         while self.acked < self.frames.len() {
             let before = self.acked;
-            match self.stream(client).await {
-                Ok(()) => {}
-                Err(status) if status.code() == Code::Unavailable && reconnects < RECONNECTS_MAX => {}
-                Err(status) => return Err(status.into()),
-            }
+            let opened = match caller.take() {
+                Some(caller) => Ok(caller),
+                None => call.connection.open(account_of(&self.parent)).await,
+            };
+            let ended: Result<(), CliError> = match opened {
+                Ok(caller) => match self.stream(&mut EventServiceClient::new(caller)).await {
+                    Ok(()) => Ok(()),
+                    Err(status) if is_transient(&status) => Err(status.into()),
+                    Err(status) => return Err(status.into()),
+                },
+                Err(error) => Err(error),
+            };
             reconnects = if self.acked > before { 0 } else { reconnects + 1 };
             if self.acked < self.frames.len() {
                 if reconnects > RECONNECTS_MAX {
-                    return Err(CliError::new("the server ends the stream again and again; its log says why"));
+                    let why = ended.err().map(|CliError(why)| why).unwrap_or_default();
+                    return Err(CliError::new(format!("the stream ends again and again; {why}")));
                 }
                 tokio::time::sleep(RECONNECT_PAUSE).await;
             }
@@ -212,7 +237,9 @@ impl Publishing {
 
     async fn stream(&mut self, client: &mut EventServiceClient<Caller>) -> Result<(), Status> {
         let (sender, receiver) = mpsc::channel(FRAMES_AHEAD_MAX);
-        let mut next = self.acked;
+        // Each stream counts its frames from 1.
+        let base = self.acked;
+        let mut next = base;
         let mut answers: Option<Streaming<pb::PublishResponse>> = None;
         let mut starting = Box::pin(client.publish(ReceiverStream::new(receiver)));
         while self.acked < self.frames.len() {
@@ -221,12 +248,12 @@ impl Publishing {
                 started = &mut starting, if answers.is_none() => answers = Some(started?.into_inner()),
                 answer = async { answers.as_mut()?.message().await.transpose() }, if answers.is_some() => {
                     let Some(answer) = answer.transpose()? else { return Ok(()) };
-                    self.take(answer);
+                    self.take(answer, base);
                 }
                 room = sender.reserve(), if has_more => {
                     let Ok(room) = room else { return Ok(()) };
                     room.send(pb::PublishRequest {
-                        sequence: next as u64 + 1,
+                        sequence: (next - base) as u64 + 1,
                         parent: self.parent.clone(),
                         events: self.frames[next].events.clone(),
                     });
@@ -237,16 +264,20 @@ impl Publishing {
         Ok(())
     }
 
-    fn take(&mut self, answer: pb::PublishResponse) {
-        self.results.extend(answer.results);
-        let acked = usize::try_from(answer.acked_sequence).unwrap_or_default().clamp(self.acked, self.frames.len());
+    /// Takes an answer of a stream that began after so many frames.
+    fn take(&mut self, answer: pb::PublishResponse, base: usize) {
+        let numbered = |result: pb::EventResult| pb::EventResult { sequence: result.sequence + base as u64, ..result };
+        self.results.extend(answer.results.into_iter().map(numbered));
+        let acked = usize::try_from(answer.acked_sequence).unwrap_or_default().saturating_add(base);
+        let acked = acked.clamp(self.acked, self.frames.len());
         let events: usize = self.frames[self.acked..acked].iter().map(|frame| frame.events.len()).sum();
         self.acked = acked;
         self.bar.inc(events as u64);
     }
 
     /// Says what became of the events; an error where some were rejected.
-    fn report(self, call: &CallArgs, count: usize) -> Result<(), CliError> {
+    fn report(self, call: &CallArgs, published: Result<(), CliError>) -> Result<(), CliError> {
+        let count: usize = self.frames[..self.acked].iter().map(|frame| frame.events.len()).sum();
         let place = |result: &pb::EventResult| {
             let frame = usize::try_from(result.sequence).ok().and_then(|at| self.frames.get(at.checked_sub(1)?));
             frame.and_then(|frame| frame.places.get(usize::try_from(result.index).ok()?)).cloned().unwrap_or_default()
@@ -259,9 +290,10 @@ impl Publishing {
             for result in &rejected {
                 println!("{}: {}: {} ({})", place(result), result.field, result.message, result.reason);
             }
-            let accepted = count - self.results.len();
+            let accepted = count.saturating_sub(self.results.len());
             println!("{accepted} accepted, {duplicates} published before, {} rejected", rejected.len());
         }
+        published?;
         match rejected.len() {
             0 => Ok(()),
             1 => Err(CliError::new("one event was rejected")),

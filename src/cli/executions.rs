@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::{
     AccountArgs, CallArgs, CliError,
     automations::print_clauses,
     connection::{Caller, account_of},
-    remedy, show,
+    is_transient, remedy, show,
 };
 use crate::{
     domain::timestamp::Timestamp,
@@ -293,16 +293,25 @@ fn attempt_row(attempt: &pb::Attempt) -> Vec<String> {
 
 /// Follows an account. A watch that breaks is taken up again where it was.
 async fn tail(call: &CallArgs, caller: Caller, parent: String, cursor: Option<String>) -> Result<(), CliError> {
-    let mut client = WatchServiceClient::new(caller);
+    let mut caller = Some(caller);
     let mut cursor = cursor.unwrap_or_default();
     if !call.json {
         eprintln!("following {parent}; Ctrl-C ends it");
     }
     loop {
         let request = pb::WatchRequest { parent: parent.clone(), only_new: cursor.is_empty(), cursor: cursor.clone() };
-        match follow(call, &mut client, request, &mut cursor).await {
+        // A new connection has a new token, too.
+        let opened = match caller.take() {
+            Some(caller) => Ok(caller),
+            None => call.connection.open(account_of(&parent)).await,
+        };
+        let followed = match opened {
+            Ok(caller) => follow(call, &mut WatchServiceClient::new(caller), request, &mut cursor).await,
+            Err(_) => Ok(()),
+        };
+        match followed {
             Ok(()) => {}
-            Err(status) if status.code() == Code::Unavailable => {}
+            Err(status) if is_transient(&status) => {}
             Err(status) => return Err(status.into()),
         }
         eprintln!("the stream has ended; taking it up again");

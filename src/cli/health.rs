@@ -1,5 +1,7 @@
 //! `hookline health`: asks a running server whether it serves.
 
+use std::time::Duration;
+
 use clap::Args;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,6 +10,9 @@ use tokio::{
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use super::{CliError, connection::ConnectionArgs};
+
+/// How long the operations port may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which server to ask.
 #[derive(Debug, Clone, Args)]
@@ -23,7 +28,10 @@ pub struct HealthArgs {
 /// Asks; an error where it does not serve.
 pub async fn run(args: HealthArgs) -> Result<(), CliError> {
     let (serves, whom) = match args.operations {
-        Some(url) => (is_ready(&url).await?, url),
+        Some(url) => {
+            let asked = tokio::time::timeout(ANSWER_TIMEOUT, is_ready(&url)).await;
+            (asked.map_err(|_| CliError::new(format!("{url} does not answer")))??, url)
+        }
         None => {
             let mut health = HealthClient::new(args.connection.channel().await?);
             let answer = health.check(HealthCheckRequest::default()).await?.into_inner();

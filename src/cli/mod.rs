@@ -1,5 +1,15 @@
 //! The command line for people: a client of the public API, and what looks after an installation.
 
+/// Prints a line; ends quietly where nobody reads it any more (`hookline executions list | head -1`).
+macro_rules! println {
+    () => {
+        $crate::cli::print_text(format_args!("\n"))
+    };
+    ($($text:tt)*) => {
+        $crate::cli::print_text(format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+
 pub mod accounts;
 pub mod apply;
 pub mod automations;
@@ -11,7 +21,10 @@ pub mod health;
 pub mod show;
 pub mod webhooks;
 
-use std::io::{IsTerminal, Write};
+use std::{
+    fmt,
+    io::{IsTerminal, Write},
+};
 
 use clap::Args;
 use tonic::{Code, Status};
@@ -59,14 +72,13 @@ impl From<Status> for CliError {
 
 /// What a failure without a reason of its own means: it comes from below the service.
 fn of_transport(message: &str) -> &'static str {
+    const BROKE: &str =
+        ": the connection broke; the port may speak TLS (https://), or ask for a certificate (--cert-file, --key-file)";
     let known = [
-        (
-            "http2 error",
-            ": the port may speak TLS (write https://), or ask for a certificate (--cert-file, --key-file)",
-        ),
+        ("http2 error", BROKE),
+        ("transport error", BROKE),
+        ("operation was canceled", BROKE),
         ("grpc-status header missing", ": that is no gRPC port; is it the operations port?"),
-        ("operation was canceled", ": the server may ask for a certificate (--cert-file, --key-file)"),
-        ("transport error", ": the connection broke; the server may ask for a certificate (--cert-file, --key-file)"),
     ];
     known.iter().find(|(mark, _)| message.contains(mark)).map_or("", |(_, remedy)| remedy)
 }
@@ -114,6 +126,25 @@ pub struct CallArgs {
     /// Print JSON, with the field names of the API, instead of a table.
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+/// Prints a text to standard output. A closed pipe is no fault: it ends the process.
+pub fn print_text(text: fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+        let is_closed = error.kind() == std::io::ErrorKind::BrokenPipe;
+        std::process::exit(i32::from(!is_closed));
+    }
+}
+
+/// Whether a stream broke on the way, and may go on when it is taken up again.
+pub fn is_transient(status: &Status) -> bool {
+    let is_of_the_service = status.get_error_details().error_info().is_some();
+    match status.code() {
+        Code::Unavailable => true,
+        Code::Unknown | Code::Internal | Code::Cancelled => !is_of_the_service,
+        _ => false,
+    }
 }
 
 /// Asks before something that cannot be undone.

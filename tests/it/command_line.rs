@@ -141,6 +141,70 @@ async fn people_follow_one_event_from_a_file_to_its_answer() {
     assert!(operations.ends_with("serves\n"));
 }
 
+/// A stream that breaks is taken up again where it was, and a tail, too: after `kill -9` and a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn publishing_survives_a_killed_server() {
+    const EVENTS: usize = 30_000;
+    let database = Database::sqlite();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    let server = Server::start(&database, &["--listen", &address]).await;
+    let service = server.client("service", "*", &[]).await;
+    service.create_account("42", pb::Plan::Power).await.expect("creates");
+    let line = |at: usize| {
+        format!(
+            r#"{{"event_id": "e{at}", "object": "deal", "action": "CHANGE", "entity_id": "8", "occur_time": "2026-01-01T00:00:00Z", "data": {{}}}}"#
+        )
+    };
+    let lines: Vec<_> = (0..EVENTS).map(line).chain(["{}".to_owned()]).collect();
+    write(database.folder.path(), "many.ndjson", &lines.join("\n"));
+    let publish = command(&server, &database, &["events", "publish", "many.ndjson", "--account", "42"]).spawn_piped();
+    let tail = command(&server, &database, &["executions", "tail", "--account", "42"]).spawn_piped();
+    let accepted = async |server: &Server| {
+        let page = reqwest_page(server).await;
+        let line =
+            page.lines().find(|line| line.starts_with(r#"hookline_events_total{result="accepted"}"#))?.to_owned();
+        line.rsplit(' ').next()?.parse::<usize>().ok()
+    };
+    eventually("some are acknowledged", || async { accepted(&server).await.filter(|count| *count > 500) }).await;
+    server.kill().await;
+    let server = Server::start(&database, &["--listen", &address]).await;
+    let said = Said::from(publish.wait_with_output().await.expect("ends"));
+    assert!(
+        said.out.contains("many.ndjson, event 30001 (an envelope"),
+        "the rejected one has its place: {}{}",
+        said.out,
+        said.err
+    );
+    assert!(said.out.ends_with("30000 accepted, 0 published before, 1 rejected\n"), "{}", said.out);
+    let again = accepted(&server).await.expect("a count");
+    assert!(again > 0 && again < EVENTS, "what was acknowledged before is not sent again: {again}");
+    drop(tail);
+}
+
+trait Piped {
+    fn spawn_piped(self) -> tokio::process::Child;
+}
+
+impl Piped for Command {
+    fn spawn_piped(mut self) -> tokio::process::Child {
+        self.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("runs")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pipe_ends_a_command_quietly() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &[]).await;
+    let mut bash = Command::new("bash");
+    bash.args(["-c", "set -o pipefail; \"$0\" accounts list | true", env!("CARGO_BIN_EXE_hookline")])
+        .env("HOOKLINE_ADDRESS", format!("http://{}", server.address))
+        .env("HOOKLINE_DATABASE", &database.url);
+    let said = Said::from(bash.output().await.expect("runs"));
+    assert!(said.ok && said.err.is_empty(), "{}", said.err);
+}
+
 async fn reqwest_page(server: &Server) -> String {
     let answer = crate::operations::http().get(format!("{}metrics", server.operations)).send().await.expect("answers");
     answer.text().await.expect("text")
@@ -207,7 +271,7 @@ conditions:
 actions:
   - {webhook: crm, method: PUT, path: "deals/{{deal.id}}", raw_json: '{"title": {{deal.title}}, "n": 1.50}'}
   - {webhook: crm, method: POST, key_value: {entries: [{key: id, value: "{{deal.id}}"}]}}
-activation: {user_ids: ["7", "8"]}
+activation: {user_ids: ["8", "7"]}
 "#;
     write(&files, "a-automations.yml", mirror);
     let apply = |more: &[&'static str]| {
@@ -233,6 +297,8 @@ activation: {user_ids: ["7", "8"]}
     assert!(planned.out.contains("+ accounts/42/webhooks/crm\n"), "{}{}", planned.out, planned.err);
     assert!(planned.out.ends_with("3 to create, 0 to change, 0 to delete, 0 as they are\n"), "{}", planned.out);
     assert!(!apply(&[]).await.ok, "nobody can be asked");
+    let refused = apply(&["--yes"]).await;
+    assert!(refused.err.contains("give --secrets-dir"), "no secret in a pipeline's log: {}", refused.err);
     let done = apply(&["--yes", "--secrets-dir", "secrets"]).await;
     assert!(done.ok && done.err.contains("created accounts/42/automations/mirror"), "{}{}", done.out, done.err);
     assert!(!done.out.contains("whsec_") && !done.out.contains("s3cret"), "{}", done.out);
@@ -242,12 +308,14 @@ activation: {user_ids: ["7", "8"]}
     assert_eq!(again.out, "0 to create, 0 to change, 0 to delete, 3 as they are\n", "applied twice is applied once");
 
     let listed = json(&server, &database, &["automations", "list", "--account", "42"]).await;
-    assert_eq!(listed[0]["activation"], serde_json::json!({"user_ids": ["7", "8"]}));
+    let mut active: Vec<_> = listed[0]["activation"]["user_ids"].as_array().expect("users").clone();
+    active.sort_by_key(ToString::to_string);
+    assert_eq!(active, ["7", "8"]);
     let listed = json(&server, &database, &["webhooks", "list", "--account", "42"]).await;
     let off = listed.as_array().expect("a list").iter().find(|one| one["display_name"] == "Off").expect("a webhook");
     assert!(off.get("enabled").is_none(), "{off}");
 
-    write(&files, "a-automations.yml", &mirror.replace("[100]", "[200]").replace(r#""7", "#, ""));
+    write(&files, "a-automations.yml", &mirror.replace("[100]", "[200]").replace(r#", "7""#, ""));
     write(&files, "b-webhooks.yaml", webhook.split("---").next().expect("a document"));
     let changed = apply(&["--dry-run", "--prune"]).await;
     for wanted in
@@ -260,6 +328,32 @@ activation: {user_ids: ["7", "8"]}
     assert_eq!(apply(&["--dry-run", "--prune"]).await.out, "0 to create, 0 to change, 0 to delete, 2 as they are\n");
     let set = apply(&["--dry-run", "--set-credentials"]).await;
     assert!(set.out.contains("credentials: (as they are) → ") && !set.out.contains("s3cret"), "{}", set.out);
+
+    // What a file refers to is never shown, wherever it stands.
+    let referring = mirror.replace("raw_json: '{\"title\": {{deal.title}}, \"n\": 1.50}'", "raw_json: {file: body}");
+    write(&files, "body", r#"{"key": "s3cret-in-a-body"}"#);
+    write(&files, "a-automations.yml", &referring);
+    let planned = apply(&["--dry-run"]).await;
+    assert!(
+        planned.out.contains("(from crm/body)") && !planned.out.contains("s3cret-in"),
+        "{}{}",
+        planned.out,
+        planned.err
+    );
+    write(&files, "body", r#"{"key": s3cret-in-a-body"#);
+    let refused = apply(&["--dry-run"]).await;
+    assert!(refused.err.contains("raw_json") && !refused.err.contains("s3cret-in"), "{}", refused.err);
+    write(&files, "a-automations.yml", mirror);
+
+    // Null clears; an id of its own for the same name says so before anything is changed.
+    let cleared = webhook.split("---").next().expect("a document").replace("credentials: {", "credentials: null\n#");
+    write(&files, "b-webhooks.yaml", &cleared);
+    assert!(apply(&["--yes"]).await.ok);
+    let planned = apply(&["--dry-run"]).await;
+    assert!(!planned.out.contains("credentials"), "{}", planned.out);
+    write(&files, "b-webhooks.yaml", &cleared.replace("webhook: crm", "webhook: crm9"));
+    let refused = apply(&["--dry-run", "--prune"]).await;
+    assert!(refused.err.contains(r#"accounts/42/webhooks/crm is called "CRM" and is deleted last"#), "{}", refused.err);
 
     let fixed = webhook.replace("webhook: crm\n", "webhook: crm\nkind: REGULAR\nsubscription: change.deal\n");
     write(&files, "b-webhooks.yaml", fixed.split("---").next().expect("a document"));

@@ -5,6 +5,7 @@
 //! `{file: PATH}`.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
@@ -92,12 +93,33 @@ pub struct Manifest {
     pub place: String,
     /// The message, with the names and words of the API.
     pub value: Value,
+    /// What references stand for, and what they are: never shown.
+    references: Vec<(String, String)>,
 }
+
+/// How short a value of a reference may be and still be looked for in what is shown.
+const REFERENCE_CHARS_MIN: usize = 4;
 
 impl Manifest {
     /// The resource's id.
     pub fn id(&self) -> &str {
         show::id(&self.name)
+    }
+
+    /// A text without the values that references stand for.
+    pub fn masked(&self, text: &str) -> String {
+        let found = self.references.iter().filter(|(value, _)| value.chars().count() >= REFERENCE_CHARS_MIN);
+        found.fold(text.to_owned(), |text, (value, name)| text.replace(value.as_str(), &format!("({name})")))
+    }
+
+    /// A value without the values that references stand for.
+    pub fn masked_value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => self.masked(&text).into(),
+            Value::Array(list) => list.into_iter().map(|one| self.masked_value(one)).collect(),
+            Value::Object(map) => map.into_iter().map(|(key, one)| (key, self.masked_value(one))).collect(),
+            other => other,
+        }
     }
 
     /// Whether it says all that a new resource needs.
@@ -121,7 +143,7 @@ impl Manifest {
         };
         checked.map_err(|status| {
             let CliError(error) = status.into();
-            CliError::new(format!("{}: {error}\nnothing was changed", self.place))
+            CliError::new(format!("{}: {}\nnothing was changed", self.place, self.masked(&error)))
         })
     }
 }
@@ -192,6 +214,9 @@ fn manifest(place: &str, document: Value, parent: &str, folder: &Path) -> Result
     let Some(Value::String(id)) = fields.remove(kind.key()) else {
         return Err(CliError::new(format!("the id after `{}:` must be text", kind.key())));
     };
+    if id.contains('/') {
+        return Err(CliError::new(format!("the id after `{}:` must have no slash: it is no full name", kind.key())));
+    }
     if let Some(unknown) = fields.keys().find(|field| !kind.fields().contains(&field.as_str())) {
         let known = kind.fields().join(", ");
         return Err(CliError::new(format!("{unknown} cannot be set in a file: one of {known}")));
@@ -199,14 +224,15 @@ fn manifest(place: &str, document: Value, parent: &str, folder: &Path) -> Result
     if kind == Kind::Webhook {
         fields.entry("kind").or_insert_with(|| "AUTOMATION".into());
     }
-    let reading = Reading { parent, folder };
+    let reading = Reading { parent, folder, references: RefCell::default() };
     let value = reading.message(&show::descriptor(kind.message())?, fields, "")?;
-    Ok(Manifest { kind, name: format!("{parent}/{}/{id}", kind.collection()), place: place.to_owned(), value })
+    let name = format!("{parent}/{}/{id}", kind.collection());
+    Ok(Manifest { kind, name, place: place.to_owned(), value, references: reading.references.into_inner() })
 }
 
 /// A message of the API from fields with the same liberties; nothing in it is a reference.
 pub fn liberal(kind: &str, fields: Map<String, Value>) -> Result<Value, CliError> {
-    let reading = Reading { parent: "", folder: Path::new(".") };
+    let reading = Reading { parent: "", folder: Path::new("."), references: RefCell::default() };
     reading.message(&show::descriptor(kind)?, fields, "")
 }
 
@@ -214,6 +240,8 @@ pub fn liberal(kind: &str, fields: Map<String, Value>) -> Result<Value, CliError
 struct Reading<'r> {
     parent: &'r str,
     folder: &'r Path,
+    /// The values that references stand for, and what they are.
+    references: RefCell<Vec<(String, String)>>,
 }
 
 /// Fields whose values nobody should find in a file.
@@ -235,6 +263,8 @@ impl Reading<'_> {
                 return Err(CliError::new(format!("{place} does not exist: one of {}", known.join(", "))));
             };
             let value = match value {
+                // It is cleared.
+                Value::Null => Value::Null,
                 Value::Array(list) if field.is_list() => {
                     let item = |(at, item)| self.value(kind, &field, item, &format!("{place}[{at}]"));
                     Value::Array(list.into_iter().enumerate().map(item).collect::<Result<_, _>>()?)
@@ -289,7 +319,7 @@ impl Reading<'_> {
     fn text(&self, message: &str, field: &str, value: Value, place: &str) -> Result<Value, CliError> {
         match value {
             Value::Object(reference) => self.resolve(&reference, place).map(Value::from),
-            Value::String(text) if is_secret(message, field) && !text.is_empty() => Err(CliError::new(format!(
+            written if is_secret(message, field) && written != "" => Err(CliError::new(format!(
                 "{place} is a secret: refer to it as {{env: NAME}} or {{file: PATH}}, instead of writing it down"
             ))),
             Value::String(text) if field == "endpoint_url" && has_query_values(&text) => Err(CliError::new(format!(
@@ -308,13 +338,17 @@ impl Reading<'_> {
         let text = |key: &str| reference.get(key).and_then(Value::as_str).filter(|_| reference.len() == 1);
         if let Some(name) = text("env") {
             let found = std::env::var(name).ok().filter(|value| !value.is_empty());
-            return found.ok_or_else(|| CliError::new(format!("{place}: the variable {name} is not set")));
+            let found = found.ok_or_else(|| CliError::new(format!("{place}: the variable {name} is not set")))?;
+            self.references.borrow_mut().push((found.clone(), format!("from env {name}")));
+            return Ok(found);
         }
         if let Some(path) = text("file") {
             let path = self.folder.join(path);
             let read = fs::read_to_string(&path);
             let read = read.map_err(|error| CliError::new(format!("{place}: {}: {error}", path.display())))?;
-            return Ok(read.trim_end_matches(['\r', '\n']).to_owned());
+            let read = read.trim_end_matches(['\r', '\n']).to_owned();
+            self.references.borrow_mut().push((read.clone(), format!("from {}", path.display())));
+            return Ok(read);
         }
         Err(CliError::new(format!("{place} must be text, {{env: NAME}} or {{file: PATH}}")))
     }
@@ -381,6 +415,8 @@ actions: [{webhook: crm, method: PUT, path: "deals/{{deal.id}}", raw_json: "{}"}
             (&format!("{webhook}etag: x"), "etag cannot be set in a file: one of display_name"),
             (&format!("{webhook}kind: BEST"), "kind: BEST is none of AUTOMATION, REGULAR"),
             (&format!("{webhook}credentials: {{bearer: {{token: hunter2}}}}"), "credentials.bearer.token is a secret"),
+            (&format!("{webhook}credentials: {{bearer: {{token: 123456}}}}"), "credentials.bearer.token is a secret"),
+            ("webhook: a/b", "must have no slash"),
             (
                 &format!("{webhook}credentials: {{headers: {{headers: {{x-key: k}}}}}}"),
                 "headers.headers.x-key is a secret",

@@ -74,6 +74,14 @@ impl Step<'_> {
         }
     }
 
+    /// A text without the values that its file only refers to.
+    pub fn masked(&self, text: &str) -> String {
+        match self {
+            Step::Create(manifest) | Step::Update { manifest, .. } => manifest.masked(text),
+            Step::Delete { .. } => text.to_owned(),
+        }
+    }
+
     /// The word for what was done.
     pub fn past(&self) -> &'static str {
         match self {
@@ -111,8 +119,33 @@ impl<'m> Plan<'m> {
         }
         if prune {
             plan.steps.extend(left_over(manifests, current));
+            plan.check_names(current)?;
         }
         Ok(plan)
+    }
+
+    /// A new resource cannot have the display name of one that is deleted only afterwards.
+    fn check_names(&self, current: &HashMap<String, Value>) -> Result<(), CliError> {
+        let deleted = self.steps.iter().filter_map(|step| match step {
+            Step::Delete { name, kind, .. } => Some((*kind, current.get(name)?.get("display_name")?, name)),
+            _ => None,
+        });
+        for (kind, display_name, name) in deleted {
+            let taken = self.steps.iter().find_map(|step| match step {
+                Step::Create(one) if one.kind == kind && one.value.get("display_name") == Some(display_name) => {
+                    Some(one)
+                }
+                _ => None,
+            });
+            if let Some(manifest) = taken {
+                return Err(CliError::new(format!(
+                    "{}: {name} is called {display_name} and is deleted last: give the new one another display_name, or \
+                     delete the old one first",
+                    manifest.place
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is nothing to do.
@@ -171,10 +204,15 @@ fn differences(manifest: &Manifest, existing: &Value, set_credentials: bool) -> 
         if field == "credentials" {
             // What is sealed is never shown: it is compared without.
             let is_set = set_credentials && to.is_some();
+            let is_some = |credentials: &Value| credentials.as_object().is_some_and(|kinds| !kinds.is_empty());
             (from, to) = (from.map(without_secrets), to.map(without_secrets));
+            (from, to) = (from.filter(is_some), to.filter(is_some));
             if is_set && from == to {
                 from = None;
             }
+        }
+        if field == "activation" {
+            (from, to) = (from.map(in_order), to.map(in_order));
         }
         if field == "state" && from == Some("AUTOMATION_STATE_SUSPENDED".into()) {
             from = Some("AUTOMATION_STATE_ENABLED".into());
@@ -189,11 +227,20 @@ fn differences(manifest: &Manifest, existing: &Value, set_credentials: bool) -> 
         // Values of a query are secrets.
         let shown = |value: Option<Value>| match value {
             Some(Value::String(url)) if field == "endpoint_url" => redacted(&url).into(),
-            other => other.unwrap_or_default(),
+            other => manifest.masked_value(other.unwrap_or_default()),
         };
         changes.push(FieldChange { field: field.clone(), from: shown(from), to: shown(to) });
     }
     Ok(changes)
+}
+
+/// For whom an automation is active, in whatever order they were given.
+fn in_order(mut activation: Value) -> Value {
+    if let Some(Value::Array(users)) = activation.get_mut("user_ids") {
+        users.sort_by_key(ToString::to_string);
+        users.dedup();
+    }
+    activation
 }
 
 /// Credentials as an admin sees them: their kind, a user name, the names of headers.

@@ -143,7 +143,8 @@ impl Server {
         let log = database.folder.path().join(format!("{}.log", uuid::Uuid::now_v7()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0"])
+            .args(["serve", "--operations-listen", "127.0.0.1:0"])
+            .args(if flags.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
             .args(["--database", &database.url])
             .args(flags)
             .envs(variables.iter().copied())
