@@ -7,20 +7,37 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{ConnectInfo, DefaultBodyLimit, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::{LogLevel, Page};
 
+/// How many connections are served at once; further ones wait. They must never take the files that the service needs.
+const CONNECTIONS_MAX: usize = 32;
+/// How long a request's headers may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection lives.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait after a connection could not be taken: the process may have too many files open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How large the body of a request may be, in bytes.
 const BODY_BYTES_MAX: usize = 4 * 1024;
 const INDEX: &str = "GET /metrics     metrics, as Prometheus reads them
@@ -51,17 +68,41 @@ impl Operations {
             .route("/readyz", get(ready))
             .route("/log-level", get(level).put(change_level))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-            .with_state(self)
-            .into_make_service_with_connect_info::<SocketAddr>();
-        tokio::select! {
-            ended = async { axum::serve(listener, app).await } => {
-                if let Err(error) = ended {
-                    tracing::error!(error = %error, "the operations port broke down");
+            .with_state(self);
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stopped.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, from)) => {
+                    let service = app.clone().layer(Extension(ConnectInfo(from)));
+                    tokio::spawn(async move {
+                        let served = tokio::time::timeout(CONNECTION_TIMEOUT, connection(stream, service)).await;
+                        if let Ok(Err(error)) = served {
+                            tracing::debug!(error = %error, "a connection to the operations port ended badly");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, "the operations port could not take a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
-            () = stopped.cancelled() => {}
         }
     }
+}
+
+/// Serves one connection: whoever sends nothing, or reads nothing, holds nobody up.
+async fn connection(stream: TcpStream, service: Router) -> hyper::Result<()> {
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .await
 }
 
 async fn metrics(State(operations): State<Operations>) -> Response {

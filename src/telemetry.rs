@@ -50,13 +50,14 @@ impl Telemetry {
         let counts = Arc::new(Counts::default());
         let tracers = export::tracers(&counts)?;
         let tracer = tracers.as_ref().map(|provider| provider.tracer("hookline"));
+        spans::set_exported(tracer.is_some());
+        // Without a collector calls have spans all the same, so that log lines name their traces.
+        let of_calls = tracer.clone().unwrap_or_else(|| export::unexported().tracer("hookline"));
         let (filter, level) = log::filter(level)?;
         let lines = log::layer(format).with_filter(filter);
         // Only the spans of calls; those of events and executions are made by `Spans`, with their own times.
-        let traced = tracer.clone().map(|tracer| {
-            let is_call = filter_fn(|metadata| metadata.is_span() && metadata.target() == CALL_TARGET);
-            tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_filter(is_call)
-        });
+        let is_call = filter_fn(|metadata| metadata.is_span() && metadata.target() == CALL_TARGET);
+        let traced = tracing_opentelemetry::layer().with_tracer(of_calls).with_location(false).with_filter(is_call);
         // A second start, in a test, keeps the first one's log.
         let _ = tracing_subscriber::registry().with(lines).with(traced).try_init();
         Ok(Self { tracers, meters, counts, spans: Spans::new(tracer), metrics, level, page })

@@ -98,8 +98,26 @@ seccompProfile:
 {{- if and .Values.tls.clientCa.existingSecret (not .Values.tls.existingSecret) -}}
 {{- fail "tls.clientCa asks for clients' certificates, which needs TLS: set tls.existingSecret, too" -}}
 {{- end -}}
+{{- if and .Values.keys.tokenKeys.existingSecret (not .Values.keys.tokenKeys.keys) -}}
+{{- fail "keys.tokenKeys.keys is empty: name the entries of the secret that verify tokens" -}}
+{{- end -}}
 {{- $grace := divf (.Values.settings.shutdownGraceMs | default 15000) 1000 | ceil | int -}}
 {{- if lt (int .Values.terminationGracePeriodSeconds) (add $grace 15 | int) -}}
 {{- fail (printf "terminationGracePeriodSeconds must be %d or more: settings.shutdownGraceMs and 15 seconds to close" (add $grace 15)) -}}
 {{- end -}}
+{{- end }}
+
+{{/* Where pods run: the same for the service, the migration and the test. */}}
+{{- define "hookline.scheduling" -}}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}

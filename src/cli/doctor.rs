@@ -228,6 +228,10 @@ async fn look_at_database(location: &Location, sealing: Option<[u8; SEALING_KEY_
         let pending = examination.pending.join(", ");
         found.warn("database", format!("{pending} to be made: the next start does it, or `hookline migrate`"));
     }
+    if examination.has_log {
+        let text = "was not closed in order: the next start takes in the log (-wal) beside it, which was not looked at";
+        found.warn("database", format!("{text}; if the file was restored from a backup, remove -wal and -shm first"));
+    }
     if let Some(damage) = examination.damage {
         let remedy = "stop the service, remove -wal and -shm files of another database, or restore a backup";
         found.fail("database", format!("the file is damaged ({damage}): {remedy}"));

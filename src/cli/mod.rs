@@ -72,8 +72,8 @@ impl From<Status> for CliError {
 
 /// What a failure without a reason of its own means: it comes from below the service.
 fn of_transport(message: &str) -> &'static str {
-    const BROKE: &str =
-        ": the connection broke; the port may speak TLS (https://), or ask for a certificate (--cert-file, --key-file)";
+    const BROKE: &str = ": the connection broke; the port may speak TLS (https://), ask for a certificate (--cert-file, \
+                         --key-file), or be no gRPC port";
     let known = [
         ("http2 error", BROKE),
         ("transport error", BROKE),

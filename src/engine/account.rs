@@ -296,10 +296,10 @@ impl AccountActor {
     /// A decision broke down. Alone, its input is turned away; in a batch, each is tried alone.
     fn isolate_fault(&mut self, inputs: &[Input]) {
         tracing::error!(account.id = %self.slot.id, inputs = inputs.len(), "a decision broke down");
-        self.shared.metrics.fault("decision");
         if !self.queue.isolate(inputs.len()) {
             return;
         }
+        self.shared.metrics.fault("decision");
         let message = "an internal error; it was logged";
         let reply = match inputs.first() {
             Some(Input::Event(_)) => {

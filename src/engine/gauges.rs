@@ -18,7 +18,7 @@ use crate::{
         account::Account,
         breaker::Breaker,
         execution::{Reason, State, THE_LIMIT},
-        id::AccountId,
+        id::{AccountId, WebhookUid},
         timestamp::Timestamp,
     },
     store::Totals,
@@ -49,9 +49,12 @@ impl Vitals {
         let living = account.filter(|account| !account.facts.deleted);
         let (mut oldest, mut breakers) = (NEVER, 0);
         if let Some(account) = living {
-            let of_webhooks = account.waiting.iter().filter(|(webhook, _)| **webhook != THE_LIMIT);
-            oldest = of_webhooks.map(|(webhook, due)| account.due_at(*webhook, *due).0).min().unwrap_or(NEVER);
             let is_open = |breaker: Breaker| !matches!(breaker, Breaker::Closed { .. });
+            // What waits for an endpoint that is left alone, or let back in slowly, is not due.
+            let is_alone = |webhook: &WebhookUid| account.health.get(webhook).is_some_and(|one| is_open(one.breaker));
+            let of_webhooks =
+                account.waiting.iter().filter(|(webhook, _)| **webhook != THE_LIMIT && !is_alone(webhook));
+            oldest = of_webhooks.map(|(webhook, due)| account.due_at(*webhook, *due).0).min().unwrap_or(NEVER);
             let open = account.health.iter().filter(|(webhook, health)| {
                 is_open(health.breaker) && account.webhooks.get(webhook).is_some_and(|found| found.is_enabled())
             });
@@ -119,9 +122,12 @@ pub fn watch(metrics: &Metrics, shared: &Arc<Shared>) {
     };
     gauge("hookline.accounts", "{account}", "Accounts that exist", |shared| shared.gauges.totals().accounts);
     gauge("hookline.accounts.active", "{account}", "Accounts in memory", |shared| shared.lock().len() as u64);
-    gauge("hookline.requests.in_flight", "{request}", "Executions with a request under way", |shared| {
-        shared.flights.count() as u64
-    });
+    gauge(
+        "hookline.requests.in_flight",
+        "{request}",
+        "Executions with a request under way, or waiting for a place among all requests",
+        |shared| shared.flights.count() as u64,
+    );
     gauge("hookline.breakers.open", "{webhook}", "Endpoints that are left alone, or let back in slowly", |shared| {
         shared.gauges.breakers()
     });

@@ -1,8 +1,11 @@
 //! Wakes accounts whose time has come, and keeps small things clean.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{Engine, clock};
 use crate::store::Before;
@@ -22,13 +25,20 @@ const CLEANING_PERIODS: u64 = 60;
 pub async fn run(engine: Engine) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut counting: Option<JoinHandle<()>> = None;
     for period in 0_u64.. {
         ticks.tick().await;
         wake_due(&engine).await;
         if period % COUNTING_PERIODS == 0 {
-            match engine.shared.store.totals().await {
-                Ok(totals) => engine.shared.gauges.count(totals),
-                Err(error) => tracing::warn!(error = %error, "could not count what waits; trying again"),
+            let shared = Arc::clone(&engine.shared);
+            // Beside the waking; each is over before the next one begins, or the next one is left out.
+            if counting.as_ref().is_none_or(JoinHandle::is_finished) {
+                counting = Some(tokio::spawn(async move {
+                    match shared.store.totals().await {
+                        Ok(totals) => shared.gauges.count(totals),
+                        Err(error) => tracing::warn!(error = %error, "could not count what waits; trying again"),
+                    }
+                }));
             }
         }
         if period % CLEANING_PERIODS == 0 {

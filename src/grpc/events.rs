@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
 use super::{
-    Api,
+    Api, Measured, PUBLISH,
     access::{Backend, Entered, Service, serve},
     convert, name, pb, status,
 };
@@ -301,7 +301,10 @@ type Entering = OptionFuture<BoxFuture<'static, Result<(OwnedSemaphorePermit, Ac
 
 impl Session {
     async fn run(self, mut frames: Streaming<pb::PublishRequest>) {
-        if let Err(status) = self.serve(&mut frames).await {
+        let measured = Measured::stream(&self.metrics, PUBLISH);
+        let served = self.serve(&mut frames).await;
+        measured.end(served.as_ref().err());
+        if let Err(status) = served {
             let _ = self.answers.send(Err(status)).await;
         }
     }

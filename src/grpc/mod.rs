@@ -81,6 +81,10 @@ pub const SERVICE_NAMES: [&str; 10] = [
     pb::job_service_server::SERVICE_NAME,
     pb::watch_service_server::SERVICE_NAME,
 ];
+/// The methods that stream.
+const PUBLISH: &str = "hookline.v1.EventService/Publish";
+const WATCH: &str = "hookline.v1.WatchService/Watch";
+const STREAMS: [&str; 2] = [PUBLISH, WATCH];
 /// How often a silent client is asked whether it is still there, and how long it may take to answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -176,7 +180,7 @@ async fn observed(
     request: Request<axum::body::Body>,
     next: axum::middleware::Next,
 ) -> Response<axum::body::Body> {
-    let begun = Instant::now();
+    let mut measured = Measured { metrics, method: String::new(), code: Code::Cancelled, begun: Instant::now() };
     let method = request.uri().path().trim_start_matches('/').to_owned();
     let span = tracing::info_span!(
         target: CALL_TARGET,
@@ -191,13 +195,14 @@ async fn observed(
     if let Some(given) = given {
         enter_trace(&span, given);
     }
+    measured.method.clone_from(&method);
     let response = next.run(request).instrument(span.clone()).await;
     // A refusal's status is in the headers; what is in the trailers ended well, or says so in its events' results.
     let code = response.headers().get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok());
     let code = Code::from(code.unwrap_or(0));
     let word = format!("{code:?}");
     span.record("rpc.response.status_code", word.as_str());
-    let took = begun.elapsed();
+    let took = measured.begun.elapsed();
     span.in_scope(|| {
         tracing::debug!(
             rpc.method = %method,
@@ -206,10 +211,47 @@ async fn observed(
             "a call was answered"
         );
     });
-    // Whoever calls what does not exist must not make labels.
-    let known = if code == Code::Unimplemented { "_OTHER".to_owned() } else { method };
-    metrics.call(known, word, took);
+    measured.code = code;
+    // A stream that has begun well is measured when it ends.
+    if code == Code::Ok && STREAMS.contains(&measured.method.as_str()) {
+        measured.method.clear();
+    }
     response
+}
+
+/// A call or a stream that is measured when it ends, also where the client gives it up.
+pub(crate) struct Measured {
+    metrics: Metrics,
+    /// The method; nothing is measured where it is empty.
+    method: String,
+    code: Code,
+    begun: Instant,
+}
+
+impl Measured {
+    /// A stream that begins now.
+    fn stream(metrics: &Metrics, method: &str) -> Self {
+        Self { metrics: metrics.clone(), method: method.to_owned(), code: Code::Cancelled, begun: Instant::now() }
+    }
+
+    /// It ended, with a status or well.
+    fn end(mut self, status: Option<&Status>) {
+        self.code = status.map_or(Code::Ok, Status::code);
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        if self.method.is_empty() {
+            return;
+        }
+        // Whoever calls what does not exist must not make labels.
+        let known = match self.code {
+            Code::Unimplemented => "_OTHER".to_owned(),
+            _ => std::mem::take(&mut self.method),
+        };
+        self.metrics.call(known, format!("{:?}", self.code), self.begun.elapsed());
+    }
 }
 
 impl Api {

@@ -11,7 +11,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
-    Api,
+    Api, Measured, WATCH,
     access::{Entered, Member},
     convert, name, pb, status,
 };
@@ -70,8 +70,10 @@ impl Api {
             changes,
         };
         let begins_new = request.cursor.is_empty() && request.only_new;
+        let measured = Measured::stream(&self.metrics, WATCH);
         let run = async move {
             let status = session.run(watcher, cursor, begins_new).await;
+            measured.end(status.as_ref());
             let _ = last.send(status);
         };
         self.tasks.spawn(run.instrument(tracing::Span::current()));

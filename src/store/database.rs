@@ -183,6 +183,14 @@ pub async fn look(location: &Location) -> Result<DatabaseConnection, StoreError>
     }
 }
 
+/// One connection to a database that exists, which writes nothing; to the file alone, where it is said to be at rest.
+pub async fn examine(location: &Location, is_at_rest: bool) -> Result<DatabaseConnection, StoreError> {
+    let Location::Sqlite(path) = location else { return look(location).await };
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(is_at_rest);
+    let pool = sqlite_pool(1).connect_with(options.disable_statement_logging()).await.map_err(StoreError::Open)?;
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+}
+
 /// Opens the database.
 pub async fn open(location: &Location) -> Result<Connections, StoreError> {
     match location {

@@ -1,6 +1,9 @@
 //! Looks at a database without changing it: for people who ask what is wrong.
 
-use std::{fs::File, time::Duration};
+use std::{
+    fs::{File, TryLockError},
+    time::Duration,
+};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, QuerySelect, Statement};
 use sea_orm_migration::MigratorTrait;
@@ -28,6 +31,8 @@ pub struct Examination {
     pub unknown: Vec<String>,
     /// Whether a process holds the lock.
     pub is_locked: bool,
+    /// Whether the last service did not end in order: what is in the log beside the file was not looked at.
+    pub has_log: bool,
     /// What SQLite finds wrong with the file; none where it is whole, or too large to look through in time.
     pub damage: Option<String>,
     /// How many of the stored secrets that were tried the key opens, and how many it does not; none without a key.
@@ -42,7 +47,13 @@ impl Examination {
         if matches!(location, Location::Sqlite(path) if !path.exists()) {
             return Ok(None);
         }
-        let connection = database::look(location).await?;
+        let lock = lock_of(location);
+        let log = match location {
+            Location::Sqlite(path) => std::fs::metadata(database::beside(path, "-wal")).map_or(0, |about| about.len()),
+            Location::Postgres(_) => 0,
+        };
+        // Whoever closes a file last takes its log in. Where no service has it open, only the file itself is read.
+        let connection = database::examine(location, lock == Some(false)).await?;
         let known: Vec<String> = Migrator::migrations().iter().map(|one| one.name().to_owned()).collect();
         let applied = match has_table(&connection, "hookline_migrations").await? {
             true => texts(&connection, "SELECT version FROM hookline_migrations ORDER BY version").await?,
@@ -55,7 +66,10 @@ impl Examination {
             Some(sealer) => Some(try_secrets(&connection, sealer).await?),
             None => None,
         };
-        let is_locked = is_locked(&connection, location).await?;
+        let is_locked = match lock {
+            Some(is_locked) => is_locked,
+            None => is_locked(&connection).await?,
+        };
         let damage = match location {
             Location::Sqlite(_) => {
                 let check = texts(&connection, "PRAGMA quick_check(1)");
@@ -74,7 +88,15 @@ impl Examination {
             Location::Sqlite(_) => None,
         };
         connection.close().await?;
-        Ok(Some(Self { pending, unknown, is_locked, damage, secrets, time: time.filter(|at| *at > 0).map(Timestamp) }))
+        Ok(Some(Self {
+            pending,
+            unknown,
+            is_locked,
+            damage,
+            has_log: log > 0 && !is_locked,
+            secrets,
+            time: time.filter(|at| *at > 0).map(Timestamp),
+        }))
     }
 }
 
@@ -113,22 +135,21 @@ pub async fn try_secrets(connection: &DatabaseConnection, sealer: &Sealer) -> Re
     Ok((opened, rows.len() - opened))
 }
 
-async fn is_locked(connection: &DatabaseConnection, location: &Location) -> Result<bool, StoreError> {
-    match location {
-        Location::Sqlite(path) => {
-            let lock = database::beside(path, ".lock");
-            // Looking takes the lock for a moment; a process that starts meanwhile asks again.
-            Ok(File::open(lock).is_ok_and(|file| file.try_lock().is_err()))
-        }
-        Location::Postgres(_) => {
-            let key = database::PROCESS_LOCK;
-            let sql = format!(
-                "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = {} AND objid = {} \
-                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-                key >> 32,
-                key & 0xffff_ffff
-            );
-            Ok(number(connection, &sql).await?.unwrap_or_default() > 0)
-        }
-    }
+/// Whether a process holds the lock of a SQLite file; none where the database must be asked.
+fn lock_of(location: &Location) -> Option<bool> {
+    let Location::Sqlite(path) = location else { return None };
+    // Looking takes the lock for a moment; a process that starts meanwhile asks again.
+    let lock = File::open(database::beside(path, ".lock"));
+    Some(lock.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock))))
+}
+
+async fn is_locked(connection: &DatabaseConnection) -> Result<bool, StoreError> {
+    let key = database::PROCESS_LOCK;
+    let sql = format!(
+        "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = {} AND objid = {} \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        key >> 32,
+        key & 0xffff_ffff
+    );
+    Ok(number(connection, &sql).await?.unwrap_or_default() > 0)
 }

@@ -100,8 +100,15 @@ impl Store {
         let connections = database::open(location).await?;
         if let Some(writer) = connections.writers.first() {
             database::migrate(writer, location).await?;
-            if examination::try_secrets(writer, &sealer).await?.1 > 0 {
-                return Err(StoreError::SealingKey);
+            match examination::try_secrets(writer, &sealer).await? {
+                (0, failed) if failed > 0 => return Err(StoreError::SealingKey),
+                (_, failed) if failed > 0 => {
+                    tracing::error!(
+                        webhooks = failed,
+                        "stored secrets of webhooks cannot be opened; their accounts do not load"
+                    );
+                }
+                _ => {}
             }
             // Limits may have been configured anew meanwhile: whoever waits for one is looked at.
             writer.execute_unprepared("UPDATE accounts SET next_due_at = 0 WHERE paused > 0").await?;

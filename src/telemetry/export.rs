@@ -13,7 +13,7 @@ use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
     metrics::SdkMeterProvider,
-    trace::{BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor},
+    trace::{BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor},
 };
 use prometheus::{Registry, TextEncoder};
 
@@ -108,6 +108,11 @@ pub fn tracers(counts: &Arc<Counts>) -> Result<Option<SdkTracerProvider>, String
         .with_resource(resource())
         .build();
     Ok(Some(provider))
+}
+
+/// What makes spans that go nowhere.
+pub fn unexported() -> SdkTracerProvider {
+    SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff).with_id_generator(spans::Ids).build()
 }
 
 /// Counts what ends before it is queued, where the library drops in silence.

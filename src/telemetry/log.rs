@@ -47,7 +47,7 @@ pub struct LogLevel {
 }
 
 impl LogLevel {
-    /// What is logged now, such as `info,sqlx=warn`.
+    /// What is logged now, such as `info`.
     pub fn read(&self) -> String {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -75,13 +75,14 @@ fn parse(wanted: &str) -> Result<EnvFilter, String> {
     if let Some(unknown) = wanted.split(',').map(str::trim).find(|word| !is_level(word)) {
         return Err(format!("{unknown} is no level: one of {}; {remedy}", LEVELS.join(", ")));
     }
-    EnvFilter::try_new(wanted.trim()).map_err(|error| format!("{}: {error}; {remedy}", wanted.trim()))
+    EnvFilter::try_new(format!("{QUIET},{}", wanted.trim()))
+        .map_err(|error| format!("{}: {error}; {remedy}", wanted.trim()))
 }
 
 /// What is logged at first: `RUST_LOG`, or a level; and what changes it.
 pub fn filter(level: &str) -> Result<(reload::Layer<EnvFilter, Registry>, LogLevel), String> {
     let given = std::env::var("RUST_LOG").unwrap_or_default();
-    let wanted = if given.is_empty() { format!("{level},{QUIET}") } else { given };
+    let wanted = if given.is_empty() { level.to_owned() } else { given };
     let filter = parse(&wanted).map_err(|error| format!("RUST_LOG={error}"))?;
     let (layer, handle) = reload::Layer::new(filter);
     Ok((layer, LogLevel { handle, wanted: Arc::new(Mutex::new(wanted)) }))

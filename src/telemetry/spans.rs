@@ -3,6 +3,7 @@
 
 use std::{
     cell::Cell,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -76,8 +77,19 @@ fn traceparent_of(context: &SpanContext) -> Option<String> {
     context.is_valid().then(|| format!("00-{trace}-{span}-{:02x}", flags.to_u8()))
 }
 
+/// Whether traces are exported by this process.
+static IS_EXPORTED: AtomicBool = AtomicBool::new(false);
+
+/// Says whether traces are exported.
+pub fn set_exported(is_exported: bool) {
+    IS_EXPORTED.store(is_exported, Ordering::Relaxed);
+}
+
 /// The span of the call that runs now, as a `traceparent`; none where no traces are exported.
 pub fn call_context() -> Option<String> {
+    if !IS_EXPORTED.load(Ordering::Relaxed) {
+        return None;
+    }
     traceparent_of(tracing::Span::current().context().span().span_context())
 }
 

@@ -52,6 +52,11 @@ fn of_kind<'m>(manifests: &'m [Value], kind: &str) -> &'m Value {
     found[0]
 }
 
+fn service<'m>(manifests: &'m [Value], name: &str) -> &'m Value {
+    let is_it = |one: &&Value| one["kind"] == "Service" && one["metadata"]["name"] == name;
+    manifests.iter().find(is_it).unwrap_or_else(|| panic!("no service {name}"))
+}
+
 fn kinds(manifests: &[Value]) -> BTreeSet<&str> {
     manifests.iter().filter_map(|one| one["kind"].as_str()).collect()
 }
@@ -87,7 +92,7 @@ async fn the_default_values_are_a_hardened_service_on_sqlite() {
         let golden: Vec<Value> = serde_saphyr::from_multiple(include_str!("../chart-default.yaml")).expect("YAML");
         let sorted = |mut documents: Vec<Value>| {
             documents.retain(|one| !one.is_null());
-            documents.sort_by_key(|one| one["kind"].to_string());
+            documents.sort_by_key(|one| format!("{}{}", one["kind"], one["metadata"]["name"]));
             documents
         };
         assert_eq!(sorted(manifests.clone()), sorted(golden), "render tests/chart-default.yaml anew if this is meant");
@@ -111,7 +116,8 @@ async fn the_default_values_are_a_hardened_service_on_sqlite() {
         let labels = deployment["template"]["metadata"]["labels"].as_object().expect("labels");
         for selector in [
             &deployment["selector"]["matchLabels"],
-            &of_kind(&manifests, "Service")["spec"]["selector"],
+            &service(&manifests, "demo-hookline")["spec"]["selector"],
+            &service(&manifests, "demo-hookline-operations")["spec"]["selector"],
             &of_kind(&manifests, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
             &of_kind(&manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
         ] {
@@ -152,8 +158,15 @@ async fn postgresql_is_migrated_first_and_secrets_are_references() {
         assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/readyz", "a kubelet's gRPC probe speaks no TLS");
         let egress = of_kind(&manifests, "NetworkPolicy")["spec"]["egress"].to_string();
         assert!(egress.contains("5432") && egress.contains("4317"), "{egress}");
-        let rule = &of_kind(&manifests, "PrometheusRule")["spec"]["groups"][0];
-        assert_eq!(rule["name"], "hookline");
+        let rules = &of_kind(&manifests, "PrometheusRule")["spec"]["groups"][0];
+        let expressions: Vec<_> = rules["rules"].as_array().expect("rules").iter().map(|one| &one["expr"]).collect();
+        for expression in expressions.iter().filter_map(|one| one.as_str()) {
+            let own = r#"namespace="crm",service="demo-hookline-operations""#;
+            let selectors = expression.matches(['{']).count();
+            assert!(selectors > 0 && expression.matches(own).count() == selectors, "only its own series: {expression}");
+        }
+        let ingress = of_kind(&manifests, "NetworkPolicy")["spec"]["ingress"].to_string();
+        assert!(ingress.contains(r#"{"kubernetes.io/metadata.name":"monitoring"}"#), "Prometheus is let in: {ingress}");
         let dashboard = of_kind(&manifests, "ConfigMap")["data"]["hookline.json"].as_str().expect("a dashboard");
         assert_eq!(serde_json::from_str::<Value>(dashboard).expect("JSON")["title"], "Hookline");
     }
@@ -167,6 +180,10 @@ async fn the_binary_takes_every_rendered_setting() {
         let manifests = render(helm, &["-f", "helm/ci/everything-values.yaml"]).await;
         let deployment = of_kind(&manifests, "Deployment");
         assert_eq!(deployment["metadata"]["name"], "webhooks");
+        assert_eq!(service(&manifests, "webhooks")["spec"]["type"], "LoadBalancer");
+        assert_eq!(service(&manifests, "webhooks-operations")["spec"]["type"], "ClusterIP", "never on a load balancer");
+        let test = &of_kind(&manifests, "Pod")["spec"];
+        assert_eq!(test["tolerations"], deployment["spec"]["template"]["spec"]["tolerations"]);
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
         let digest = container["image"].as_str().expect("an image");
         assert!(digest.starts_with("registry.example.com/hookline@sha256:"), "{digest}");
@@ -262,6 +279,7 @@ async fn the_schema_refuses_what_is_unknown_or_of_another_type() {
         ("networkPolicy.privateEgress={everywhere}", "privateEgress"),
         ("settings.allowAddresses={10.0.0.0/33}", "allowAddresses"),
         ("logs.level=verbose", "level"),
+        ("podLabels.app\\.kubernetes\\.io/name=x", "podLabels"),
     ] {
         for helm in HELMS {
             let refused = run(helm, &["template", "demo", "helm", "--set", set]).await;
@@ -275,6 +293,7 @@ async fn the_schema_refuses_what_is_unknown_or_of_another_type() {
 async fn values_that_need_each_other_are_checked() {
     for (set, wanted) in [
         ("tls.clientCa.existingSecret=ca", "set tls.existingSecret, too"),
+        ("keys.tokenKeys.existingSecret=issuer", "keys.tokenKeys.keys is empty"),
         ("terminationGracePeriodSeconds=29", "terminationGracePeriodSeconds must be 30 or more"),
         ("settings.shutdownGraceMs=60000", "terminationGracePeriodSeconds must be 75 or more"),
     ] {
@@ -413,7 +432,8 @@ async fn a_prometheus_finds_what_alerts_and_dashboard_ask_for() {
     })
     .await;
     for (title, expression) in dashboard() {
-        let concrete = expression.replace("$__rate_interval", "30s").replace("$__interval", "30s");
+        assert!(!expression.contains("$__interval"), "{title} is empty where two scrapes are further apart");
+        let concrete = expression.replace("$__rate_interval", "30s").replace("$namespace", ".*");
         let found = ask(&concrete).await.expect("answers");
         assert!(!found.is_empty(), "the panel {title} shows nothing: {concrete}");
     }
