@@ -262,7 +262,11 @@ impl Record {
         let body = |own: Option<&RawValue>, after_event: Option<Cow<'_, str>>| match (own, after_event, beginning) {
             (Some(own), ..) => Ok(Body::from(own.get().to_owned())),
             (None, Some(own), Some(beginning)) => Ok(Body::shared(beginning, own.into_owned())),
-            (None, ..) => Err(serde_json::Error::custom("the event that the body is made from is not there")),
+            // The body null: it could not be rendered, or is nothing else.
+            (None, None, _) => Ok(Body::from("null".to_owned())),
+            (None, Some(_), None) => {
+                Err(serde_json::Error::custom("the event that the body is made from is not there"))
+            }
         };
         let requests = stored.requests.into_iter().map(|request| {
             Ok(Request {
@@ -332,6 +336,10 @@ mod tests {
         let stored = record.to_stored().expect("serializes");
         assert_eq!(String::from_utf8_lossy(&stored), golden);
         assert_eq!(Record::from_stored(golden.as_bytes(), None).expect("reads"), record);
+        let mut null = record.clone();
+        null.requests[0].body = "null".to_owned().into();
+        let stored = null.to_stored().expect("serializes");
+        assert_eq!(Record::from_stored(&stored, None).expect("reads"), null, "null is a body");
         let mut shared = record.clone();
         let beginning: Arc<str> = r#"{"data":{"n": 1.50},"meta":{"#.into();
         shared.requests[0].body = Body::shared(&beginning, r#""attempt":1}}"#.into());

@@ -214,8 +214,9 @@ fn differences(manifest: &Manifest, existing: &Value, set_credentials: bool) -> 
         if field == "activation" {
             (from, to) = (from.map(in_order), to.map(in_order));
         }
+        // Below its plan an automation shows as suspended, whatever it is underneath.
         if field == "state" && from == Some("AUTOMATION_STATE_SUSPENDED".into()) {
-            from = Some("AUTOMATION_STATE_ENABLED".into());
+            from.clone_from(&to);
         }
         if from == to {
             continue;
