@@ -141,7 +141,7 @@ async fn people_follow_one_event_from_a_file_to_its_answer() {
 /// A stream that breaks is taken up again where it was, and a tail, too: after `kill -9` and a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn publishing_survives_a_killed_server() {
-    const EVENTS: usize = 30_000;
+    const EVENTS: usize = 150_000;
     let database = Database::sqlite();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -169,12 +169,12 @@ async fn publishing_survives_a_killed_server() {
     let server = Server::start(&database, &["--listen", &address]).await;
     let said = Said::from(publish.wait_with_output().await.expect("ends"));
     assert!(
-        said.out.contains("many.ndjson, event 30001 (an envelope"),
+        said.out.contains("many.ndjson, event 150001 (an envelope"),
         "the rejected one has its place: {}{}",
         said.out,
         said.err
     );
-    assert!(said.out.ends_with("30000 accepted, 0 published before, 1 rejected\n"), "{}", said.out);
+    assert!(said.out.ends_with("150000 accepted, 0 published before, 1 rejected\n"), "{}", said.out);
     let again = accepted(&server).await.expect("a count");
     assert!(again > 0 && again < EVENTS, "what was acknowledged before is not sent again: {again}");
     drop(tail);
