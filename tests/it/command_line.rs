@@ -403,6 +403,20 @@ async fn a_doctor_finds_what_is_wrong(database: Database) {
     assert!(!said.ok && said.out.contains("/nowhere/at cannot be written"), "{}", said.out);
     assert!(said.out.contains("HOOKLINE_RETRY_DELAY_MS is no setting: is it misspelled?"), "{}", said.out);
 
+    // After a crash it looks, and leaves the log that the next start needs.
+    let crashed = Database::sqlite();
+    let server = Server::start(&crashed, &[]).await;
+    let service = server.client("service", "*", &[]).await;
+    service.create_account("42", pb::Plan::Power).await.expect("creates");
+    server.kill().await;
+    let files = || ["", "-wal"].map(|end| fs::read(format!("{}{end}", crashed.url)).expect("a file"));
+    let before = files();
+    let mut after = Command::new(env!("CARGO_BIN_EXE_hookline"));
+    after.args(["doctor", "--database", &crashed.url]);
+    let said = Said::from(after.output().await.expect("runs"));
+    assert!(said.out.contains("was not closed in order"), "{}{}", said.out, said.err);
+    assert!(files() == before, "it changes nothing");
+
     // Nothing at all is nothing wrong, and nothing is made.
     let empty = tempfile::tempdir().expect("a folder");
     let mut fresh = Command::new(env!("CARGO_BIN_EXE_hookline"));

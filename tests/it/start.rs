@@ -76,6 +76,23 @@ async fn without_keys_of_its_own_the_service_listens_on_the_loopback_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_damaged_secret_keeps_only_its_account_out() {
+    let (database, receiver) = (Database::sqlite(), Receiver::start().await);
+    let server = Server::start(&database, &[]).await;
+    let (service, _) = account_42(&server, &receiver.url).await;
+    service.create_account("43", pb::Plan::Power).await.expect("creates");
+    let admin = server.client("global_admin", "43", &["--user", "1"]).await;
+    admin.create_webhook("43", "damaged", &receiver.url).await.expect("creates");
+    assert!(server.terminate().await);
+    database.execute("UPDATE webhooks SET sealed_secrets = X'0011' WHERE id = 'damaged'").await;
+    let server = Server::start(&database, &[]).await;
+    assert!(server.log().contains("stored secrets of webhooks cannot be opened"), "{}", server.log());
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    let one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+    admin.create_automation("42", one).await.expect("the other account goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_key_is_not_made_anew_beside_a_database() {
     use std::os::unix::fs::MetadataExt;
     let database = Database::sqlite();
