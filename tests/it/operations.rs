@@ -47,6 +47,8 @@ async fn samples(server: &Server) -> BTreeMap<String, f64> {
 pub async fn a_busy_server(database: &Database, receiver: &Receiver) -> Server {
     let variables = [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", NOWHERE), ("OTEL_BSP_SCHEDULE_DELAY", "20")];
     let limits = ["--plan-executions", "1,1,10,20", "--breaker-open-ms", "1800000", "--retry-delays-ms", "3600000"];
+    // However slow the machine is, the account stays in memory.
+    let limits = [&limits[..], &["--account-idle-ms", "3600000"]].concat();
     let server = Server::start_with(database, &limits, &variables).await;
     let (service, admin) = account_42(&server, &receiver.url).await;
     let dead = receiver.url.clone() + "dead/";
