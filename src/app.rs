@@ -11,13 +11,12 @@ use std::{
 };
 
 use actix::ArbiterHandle;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    config::{KeyArgs, ServeArgs},
+    config::{BoundArgs, KeyArgs, ServeArgs},
     domain::{
         address::AddressPolicy,
         decision::Rules,
@@ -26,9 +25,12 @@ use crate::{
         url::UrlPolicy,
     },
     engine::{Engine, EngineConfig, HttpConfig},
-    grpc::{Api, Authenticator, Doors, SERVICE_NAMES, TlsFiles, TokenRules, UNACKED_BYTES_OF_ALL_MAX, incoming},
+    grpc::{
+        Admission, Api, Authenticator, CallBounds, Doors, SERVICE_NAMES, TokenRules, UNACKED_BYTES_OF_ALL_MAX, serve,
+    },
     keys::Keys,
-    operations::Operations,
+    operations::{self, Operations},
+    port::{Bounds, Files, Port, Tls, TlsFiles},
     store::{Location, Lock, SEALING_KEY_BYTES, Sealer, Store},
     telemetry::{Telemetry, chain},
 };
@@ -113,20 +115,22 @@ impl Application {
     ) -> Result<(), StartError> {
         let (spans, metrics) = (telemetry.spans.clone(), telemetry.metrics.clone());
         let is_ready = Arc::new(AtomicBool::new(false));
-        let operations = Operations {
-            page: telemetry.page.clone(),
-            level: telemetry.level.clone(),
-            is_ready: Arc::clone(&is_ready),
-        };
+        let files = Files::raised();
+        let operations = Operations::new(telemetry.page.clone(), telemetry.level.clone(), Arc::clone(&is_ready));
         let over = CancellationToken::new();
         let _over = over.clone().drop_guard();
-        tokio::spawn(operations.serve(self.operations_listener, over));
-        let doors = Doors::default();
+        let port =
+            Port { name: "operations", listener: self.operations_listener, bounds: operations::BOUNDS, tls: None };
+        tokio::spawn(port.serve(operations.serve(), over));
+        let doors = Doors::new(Admission::new(self.auth, call_bounds(&self.args.bounds)), metrics.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         report(&health, ServingStatus::NotServing).await;
         let closing = CancellationToken::new();
-        let router = doors.router(health_service);
-        let server = serve(router, self.listener, tls_files(&self.args), closing.clone()).map_err(StartError)?;
+        let tls = tls_files(&self.args).map(Tls::start).transpose().map_err(StartError)?;
+        let bounds = port_bounds(&self.args.bounds, files);
+        let port = Port { name: "grpc", listener: self.listener, bounds, tls };
+        let served = serve(doors.router(health_service), self.args.bounds.streams_of_connection_max);
+        let server = tokio::spawn(port.serve(served, closing.clone()));
         let lock = tokio::select! {
             lock = Lock::acquire(&self.location) => lock.map_err(|error| start_error("the database's lock", &error))?,
             () = signals.shutdown.cancelled() => return Ok(()),
@@ -138,7 +142,7 @@ impl Application {
             allow_http: self.args.allow_http,
             addresses: AddressPolicy { allowed: self.args.allow_addresses.clone() },
         };
-        let config = engine_config(&self.args, &urls, self.plans);
+        let config = engine_config(&self.args, &urls, self.plans, files);
         let rules = config.rules.clone();
         let engine =
             Engine::start(store.clone(), config, arbiters, spans.clone(), metrics.clone()).map_err(StartError)?;
@@ -150,7 +154,6 @@ impl Application {
             room: Arc::new(Semaphore::new(UNACKED_BYTES_OF_ALL_MAX)),
             spans,
             metrics,
-            auth: self.auth,
             urls,
             rules,
             watch_stall_max: Duration::from_millis(self.args.watch_stall_max_ms),
@@ -238,21 +241,35 @@ fn tls_files(args: &ServeArgs) -> Option<TlsFiles> {
     Some(TlsFiles { certificate, key, client_ca: args.tls_client_ca_file.clone() })
 }
 
-/// Serves the port, over TLS where there are certificates, until it is closed.
-fn serve(
-    router: Router,
-    listener: TcpListener,
-    tls: Option<TlsFiles>,
-    closing: CancellationToken,
-) -> Result<JoinHandle<Result<(), tonic::transport::Error>>, String> {
-    let closed = closing.cancelled_owned();
-    Ok(match tls {
-        Some(files) => tokio::spawn(router.serve_with_incoming_shutdown(incoming(listener, files)?, closed)),
-        None => {
-            let listener = TcpIncoming::from(listener).with_nodelay(Some(true));
-            tokio::spawn(router.serve_with_incoming_shutdown(listener, closed))
-        }
-    })
+/// What the gRPC port lets in: never more connections than there are files for.
+fn port_bounds(args: &BoundArgs, files: Files) -> Bounds {
+    let wanted = usize::from(args.connections_max);
+    if wanted > files.incoming {
+        tracing::warn!(
+            connections_max = files.incoming,
+            "the limit of open files is low: fewer connections are let in than --connections-max says"
+        );
+    }
+    Bounds {
+        connections_max: wanted.min(files.incoming),
+        connections_of_address_max: usize::from(args.connections_of_address_max),
+        oldest_goes_first: false,
+        handshake_timeout: Duration::from_millis(args.handshake_timeout_ms),
+        preface_timeout: Duration::from_millis(args.preface_timeout_ms),
+        stranger_timeout: Duration::from_millis(args.stranger_timeout_ms),
+        idle_timeout: Duration::from_millis(args.connection_idle_ms),
+        progress_timeout: Duration::from_millis(args.progress_timeout_ms),
+    }
+}
+
+fn call_bounds(args: &BoundArgs) -> CallBounds {
+    CallBounds {
+        calls_max: usize::from(args.calls_max),
+        calls_of_caller_max: usize::from(args.calls_of_caller_max),
+        receiving_bytes_max: args.receiving_bytes_max as usize,
+        message_timeout: Duration::from_millis(args.message_timeout_ms),
+        reflection: args.reflection,
+    }
 }
 
 /// The limits of every plan. Automations begin with the second one.
@@ -293,7 +310,7 @@ async fn report(health: &HealthReporter, status: ServingStatus) {
     }
 }
 
-fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits) -> EngineConfig {
+fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits, files: Files) -> EngineConfig {
     EngineConfig {
         rules: Rules {
             plans,
@@ -311,7 +328,7 @@ fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits) -> Engin
             connect_timeout: Duration::from_millis(args.connect_timeout_ms),
             addresses: urls.addresses.clone(),
         },
-        requests_in_flight_max: args.requests_in_flight_max.into(),
+        requests_in_flight_max: usize::from(args.requests_in_flight_max).min(files.outgoing),
         audit_kept_ms: u64::from(args.audit_retention_days) * DAY_MS,
         misses_bytes_max: args.misses_bytes_max,
         idle_after: Duration::from_millis(args.account_idle_ms),

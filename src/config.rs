@@ -146,6 +146,51 @@ pub struct KeyArgs {
     pub sealing_key_file: Option<PathBuf>,
 }
 
+/// What the gRPC port lets in.
+#[derive(Debug, Clone, Args)]
+pub struct BoundArgs {
+    /// How many connections the gRPC port has at once. Where there is no place left, the oldest connection without a good
+    /// token gives up its own.
+    #[arg(long, env = "HOOKLINE_CONNECTIONS_MAX", default_value_t = 1_024, value_parser = clap::value_parser!(u16).range(1..))]
+    pub connections_max: u16,
+    /// How many connections of one address there are; of IPv6 one /64 counts as one. Raise it behind a proxy.
+    #[arg(long, env = "HOOKLINE_CONNECTIONS_OF_ADDRESS_MAX", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
+    pub connections_of_address_max: u16,
+    /// How many calls and streams one connection has at once.
+    #[arg(long, env = "HOOKLINE_STREAMS_OF_CONNECTION_MAX", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub streams_of_connection_max: u32,
+    /// How many calls are under way at once, streams included; a quarter is kept for callers that are no service.
+    #[arg(long, env = "HOOKLINE_CALLS_MAX", default_value_t = 2_048, value_parser = clap::value_parser!(u16).range(4..))]
+    pub calls_max: u16,
+    /// How many calls of one caller (role, accounts, user) are under way at once, streams included.
+    #[arg(long, env = "HOOKLINE_CALLS_OF_CALLER_MAX", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..))]
+    pub calls_of_caller_max: u16,
+    /// How many bytes of messages are received at once, in all; one caller has a quarter of it. Messages beyond that wait.
+    #[arg(long, env = "HOOKLINE_RECEIVING_BYTES_MAX", default_value_t = 67_108_864, value_parser = clap::value_parser!(u32).range(16_777_216..=1_073_741_824))]
+    pub receiving_bytes_max: u32,
+    /// How long one message may take from its first byte to its last, in milliseconds.
+    #[arg(long, env = "HOOKLINE_MESSAGE_TIMEOUT_MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    pub message_timeout_ms: u64,
+    /// How long a TLS handshake may take, in milliseconds.
+    #[arg(long, env = "HOOKLINE_HANDSHAKE_TIMEOUT_MS", default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub handshake_timeout_ms: u64,
+    /// How long a new connection may say nothing, in milliseconds.
+    #[arg(long, env = "HOOKLINE_PREFACE_TIMEOUT_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub preface_timeout_ms: u64,
+    /// How long a connection without a good token may be without a call, in milliseconds.
+    #[arg(long, env = "HOOKLINE_STRANGER_TIMEOUT_MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    pub stranger_timeout_ms: u64,
+    /// How long a connection with a good token may be without a call, in milliseconds; then it is told to end.
+    #[arg(long, env = "HOOKLINE_CONNECTION_IDLE_MS", default_value_t = 900_000, value_parser = clap::value_parser!(u64).range(1_000..=86_400_000))]
+    pub connection_idle_ms: u64,
+    /// How long a client may leave what is sent to it unread, in milliseconds; then its connection ends.
+    #[arg(long, env = "HOOKLINE_PROGRESS_TIMEOUT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    pub progress_timeout_ms: u64,
+    /// Describe the port to callers with a token (gRPC reflection).
+    #[arg(long, env = "HOOKLINE_REFLECTION", action = clap::ArgAction::Set, default_value_t = true, value_parser = BoolishValueParser::new())]
+    pub reflection: bool,
+}
+
 /// How the service runs.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -161,6 +206,9 @@ pub struct ServeArgs {
     /// The address of the operations port: metrics, health and log level over plain HTTP, without tokens.
     #[arg(long, env = "HOOKLINE_OPERATIONS_LISTEN", default_value = "127.0.0.1:9464")]
     pub operations_listen: SocketAddr,
+    /// What is let in before and after a caller is known.
+    #[command(flatten)]
+    pub bounds: BoundArgs,
     /// How log lines look, on standard error.
     #[arg(long, env = "HOOKLINE_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,

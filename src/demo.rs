@@ -28,7 +28,7 @@ use crate::{
     app::{Application, Signals, StartError, token_rules},
     config::{Cli, Command},
     engine,
-    grpc::{Claims, MESSAGE_BYTES_MAX, TokenRules, mint, pb},
+    grpc::{Claims, EVENTS_BYTES_MAX, TokenRules, mint, pb},
     keys::Keys,
     store::Location,
     telemetry::Telemetry,
@@ -358,7 +358,7 @@ fn demo_automations(account: &str) -> Vec<pb::Automation> {
 
 async fn publish(service: &Client) -> Result<(), Failure> {
     let mut events = pb::event_service_client::EventServiceClient::new(service.channel.clone())
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(EVENTS_BYTES_MAX);
     let frames: Vec<_> = (1_u64..)
         .zip(SAMPLES)
         .map(|(sequence, (account, text))| pb::PublishRequest {

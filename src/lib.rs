@@ -51,6 +51,7 @@ pub mod engine;
 pub mod grpc;
 pub mod keys;
 pub mod operations;
+pub mod port;
 pub mod reload;
 pub mod store;
 pub mod telemetry;

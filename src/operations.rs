@@ -2,42 +2,52 @@
 //! serves, and changes what is logged. It needs no token, so it belongs to no network but that of its operators.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{
     Extension, Router,
-    extract::{ConnectInfo, DefaultBodyLimit, State},
-    http::{StatusCode, header},
+    body::Body,
+    extract::{DefaultBodyLimit, State},
     response::{IntoResponse, Response},
     routing::get,
 };
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
-use tokio_util::sync::CancellationToken;
+use http::{HeaderMap, StatusCode, header, uri::Authority};
+use hyper::{body::Incoming, server::conn::http1, service::Service as HyperService};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Semaphore;
+use tonic::codegen::Service;
 
-use crate::telemetry::{LogLevel, Page};
+use crate::{
+    port::{Bounds, Connection, HeldBody, Io, Serve, TrackedBody},
+    telemetry::{LogLevel, Page},
+};
 
-/// How many connections are served at once; further ones wait. They must never take the files that the service needs.
-const CONNECTIONS_MAX: usize = 32;
+/// What the port lets in. It has few connections, so that they never take the files that the service needs, and the oldest
+/// goes first, so that health can be asked whatever others hold.
+pub const BOUNDS: Bounds = Bounds {
+    connections_max: 32,
+    connections_of_address_max: 32,
+    oldest_goes_first: true,
+    handshake_timeout: Duration::from_secs(3),
+    preface_timeout: Duration::from_secs(5),
+    stranger_timeout: Duration::from_secs(60),
+    idle_timeout: Duration::from_secs(60),
+    progress_timeout: Duration::from_secs(5),
+};
 /// How long a request's headers may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection lives.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long to wait after a connection could not be taken: the process may have too many files open.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a request may take, with its body.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many pages of metrics are read at once.
+const METRICS_AT_ONCE_MAX: usize = 4;
 /// How large the body of a request may be, in bytes.
 const BODY_BYTES_MAX: usize = 4 * 1024;
 const INDEX: &str = "GET /metrics     metrics, as Prometheus reads them
@@ -50,18 +60,21 @@ PUT /log-level   log something else, such as info,hookline=debug; only from this
 /// What the port knows.
 #[derive(Clone)]
 pub struct Operations {
-    /// The page of metrics.
-    pub page: Page,
-    /// What is logged.
-    pub level: LogLevel,
-    /// Whether the gRPC port serves.
-    pub is_ready: Arc<AtomicBool>,
+    page: Page,
+    level: LogLevel,
+    is_ready: Arc<AtomicBool>,
+    readers: Arc<Semaphore>,
 }
 
 impl Operations {
-    /// Serves until it is told to stop. What still goes on then is not waited for.
-    pub async fn serve(self, listener: TcpListener, stopped: CancellationToken) {
-        let app = Router::new()
+    /// A port that shows this page, changes this level, and tells whether the gRPC port serves.
+    pub fn new(page: Page, level: LogLevel, is_ready: Arc<AtomicBool>) -> Self {
+        Self { page, level, is_ready, readers: Arc::new(Semaphore::new(METRICS_AT_ONCE_MAX)) }
+    }
+
+    /// Serves connections over HTTP/1.
+    pub fn serve(self) -> impl Fn(Io, Connection) -> Http1 + Clone + Send + Sync + 'static {
+        let router = Router::new()
             .route("/", get(INDEX))
             .route("/metrics", get(metrics))
             .route("/livez", get("ok\n"))
@@ -69,45 +82,62 @@ impl Operations {
             .route("/log-level", get(level).put(change_level))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(self);
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stopped.cancelled() => return,
-            };
-            match accepted {
-                Ok((stream, from)) => {
-                    let service = app.clone().layer(Extension(ConnectInfo(from)));
-                    tokio::spawn(async move {
-                        let served = tokio::time::timeout(CONNECTION_TIMEOUT, connection(stream, service)).await;
-                        if let Ok(Err(error)) = served {
-                            tracing::debug!(error = %error, "a connection to the operations port ended badly");
-                        }
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(error = %error, "the operations port could not take a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        move |io, connection| {
+            let requests = Requests { router: router.clone().layer(Extension(connection.clone())), connection };
+            Http1(Box::pin(builder.serve_connection(TokioIo::new(io), requests)))
         }
     }
 }
 
-/// Serves one connection: whoever sends nothing, or reads nothing, holds nobody up.
-async fn connection(stream: TcpStream, service: Router) -> hyper::Result<()> {
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .await
+/// The requests of one connection.
+pub struct Requests {
+    router: Router,
+    connection: Connection,
+}
+
+impl HyperService<http::Request<Incoming>> for Requests {
+    type Response = http::Response<TrackedBody>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
+        let mut router = self.router.clone();
+        let answer = async move {
+            let answered = tokio::time::timeout(REQUEST_TIMEOUT, router.call(request)).await;
+            answered.unwrap_or_else(|_| Ok(StatusCode::REQUEST_TIMEOUT.into_response()))
+        };
+        Box::pin(self.connection.clone().tracked(answer))
+    }
+}
+
+/// A connection that is served.
+pub struct Http1(Pin<Box<http1::Connection<TokioIo<Io>, Requests>>>);
+
+impl Future for Http1 {
+    type Output = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context).map_err(Into::into)
+    }
+}
+
+impl Serve for Http1 {
+    fn goodbye(mut self: Pin<&mut Self>) {
+        self.0.as_mut().graceful_shutdown();
+    }
 }
 
 async fn metrics(State(operations): State<Operations>) -> Response {
+    let Ok(place) = Arc::clone(&operations.readers).try_acquire_owned() else {
+        let text = format!("{METRICS_AT_ONCE_MAX} pages are being read: try again in a moment\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], text).into_response();
+    };
     match operations.page.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, Page::CONTENT_TYPE)], text).into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, Page::CONTENT_TYPE)], text)
+            .into_response()
+            .map(|body| Body::new(HeldBody::new(body, place))),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
@@ -120,19 +150,31 @@ async fn ready(State(operations): State<Operations>) -> (StatusCode, &'static st
     }
 }
 
+/// Whether a request says that it goes to this host: a page of elsewhere whose name leads here says its own.
+fn names_this_host(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    let authority = host.and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let is_here = |authority: Authority| ["localhost", "127.0.0.1", "[::1]"].contains(&authority.host());
+    more.is_none() && authority.is_some_and(is_here)
+}
+
 async fn level(State(operations): State<Operations>) -> String {
     format!("{}\n", operations.level.read())
 }
 
 async fn change_level(
     State(operations): State<Operations>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
     wanted: String,
 ) -> (StatusCode, String) {
     // Not the whole block: what a mesh's sidecar hands on comes from 127.0.0.6.
     let here = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    if !here.contains(&from.ip().to_canonical()) {
-        let remedy = "the level is changed from this host only; in Kubernetes use `kubectl port-forward`\n";
+    let is_of_page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
+    if !here.contains(&connection.from().ip().to_canonical()) || !names_this_host(&headers) || is_of_page {
+        let remedy = "the level is changed from this host only, by no page of a browser, at localhost, 127.0.0.1 or [::1]; in \
+                      Kubernetes use `kubectl port-forward`\n";
         return (StatusCode::FORBIDDEN, remedy.to_owned());
     }
     match operations.level.change(&wanted) {

@@ -19,8 +19,8 @@ use crate::{
     config::{Cli, ServeArgs},
     domain::timestamp::Timestamp,
     engine,
-    grpc::TlsFiles,
     keys::{self, Keys},
+    port::TlsFiles,
     store::{Examination, Location, SEALING_KEY_BYTES, Sealer},
     telemetry::chain,
 };

@@ -9,7 +9,7 @@ use super::{
 pub const PERMISSION_AUTOMATIONS_WRITE: &str = "automations.write";
 
 /// Who makes a call, from a verified token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// A backend of the platform.
     Service {
@@ -35,7 +35,7 @@ pub enum Caller {
 }
 
 /// The accounts that a service's token lists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AccountScope {
     /// Every account.
     All,

@@ -169,6 +169,9 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// How many faults of one request are collected; whoever has that many mends those first.
+pub const VIOLATIONS_MAX: usize = 100;
+
 /// Collects what is wrong with a request, each fault under its field's path.
 #[derive(Debug, Default)]
 pub struct Violations(Vec<Violation>);
@@ -176,6 +179,9 @@ pub struct Violations(Vec<Violation>);
 impl Violations {
     /// Notes a fault.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        if self.0.len() >= VIOLATIONS_MAX {
+            return;
+        }
         self.0.push(Violation { field: field.into(), message: message.into() });
     }
 

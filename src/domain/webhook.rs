@@ -338,8 +338,8 @@ mod tests {
         assert_eq!(many.len(), SECRETS_MAX);
     }
 
-    fn http_headers(id: &str, seconds: i64, signature: &str) -> axum::http::HeaderMap {
-        let mut headers = axum::http::HeaderMap::new();
+    fn http_headers(id: &str, seconds: i64, signature: &str) -> http::HeaderMap {
+        let mut headers = http::HeaderMap::new();
         headers.insert("webhook-id", id.parse().expect("a value"));
         headers.insert("webhook-timestamp", seconds.to_string().parse().expect("a value"));
         headers.insert("webhook-signature", signature.parse().expect("a value"));

@@ -13,7 +13,7 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse},
 };
 use serde::{Deserialize, Serialize};
-use tonic::{Status, metadata::MetadataMap};
+use tonic::{Status, codegen::http::HeaderMap};
 
 use super::status::{self, TokenFault};
 use crate::{
@@ -97,12 +97,12 @@ impl Authenticator {
     }
 
     /// Who makes a call.
-    pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
-        self.verify(metadata).map_err(|(fault, message)| status::unauthenticated(fault, message))
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Status> {
+        self.verify(headers).map_err(|(fault, message)| status::unauthenticated(fault, message))
     }
 
-    fn verify(&self, metadata: &MetadataMap) -> Result<Caller, (TokenFault, String)> {
-        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
+    fn verify(&self, headers: &HeaderMap) -> Result<Caller, (TokenFault, String)> {
+        let header = headers.get("authorization").and_then(|value| value.to_str().ok());
         let token =
             header.and_then(|header| header.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
         let Some((_, token)) = token else {

@@ -98,7 +98,7 @@ fn authenticator(files: &[&str]) -> (tempfile::TempDir, Authenticator) {
 }
 
 fn call(authenticator: &Authenticator, header: &str) -> Result<Caller, TokenFault> {
-    let mut metadata = MetadataMap::new();
+    let mut metadata = HeaderMap::new();
     metadata.insert("authorization", header.parse().expect("a value"));
     authenticator.verify(&metadata).map_err(|(fault, message)| {
         assert!(!message.is_empty());
@@ -162,7 +162,7 @@ async fn a_bad_token_says_what_is_wrong_with_it() {
     }
     assert_eq!(call(&authenticator, &format!("Bearer {}", "x".repeat(9_000))), Err(TokenFault::Malformed));
     assert_eq!(call(&authenticator, "Basic YTpi"), Err(TokenFault::Missing));
-    assert!(matches!(authenticator.verify(&MetadataMap::new()), Err((TokenFault::Missing, _))));
+    assert!(matches!(authenticator.verify(&HeaderMap::new()), Err((TokenFault::Missing, _))));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::bounds::TooLarge;
 use crate::{
     domain::refusal::{Precondition, Refusal, Violation},
     engine::EngineError,
@@ -75,6 +76,12 @@ pub enum Reason {
     CursorExpired,
     /// The client of a watch does not read.
     SlowReader,
+    /// A message is larger than it may be.
+    MessageTooLarge,
+    /// A message took too long to come in.
+    MessageTimeout,
+    /// There is no place for one more call.
+    TooManyCalls,
     /// A fault of ours.
     Internal,
     /// The token is not good.
@@ -99,6 +106,9 @@ impl Reason {
             Reason::ShuttingDown => "SHUTTING_DOWN",
             Reason::CursorExpired => "CURSOR_EXPIRED",
             Reason::SlowReader => "SLOW_READER",
+            Reason::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Reason::MessageTimeout => "MESSAGE_TIMEOUT",
+            Reason::TooManyCalls => "TOO_MANY_CALLS",
             Reason::Internal => "INTERNAL",
             Reason::Token(TokenFault::Missing) => "TOKEN_MISSING",
             Reason::Token(TokenFault::Malformed) => "TOKEN_MALFORMED",
@@ -120,8 +130,9 @@ impl Reason {
             Reason::PermissionDenied => Code::PermissionDenied,
             Reason::NotFound => Code::NotFound,
             Reason::AlreadyExists => Code::AlreadyExists,
-            Reason::LimitReached | Reason::SlowReader => Code::ResourceExhausted,
-            Reason::CursorExpired => Code::OutOfRange,
+            Reason::LimitReached | Reason::SlowReader | Reason::TooManyCalls => Code::ResourceExhausted,
+            Reason::CursorExpired | Reason::MessageTooLarge => Code::OutOfRange,
+            Reason::MessageTimeout => Code::DeadlineExceeded,
             Reason::StaleEtag => Code::Aborted,
             Reason::Unavailable | Reason::DatabaseTrouble | Reason::Starting | Reason::ShuttingDown => {
                 Code::Unavailable
@@ -135,7 +146,7 @@ impl Reason {
 
 fn status(reason: Reason, message: &str, metadata: HashMap<String, String>, mut details: ErrorDetails) -> Status {
     details.set_error_info(reason.as_str(), ERROR_DOMAIN, metadata);
-    if reason.code() == Code::Unavailable {
+    if reason.code() == Code::Unavailable || reason == Reason::TooManyCalls {
         details.set_retry_info(Some(RETRY_DELAY));
     }
     Status::with_error_details(reason.code(), shorten(message), details)
@@ -195,6 +206,36 @@ fn kind_of(name: &str) -> &'static str {
 /// The status of an invalid field.
 pub fn invalid(field: &str, message: impl Into<String>) -> Status {
     refused(&Refusal::invalid(field, message))
+}
+
+/// The status of a message that is larger than it may be, or is none.
+pub fn too_large(fault: &TooLarge) -> Status {
+    let message = match fault {
+        TooLarge::Elements { field, most } => {
+            return invalid(field, format!("has more than {most} elements: send fewer"));
+        }
+        TooLarge::Malformed => return malformed("it is no message of this method"),
+        TooLarge::Depth(field) => return invalid(field, "nests too deep"),
+        TooLarge::Bytes { .. } | TooLarge::OfAll => fault.to_string(),
+    };
+    plain(Reason::MessageTooLarge, &message)
+}
+
+/// The status of what cannot be read as the method's message.
+pub fn malformed(why: &str) -> Status {
+    plain(Reason::InvalidArgument, &format!("the message cannot be read: {why}"))
+}
+
+/// The status of a message that does not come in.
+pub fn slow_message(timeout: Duration) -> Status {
+    let message = format!("the message did not come in within {timeout:?}: send it faster, or in smaller parts");
+    plain(Reason::MessageTimeout, &message)
+}
+
+/// The status of a call for which there is no place.
+pub fn too_many_calls(of: &str, most: usize) -> Status {
+    let message = format!("{most} calls ({of}) are under way, which is the limit: wait for some to end");
+    plain(Reason::TooManyCalls, &message)
 }
 
 /// The status of a call whose token is not good.

@@ -14,7 +14,7 @@ const TOKEN_FAULTS: [TokenFault; 9] = [
     TokenFault::Issuer,
     TokenFault::Claims,
 ];
-const OTHERS: [Reason; 13] = [
+const OTHERS: [Reason; 16] = [
     Reason::InvalidArgument,
     Reason::PermissionDenied,
     Reason::NotFound,
@@ -27,6 +27,9 @@ const OTHERS: [Reason; 13] = [
     Reason::ShuttingDown,
     Reason::CursorExpired,
     Reason::SlowReader,
+    Reason::MessageTooLarge,
+    Reason::MessageTimeout,
+    Reason::TooManyCalls,
     Reason::Internal,
 ];
 

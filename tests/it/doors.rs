@@ -304,6 +304,26 @@ async fn the_port_speaks_tls_asks_for_certificates_and_takes_new_ones() {
     assert!(server.terminate().await);
 }
 
+/// Silent sockets, as many as one address may have, delay no honest handshake.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_handshakes_hold_up_nobody() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let database = Database::sqlite();
+    let folder = database.folder.path();
+    certificates(folder).await;
+    let flags = ["--tls-cert-file", "server.pem", "--tls-key-file", "server.key", "--handshake-timeout-ms", "60000"];
+    let server = Server::spawn(&database, &flags, &[]).await;
+    let mut silent = Vec::new();
+    for _ in 0..600 {
+        silent.push(tokio::net::TcpStream::connect(server.address).await.expect("connects"));
+    }
+    let authority = std::fs::read(folder.join("ca.pem")).expect("a file");
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
+    let connected = tokio::time::timeout(Duration::from_secs(3), connect(&server, tls)).await;
+    let channel = connected.expect("in time").expect("connects");
+    hookline::demo::until_serving(channel).await.expect("serves");
+}
+
 /// The certificate that the port shows, as openssl sees it.
 async fn served_certificate(server: &Server, folder: &Path) -> String {
     let script = format!(

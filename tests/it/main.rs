@@ -24,6 +24,7 @@ mod replay;
 mod retention;
 mod start;
 mod story;
+mod strangers;
 mod traces;
 mod watch;
 

@@ -251,6 +251,54 @@ async fn slow_clients_of_the_operations_port_hold_nobody_up() {
     assert_eq!(page(&server, "livez").await.0, 200, "and so does the port");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_pages_never_hide_the_health() {
+    use tokio::io::AsyncWriteExt;
+    let database = Database::sqlite();
+    let server = Server::start(&database, &[]).await;
+    let address = server.operations.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut unread = Vec::new();
+    for _ in 0..64 {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.expect("connects");
+        let pipeline = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2_000);
+        // Some of them are cut off already.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(50), stream.write_all(pipeline.as_bytes())).await;
+        unread.push(stream);
+    }
+    for path in ["livez", "readyz"] {
+        let asked = tokio::time::timeout(std::time::Duration::from_secs(3), page(&server, path));
+        assert_eq!(asked.await.expect("in time").0, 200, "{path}");
+    }
+}
+
+/// A page of a browser must not change what is logged, whatever name leads it here.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_web_page_changes_the_log_level() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &[]).await;
+    let change = async |headers: &[(&str, &str)]| {
+        let mut request = http().put(format!("{}log-level", server.operations)).body("debug");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("answers").status().as_u16()
+    };
+    for foreign in [
+        &[("host", "attacker.example")][..],
+        &[("host", "localhost.attacker.example")],
+        &[("host", "127.0.0.1@attacker.example")],
+        &[("origin", "http://attacker.example")],
+        &[("origin", "null")],
+        &[("origin", "http://localhost")],
+        &[("sec-fetch-site", "cross-site")],
+    ] {
+        assert_eq!(change(foreign).await, 403, "{foreign:?}");
+    }
+    assert_eq!(page(&server, "log-level").await.1.trim(), "info");
+    assert_eq!(change(&[]).await, 200);
+    assert_eq!(change(&[("host", "localhost:9464")]).await, 200);
+}
+
 /// Streams and calls that were given up are measured, too, by how they ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_are_measured_by_their_ends() {

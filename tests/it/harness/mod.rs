@@ -133,6 +133,12 @@ impl Server {
         Self::spawn_with(database, &[&open, more].concat(), variables).await
     }
 
+    /// Starts a server by another command, such as one that sets its limits.
+    pub async fn start_under(under: &[&str], database: &Database, more: &[&str]) -> Self {
+        let open = ["--allow-http", "--allow-addresses", "127.0.0.0/8"];
+        Self::until_serving(Self::spawn_under(under, database, &[&open, more].concat(), &[]).await).await
+    }
+
     async fn until_serving(server: Self) -> Self {
         let serving = hookline::demo::until_serving(server.channel().await);
         tokio::time::timeout(PATIENCE, serving).await.expect("in time").expect("serves");
@@ -140,9 +146,15 @@ impl Server {
     }
 
     async fn spawn_with(database: &Database, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn_under(&[], database, flags, variables).await
+    }
+
+    async fn spawn_under(under: &[&str], database: &Database, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = database.folder.path().join(format!("{}.log", uuid::Uuid::now_v7()));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
+        let words = [under, &[env!("CARGO_BIN_EXE_hookline")]].concat();
+        let mut command = Command::new(words[0]);
         command
+            .args(&words[1..])
             .args(["serve", "--operations-listen", "127.0.0.1:0"])
             .args(if flags.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
             .args(["--database", &database.url])

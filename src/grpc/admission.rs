@@ -1,0 +1,194 @@
+//! The first door of every call. It sees headers only: who calls, and whether there is a place for one more call. What a
+//! stranger sends is never read.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{body::Body, extract::State, middleware::Next};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::{
+    Status,
+    codegen::http::{HeaderMap, Request, Response},
+};
+
+use super::{
+    auth::Authenticator,
+    bounds::{self, MethodBounds},
+    receiving::ReceivingBody,
+    status,
+};
+use crate::{
+    domain::caller::Caller,
+    port::{Connection, HeldBody},
+};
+
+/// What may be asked without a token: whether the service serves.
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+/// How many calls of one stranger's connection are under way at once.
+const STRANGER_CALLS_MAX: usize = 8;
+/// How large a call may be of the services that are not ours: health and reflection.
+const FOREIGN_BYTES_MAX: usize = 4 * 1024;
+/// Which share of the calls at once publishers may have; the rest is kept for people's.
+const PUBLISHERS_SHARE: (usize, usize) = (3, 4);
+/// Which share of the bytes that are received at once one caller may have.
+const CALLER_RECEIVING_SHARE: usize = 4;
+
+/// How much goes on at once.
+#[derive(Debug, Clone)]
+pub struct CallBounds {
+    /// How many calls are under way in all, streams included.
+    pub calls_max: usize,
+    /// How many calls of one caller are under way.
+    pub calls_of_caller_max: usize,
+    /// How many bytes of messages are received at once, in all.
+    pub receiving_bytes_max: usize,
+    /// How long one message may take from its first byte to its last.
+    pub message_timeout: Duration,
+    /// Whether the port describes itself to callers with a token (gRPC reflection).
+    pub reflection: bool,
+}
+
+/// Lets calls in.
+#[derive(Clone)]
+pub struct Admission {
+    auth: Authenticator,
+    bounds: Arc<CallBounds>,
+    of_all: Arc<Semaphore>,
+    of_publishers: Arc<Semaphore>,
+    receiving: Arc<Semaphore>,
+    callers: Arc<Mutex<HashMap<Caller, Arc<CallerPlaces>>>>,
+}
+
+struct CallerPlaces {
+    calls: Arc<Semaphore>,
+    receiving: Arc<Semaphore>,
+}
+
+/// A place for one call, free again when it is dropped.
+pub struct Place {
+    caller: Caller,
+    callers: Arc<Mutex<HashMap<Caller, Arc<CallerPlaces>>>>,
+    permits: Vec<OwnedSemaphorePermit>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut callers = locked(&self.callers);
+        self.permits.clear();
+        // The map has one handle; whoever calls has another for as long as the call lasts.
+        if let Some(places) = callers.get(&self.caller)
+            && Arc::strong_count(places) == 1
+            && Arc::strong_count(&places.calls) == 1
+        {
+            callers.remove(&self.caller);
+        }
+    }
+}
+
+impl Admission {
+    /// Lets nobody wait: a call has a place, or is refused.
+    pub fn new(auth: Authenticator, bounds: CallBounds) -> Self {
+        let (share, whole) = PUBLISHERS_SHARE;
+        Self {
+            auth,
+            of_all: Arc::new(Semaphore::new(bounds.calls_max)),
+            of_publishers: Arc::new(Semaphore::new((bounds.calls_max * share / whole).max(1))),
+            receiving: Arc::new(Semaphore::new(bounds.receiving_bytes_max)),
+            callers: Arc::default(),
+            bounds: Arc::new(bounds),
+        }
+    }
+
+    /// Whether reflection is on.
+    pub fn reflects(&self) -> bool {
+        self.bounds.reflection
+    }
+
+    fn places_of(&self, caller: &Caller) -> Arc<CallerPlaces> {
+        let mut callers = locked(&self.callers);
+        if let Some(places) = callers.get(caller) {
+            return Arc::clone(places);
+        }
+        let share = (self.bounds.receiving_bytes_max / CALLER_RECEIVING_SHARE).max(bounds::EVENTS_BYTES_MAX);
+        let places = Arc::new(CallerPlaces {
+            calls: Arc::new(Semaphore::new(self.bounds.calls_of_caller_max)),
+            receiving: Arc::new(Semaphore::new(share)),
+        });
+        callers.insert(caller.clone(), Arc::clone(&places));
+        places
+    }
+
+    /// A place for one more call of a caller.
+    fn place(&self, caller: &Caller, places: &CallerPlaces) -> Result<Place, Status> {
+        let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_owned().ok();
+        let mut place =
+            Place { caller: caller.clone(), callers: Arc::clone(&self.callers), permits: Vec::with_capacity(3) };
+        let of_caller =
+            take(&places.calls).ok_or_else(|| status::too_many_calls("caller", self.bounds.calls_of_caller_max))?;
+        place.permits.push(of_caller);
+        if matches!(caller, Caller::Service { .. }) {
+            let (share, whole) = PUBLISHERS_SHARE;
+            let most = self.bounds.calls_max * share / whole;
+            place.permits.push(take(&self.of_publishers).ok_or_else(|| status::too_many_calls("services", most))?);
+        }
+        place.permits.push(take(&self.of_all).ok_or_else(|| status::too_many_calls("all", self.bounds.calls_max))?);
+        Ok(place)
+    }
+
+    fn receiving(&self, body: Body, method: MethodBounds, of_caller: Option<&CallerPlaces>) -> Body {
+        let budgets = [Some(&self.receiving), of_caller.map(|places| &places.receiving)];
+        let budgets = budgets.into_iter().flatten().cloned().collect();
+        Body::new(ReceivingBody::new(body, method, budgets, self.bounds.message_timeout))
+    }
+}
+
+/// Lets a call in, or answers why not without reading what it sends.
+pub async fn admitted(State(admission): State<Admission>, request: Request<Body>, next: Next) -> Response<Body> {
+    match admission.admit(request) {
+        Ok((request, place)) => {
+            let answer = next.run(request).await;
+            answer.map(|body| match place {
+                Some(place) => Body::new(HeldBody::new(body, place)),
+                None => body,
+            })
+        }
+        Err(status) => status.into_http(),
+    }
+}
+
+impl Admission {
+    fn admit(&self, mut request: Request<Body>) -> Result<(Request<Body>, Option<Place>), Status> {
+        let path = request.uri().path();
+        let method = bounds::method(path).unwrap_or(MethodBounds { bytes_max: FOREIGN_BYTES_MAX, is_stream: true });
+        let connection = request.extensions().get::<Connection>().cloned();
+        let is_health = path == HEALTH_CHECK || path == HEALTH_WATCH;
+        if is_health && !has_token(request.headers()) {
+            if connection.is_some_and(|connection| connection.calls() > STRANGER_CALLS_MAX) {
+                return Err(status::too_many_calls("of a connection, without a token", STRANGER_CALLS_MAX));
+            }
+            let request = request.map(|body| self.receiving(body, method, None));
+            return Ok((request, None));
+        }
+        let caller = self.auth.caller(request.headers())?;
+        if let Some(connection) = &connection {
+            connection.trust();
+        }
+        let places = self.places_of(&caller);
+        let place = self.place(&caller, &places)?;
+        request.extensions_mut().insert(caller);
+        let request = request.map(|body| self.receiving(body, method, Some(&places)));
+        Ok((request, Some(place)))
+    }
+}
+
+fn has_token(headers: &HeaderMap) -> bool {
+    headers.contains_key("authorization")
+}

@@ -1,0 +1,265 @@
+//! What a call sends, watched as it comes in: how long each message says it is, before anything is set aside for it, and how
+//! long it takes.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_util::sync::PollSemaphore;
+use tonic::Status;
+
+use super::{
+    bounds::{MethodBounds, TooLarge},
+    status,
+};
+
+/// What precedes a message: whether it is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+/// The body of a request.
+pub struct ReceivingBody {
+    body: Body,
+    method: MethodBounds,
+    budgets: Vec<PollSemaphore>,
+    held: Vec<OwnedSemaphorePermit>,
+    timeout: Duration,
+    /// When the message must be whole; for a call with one message, when the body must have ended.
+    deadline: Option<Pin<Box<Sleep>>>,
+    prefix: [u8; PREFIX_BYTES],
+    prefix_bytes: usize,
+    /// How much of the message is still to come.
+    missing: usize,
+    /// What was read and waits for room among the bytes that are received at once.
+    waiting: Option<(Bytes, usize)>,
+    has_failed: bool,
+}
+
+impl ReceivingBody {
+    /// A body whose messages take their room from these budgets.
+    pub fn new(body: Body, method: MethodBounds, budgets: Vec<Arc<Semaphore>>, timeout: Duration) -> Self {
+        let deadline = (!method.is_stream).then(|| Box::pin(sleep_until(Instant::now() + timeout)));
+        Self {
+            body,
+            method,
+            budgets: budgets.into_iter().map(PollSemaphore::new).collect(),
+            held: Vec::new(),
+            timeout,
+            deadline,
+            prefix: [0; PREFIX_BYTES],
+            prefix_bytes: 0,
+            missing: 0,
+            waiting: None,
+            has_failed: false,
+        }
+    }
+
+    /// Goes through bytes as they came. Answers how much room is wanted for messages that begin in them.
+    fn follow(&mut self, mut bytes: &[u8]) -> Result<usize, TooLarge> {
+        let mut wanted = 0;
+        while !bytes.is_empty() {
+            if self.missing > 0 {
+                let part = self.missing.min(bytes.len());
+                self.missing -= part;
+                bytes = &bytes[part..];
+                continue;
+            }
+            let part = (PREFIX_BYTES - self.prefix_bytes).min(bytes.len());
+            self.prefix[self.prefix_bytes..self.prefix_bytes + part].copy_from_slice(&bytes[..part]);
+            self.prefix_bytes += part;
+            bytes = &bytes[part..];
+            if self.prefix_bytes == PREFIX_BYTES {
+                self.prefix_bytes = 0;
+                let [_, length @ ..] = self.prefix;
+                let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+                if length > self.method.bytes_max {
+                    return Err(TooLarge::Bytes { bytes: length, most: self.method.bytes_max });
+                }
+                self.missing = length;
+                // What has come with its beginning is in memory already.
+                wanted = wanted.max(length.saturating_sub(bytes.len()));
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn is_between_messages(&self) -> bool {
+        self.missing == 0 && self.prefix_bytes == 0
+    }
+
+    /// A stream may be silent between its messages, never in one.
+    fn watch_the_clock(&mut self) {
+        if !self.method.is_stream {
+            return;
+        }
+        if self.is_between_messages() {
+            self.deadline = None;
+        } else if self.deadline.is_none() {
+            self.deadline = Some(Box::pin(sleep_until(Instant::now() + self.timeout)));
+        }
+    }
+
+    fn poll_room(&mut self, context: &mut Context<'_>, bytes: usize) -> Poll<Result<(), Status>> {
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        while self.held.len() < self.budgets.len() {
+            let budget = &mut self.budgets[self.held.len()];
+            match ready!(budget.poll_acquire_many(context, permits)) {
+                Some(permit) => self.held.push(permit),
+                None => return Poll::Ready(Err(status::stopping())),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        loop {
+            if let Some((bytes, wanted)) = self.waiting.take() {
+                match self.poll_room(context, wanted) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                    Poll::Ready(Err(status)) => return Poll::Ready(Some(Err(status))),
+                    Poll::Pending => {
+                        self.waiting = Some((bytes, wanted));
+                        return Poll::Pending;
+                    }
+                }
+            }
+            if self.is_between_messages() {
+                // Whoever reads has taken the message by now.
+                self.held.clear();
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(Status::from_error(Box::new(error))))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    Ok(bytes) => {
+                        let begun = self.is_between_messages();
+                        match self.follow(&bytes) {
+                            Err(fault) => return Poll::Ready(Some(Err(status::too_large(&fault)))),
+                            Ok(0) => {
+                                self.watch_the_clock();
+                                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                            }
+                            Ok(wanted) => {
+                                if begun {
+                                    self.held.clear();
+                                }
+                                self.watch_the_clock();
+                                self.waiting = Some((bytes, wanted));
+                            }
+                        }
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl HttpBody for ReceivingBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.has_failed {
+            return Poll::Ready(None);
+        }
+        let polled = self.poll_next(context);
+        let is_late = polled.is_pending()
+            && self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(context).is_ready());
+        let polled = if is_late { Poll::Ready(Some(Err(status::slow_message(self.timeout)))) } else { polled };
+        if matches!(polled, Poll::Ready(Some(Err(_)))) {
+            self.has_failed = true;
+            // Whoever waits for room gets it now, also where the answer takes its time.
+            self.held.clear();
+            self.budgets.clear();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.waiting.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    const MAX: usize = 1_000;
+
+    fn body(chunks: Vec<Vec<u8>>, is_stream: bool, budget: &Arc<Semaphore>) -> ReceivingBody {
+        let chunks = tokio_stream::iter(chunks).map(Ok::<_, std::io::Error>);
+        let endless = chunks.chain(tokio_stream::pending());
+        let method = MethodBounds { bytes_max: MAX, is_stream };
+        ReceivingBody::new(Body::from_stream(endless), method, vec![Arc::clone(budget)], Duration::from_secs(10))
+    }
+
+    fn message(length: u32, given: usize) -> Vec<u8> {
+        [&[0][..], &length.to_be_bytes(), &vec![7; given]].concat()
+    }
+
+    async fn next(body: &mut ReceivingBody) -> Result<Option<usize>, tonic::Code> {
+        let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+        match tokio::time::timeout(Duration::from_secs(60), frame).await {
+            Err(_) => Ok(None),
+            Ok(None) => Ok(Some(0)),
+            Ok(Some(Ok(frame))) => Ok(frame.data_ref().map(Bytes::len)),
+            Ok(Some(Err(status))) => Err(status.code()),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_says_it_is_too_long_ends_the_call_at_once() {
+        let budget = Arc::new(Semaphore::new(10_000));
+        let mut large = body(vec![message(1_001, 1)], true, &budget);
+        assert_eq!(next(&mut large).await, Err(tonic::Code::OutOfRange));
+        let mut fits = body(vec![message(1_000, 1_000), message(3, 3)], true, &budget);
+        assert_eq!(next(&mut fits).await, Ok(Some(1_005)));
+        assert_eq!(next(&mut fits).await, Ok(Some(8)));
+        // A prefix in pieces, and the second message of a piece.
+        let whole = [message(2, 2), message(5_000, 0)].concat();
+        let mut pieces = body(whole.chunks(3).map(<[u8]>::to_vec).collect(), true, &budget);
+        let mut last = Ok(Some(1));
+        while matches!(last, Ok(Some(count)) if count > 0) {
+            last = next(&mut pieces).await;
+        }
+        assert_eq!(last, Err(tonic::Code::OutOfRange));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_half_sent_message_ends_and_gives_back_its_room() {
+        let budget = Arc::new(Semaphore::new(1_500));
+        let mut half = body(vec![message(1_000, 10)], true, &budget);
+        assert_eq!(next(&mut half).await, Ok(Some(15)));
+        assert_eq!(budget.available_permits(), 510, "the rest of the message has its room");
+        let mut waiting = body(vec![message(1_000, 10)], true, &budget);
+        let (first, second) = tokio::join!(next(&mut half), next(&mut waiting));
+        assert_eq!(first, Err(tonic::Code::DeadlineExceeded));
+        assert!(second.is_err(), "whoever waits for room in vain is told, too");
+        assert_eq!(budget.available_permits(), 1_500);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_may_be_silent_between_messages_and_a_call_may_not() {
+        let budget = Arc::new(Semaphore::new(1_500));
+        let mut stream = body(vec![message(3, 3)], true, &budget);
+        assert_eq!(next(&mut stream).await, Ok(Some(8)));
+        assert_eq!(next(&mut stream).await, Ok(None), "nothing comes, nothing ends");
+        let mut call = body(vec![], false, &budget);
+        assert_eq!(next(&mut call).await, Err(tonic::Code::DeadlineExceeded));
+    }
+}

@@ -1,0 +1,261 @@
+//! One connection, as far as its bounds must know it.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Bounds;
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself.
+    Closed,
+    /// The port stops.
+    Stopped,
+    /// Another one got its place.
+    Evicted,
+    /// The TLS handshake failed or took too long.
+    Handshake,
+    /// Its first bytes took too long.
+    Preface,
+    /// A stranger made no call in time.
+    Stranger,
+    /// There was no call for long.
+    Idle,
+    /// The client leaves bytes or an answer unread.
+    Stalled,
+}
+
+impl Ended {
+    /// The word for log lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Ended::Closed => "closed",
+            Ended::Stopped => "stopped",
+            Ended::Evicted => "evicted",
+            Ended::Handshake => "handshake",
+            Ended::Preface => "preface",
+            Ended::Stranger => "stranger",
+            Ended::Idle => "idle",
+            Ended::Stalled => "stalled",
+        }
+    }
+}
+
+/// The handle of a connection.
+#[derive(Clone)]
+pub struct Connection {
+    life: Arc<Life>,
+    /// Frees the place of the connection when the last handle outside of the places is dropped.
+    _place: Option<Arc<Place>>,
+}
+
+struct Life {
+    from: SocketAddr,
+    is_known: AtomicBool,
+    evicted: CancellationToken,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// When the handshake was done.
+    set_up_at: Instant,
+    has_spoken: bool,
+    /// Since when the socket takes no bytes.
+    write_blocked_since: Option<Instant>,
+    /// Calls under way: since when the client has left the answer unread.
+    calls: HashMap<u64, Option<Instant>>,
+    last_call: u64,
+    /// When the last call ended.
+    quiet_since: Instant,
+}
+
+struct Place(Box<dyn Fn() + Send + Sync>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl Connection {
+    /// A connection from an address.
+    pub(super) fn new(from: SocketAddr) -> Self {
+        let now = Instant::now();
+        let state = State {
+            set_up_at: now,
+            has_spoken: false,
+            write_blocked_since: None,
+            calls: HashMap::new(),
+            last_call: 0,
+            quiet_since: now,
+        };
+        let evicted = CancellationToken::new();
+        let life = Life { from, is_known: AtomicBool::new(false), evicted, state: Mutex::new(state) };
+        Self { life: Arc::new(life), _place: None }
+    }
+
+    /// With something to do when it is over.
+    pub(super) fn with_place(mut self, free: impl Fn() + Send + Sync + 'static) -> Self {
+        self._place = Some(Arc::new(Place(Box::new(free))));
+        self
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.life.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it comes from.
+    pub fn from(&self) -> SocketAddr {
+        self.life.from
+    }
+
+    /// A call on it was let in.
+    pub fn trust(&self) {
+        self.life.is_known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a call on it was let in.
+    pub(super) fn is_known(&self) -> bool {
+        self.life.is_known.load(Ordering::Relaxed)
+    }
+
+    /// Ends it: another one gets its place.
+    pub(super) fn evict(&self) {
+        self.life.evicted.cancel();
+    }
+
+    pub(super) fn evicted(&self) -> CancellationToken {
+        self.life.evicted.clone()
+    }
+
+    /// The handshake is done.
+    pub(super) fn is_set_up(&self) {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.set_up_at = now;
+        state.quiet_since = now;
+    }
+
+    /// The client sent the first bytes.
+    pub(super) fn spoke(&self) {
+        self.state().has_spoken = true;
+    }
+
+    /// The socket takes no bytes, or takes them again.
+    pub(super) fn write_is_blocked(&self, is_blocked: bool) {
+        let mut state = self.state();
+        state.write_blocked_since = match (is_blocked, state.write_blocked_since) {
+            (false, _) => None,
+            (true, since) => Some(since.unwrap_or_else(Instant::now)),
+        };
+    }
+
+    /// A call begins. Answers its number.
+    pub(super) fn begin_call(&self) -> u64 {
+        let mut state = self.state();
+        state.last_call += 1;
+        let call = state.last_call;
+        state.calls.insert(call, None);
+        call
+    }
+
+    /// Whose turn it is: the client's, to take a part of the answer, or ours.
+    pub(super) fn waits_for_client(&self, call: u64, waits: bool) {
+        if let Some(since) = self.state().calls.get_mut(&call) {
+            *since = waits.then(Instant::now);
+        }
+    }
+
+    /// A call ended.
+    pub(super) fn end_call(&self, call: u64) {
+        let mut state = self.state();
+        state.calls.remove(&call);
+        state.quiet_since = Instant::now();
+    }
+
+    /// How many calls are under way.
+    pub fn calls(&self) -> usize {
+        self.state().calls.len()
+    }
+
+    /// Whether it takes too long over something.
+    pub(super) fn look(&self, now: Instant, bounds: &Bounds) -> Option<Ended> {
+        let is_known = self.is_known();
+        let state = self.state();
+        let is_over = |since: Instant, most| now.saturating_duration_since(since) >= most;
+        let unread = state.calls.values().flatten().chain(&state.write_blocked_since);
+        if unread.min().is_some_and(|since| is_over(*since, bounds.progress_timeout)) {
+            return Some(Ended::Stalled);
+        }
+        if !state.has_spoken {
+            return is_over(state.set_up_at, bounds.preface_timeout).then_some(Ended::Preface);
+        }
+        if !state.calls.is_empty() {
+            return None;
+        }
+        match is_known {
+            true => is_over(state.quiet_since, bounds.idle_timeout).then_some(Ended::Idle),
+            false => is_over(state.quiet_since, bounds.stranger_timeout).then_some(Ended::Stranger),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn bounds() -> Bounds {
+        Bounds {
+            connections_max: 1,
+            connections_of_address_max: 1,
+            oldest_goes_first: false,
+            handshake_timeout: Duration::from_secs(1),
+            preface_timeout: Duration::from_secs(2),
+            stranger_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(100),
+            progress_timeout: Duration::from_secs(20),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_way_of_being_slow_has_its_time() {
+        let bounds = bounds();
+        let connection = Connection::new("10.0.0.1:1".parse().expect("an address"));
+        let after = async |seconds: u64| {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            connection.look(Instant::now(), &bounds)
+        };
+        assert_eq!(after(1).await, None);
+        assert_eq!(after(1).await, Some(Ended::Preface));
+        connection.spoke();
+        assert_eq!(after(7).await, None);
+        assert_eq!(after(1).await, Some(Ended::Stranger));
+        let call = connection.begin_call();
+        assert_eq!(after(90).await, None, "a call may take its time while it waits for us");
+        connection.waits_for_client(call, true);
+        assert_eq!(after(19).await, None);
+        assert_eq!(after(1).await, Some(Ended::Stalled));
+        connection.end_call(call);
+        connection.trust();
+        assert_eq!(after(99).await, None);
+        assert_eq!(after(1).await, Some(Ended::Idle));
+        connection.write_is_blocked(true);
+        assert_eq!(after(20).await, Some(Ended::Stalled));
+        connection.write_is_blocked(true);
+        assert_eq!(after(0).await, Some(Ended::Stalled), "it is blocked since the first time");
+        connection.write_is_blocked(false);
+        assert_eq!(after(0).await, Some(Ended::Idle));
+    }
+}

@@ -1,0 +1,177 @@
+//! Who has a place on a port, and who gives it up where there is none left.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Bounds, connection::Connection};
+
+/// The bound that is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// Of all connections.
+    OfAll,
+    /// Of those of one address.
+    OfAddress,
+}
+
+/// The connections of a port, oldest first.
+pub struct Places {
+    of_all_max: usize,
+    of_address_max: usize,
+    oldest_goes_first: bool,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    last: u64,
+    connections: BTreeMap<u64, (IpAddr, Connection)>,
+    of_address: HashMap<IpAddr, usize>,
+}
+
+impl Taken {
+    fn free(&mut self, number: u64) -> Option<Connection> {
+        let (address, connection) = self.connections.remove(&number)?;
+        if let Some(count) = self.of_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_address.remove(&address);
+            }
+        }
+        Some(connection)
+    }
+
+    /// The connection that gives up its place: the oldest stranger, or else, where that is so, the oldest of all.
+    fn loser(&self, of: Option<IpAddr>, oldest_goes_first: bool) -> Option<u64> {
+        let fits = |address: &IpAddr| of.is_none_or(|wanted| wanted == *address);
+        let mut candidates = self.connections.iter().filter(|(_, (address, _))| fits(address));
+        let stranger = candidates.clone().find(|(_, (_, connection))| !connection.is_known());
+        stranger.or_else(|| candidates.next().filter(|_| oldest_goes_first)).map(|(number, _)| *number)
+    }
+}
+
+impl Places {
+    /// No place is taken yet.
+    pub fn new(bounds: &Bounds) -> Self {
+        Self {
+            of_all_max: bounds.connections_max.max(1),
+            of_address_max: bounds.connections_of_address_max.max(1),
+            oldest_goes_first: bounds.oldest_goes_first,
+            taken: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place for a connection; it is free again when the last handle of the connection is dropped.
+    pub fn take(self: &Arc<Self>, from: SocketAddr) -> Result<Connection, Full> {
+        let address = counted(from.ip());
+        let mut taken = self.lock();
+        let is_full = taken.connections.len() >= self.of_all_max;
+        let is_full_of_it = taken.of_address.get(&address).is_some_and(|count| *count >= self.of_address_max);
+        if is_full || is_full_of_it {
+            let of = is_full_of_it.then_some(address);
+            let full = if is_full_of_it { Full::OfAddress } else { Full::OfAll };
+            let loser = taken.loser(of, self.oldest_goes_first).ok_or(full)?;
+            if let Some(evicted) = taken.free(loser) {
+                evicted.evict();
+            }
+        }
+        taken.last += 1;
+        let number = taken.last;
+        *taken.of_address.entry(address).or_default() += 1;
+        let connection = Connection::new(from);
+        taken.connections.insert(number, (address, connection.clone()));
+        drop(taken);
+        let places = Arc::downgrade(self);
+        Ok(connection.with_place(move || {
+            if let Some(places) = places.upgrade() {
+                let freed = places.lock().free(number);
+                drop(freed);
+            }
+        }))
+    }
+
+    #[cfg(test)]
+    fn count(&self) -> usize {
+        self.lock().connections.len()
+    }
+}
+
+/// The address that connections are counted by: of IPv6 the network, which one host has whole.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn places(of_all: usize, of_address: usize, oldest_goes_first: bool) -> Arc<Places> {
+        let second = Duration::from_secs(1);
+        Arc::new(Places::new(&Bounds {
+            connections_max: of_all,
+            connections_of_address_max: of_address,
+            oldest_goes_first,
+            handshake_timeout: second,
+            preface_timeout: second,
+            stranger_timeout: second,
+            idle_timeout: second,
+            progress_timeout: second,
+        }))
+    }
+
+    fn from(address: &str) -> SocketAddr {
+        SocketAddr::new(address.parse().expect("an address"), 1)
+    }
+
+    #[test]
+    fn the_oldest_stranger_gives_up_its_place_and_a_known_caller_never() {
+        let places = places(3, 3, false);
+        let known = places.take(from("10.0.0.1")).expect("a place");
+        known.trust();
+        let first = places.take(from("10.0.0.2")).expect("a place");
+        let second = places.take(from("10.0.0.3")).expect("a place");
+        let third = places.take(from("10.0.0.4")).expect("the place of the oldest stranger");
+        let gone = |connection: &Connection| connection.evicted().is_cancelled();
+        assert!(gone(&first) && !gone(&second) && !gone(&third) && !gone(&known));
+        drop(first);
+        assert_eq!(places.count(), 3, "a place that was given up is not given back twice");
+        second.trust();
+        third.trust();
+        assert_eq!(places.take(from("10.0.0.5")).err(), Some(Full::OfAll), "known callers keep theirs");
+        drop(second);
+        assert!(places.take(from("10.0.0.5")).is_ok(), "a place is free once its connection ends");
+    }
+
+    #[test]
+    fn one_address_drives_out_itself_only() {
+        let places = places(10, 2, false);
+        let other = places.take(from("10.0.0.9")).expect("a place");
+        let flood: Vec<_> = (0..50).filter_map(|_| places.take(from("10.0.0.1")).ok()).collect();
+        assert_eq!(places.count(), 3);
+        assert!(!other.evicted().is_cancelled());
+        assert_eq!(flood.iter().filter(|one| !one.evicted().is_cancelled()).count(), 2);
+        let v6: Vec<_> = (0..50).filter_map(|at| places.take(from(&format!("2001:db8::{at:x}"))).ok()).collect();
+        assert_eq!(v6.iter().filter(|one| !one.evicted().is_cancelled()).count(), 2, "a /64 is one");
+    }
+
+    #[test]
+    fn where_the_oldest_goes_first_there_is_always_a_place() {
+        let places = places(2, 2, true);
+        let held: Vec<_> = (0..2).map(|_| places.take(from("10.0.0.1")).expect("a place")).collect();
+        held.iter().for_each(Connection::trust);
+        assert!(places.take(from("10.0.0.1")).is_ok());
+        assert!(held[0].evicted().is_cancelled() && !held[1].evicted().is_cancelled());
+    }
+}
