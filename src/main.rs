@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hookline: {error}");
+            eprintln!("hookline: {}", cli::show::visible(&error.to_string()));
             ExitCode::FAILURE
         }
     }

@@ -5,9 +5,9 @@ mod plan;
 
 use std::{
     collections::HashMap,
-    fs::{OpenOptions, Permissions},
+    fs::OpenOptions,
     io::{IsTerminal, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -156,7 +156,7 @@ async fn carry_out(caller: &Caller, parent: &str, step: &Step<'_>, secrets: Opti
             made.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", manifest.place));
             activate(caller, manifest, made.activation.unwrap_or_default()).await
         }
-        Step::Update { manifest, changes, etag, current } => {
+        Step::Update { manifest, changes, etag, current, .. } => {
             let paths: Vec<_> =
                 changes.iter().map(|change| change.field.clone()).filter(|field| field != "activation").collect();
             if !paths.is_empty() {
@@ -187,7 +187,10 @@ async fn update(caller: &Caller, manifest: &Manifest, paths: Vec<String>, etag: 
         let mut webhook: pb::Webhook = show::message("Webhook", manifest.value.clone())?;
         (webhook.name, webhook.etag) = (manifest.name.clone(), etag.to_owned());
         let request = pb::UpdateWebhookRequest { webhook: Some(webhook), update_mask: mask, ..Default::default() };
-        WebhookServiceClient::new(caller.clone()).update_webhook(request).await?;
+        let changed = WebhookServiceClient::new(caller.clone()).update_webhook(request).await?.into_inner();
+        for warning in changed.warnings {
+            eprintln!("warning: {}: {warning}", manifest.place);
+        }
         return Ok(());
     }
     let mut automation: pb::Automation = show::message("Automation", manifest.value.clone())?;
@@ -231,12 +234,16 @@ fn keep_secret(manifest: &Manifest, secret: &str, folder: Option<&Path>) -> Resu
         return Ok(());
     };
     let path = folder.join(manifest.id());
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-    let owned = file.and_then(|file| {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        Ok(file)
-    });
-    owned.and_then(|mut file| writeln!(file, "{secret}")).map_err(|error| {
+    // Written under another name and put in place: a link that stands there is replaced, never followed.
+    let draft = folder.join(format!(".{}.{}", manifest.id(), std::process::id()));
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        writeln!(file, "{secret}")?;
+        file.sync_all()?;
+        std::fs::rename(&draft, &path)
+    };
+    write().map_err(|error| {
+        let _ = std::fs::remove_file(&draft);
         CliError::new(format!("the signing secret could not be kept in {}: {error}; it is {secret}", path.display()))
     })
 }

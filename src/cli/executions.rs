@@ -262,12 +262,17 @@ fn print_execution(execution: &pb::Execution) {
     }
     for (number, request) in (1..).zip(&execution.requests) {
         let method = show::word(request.method().as_str_name(), "HTTP_METHOD_");
-        println!("\nrequest {number}  {}  {method} {}{}", request.request_id, request.endpoint_url, request.path);
+        println!(
+            "\nrequest {number}  {}  {method} {}{}",
+            request.request_id,
+            show::one_line(&request.endpoint_url),
+            show::one_line(&request.path)
+        );
         println!("  webhook  {}", request.webhook);
         if !request.failure.is_empty() {
             println!("  could not be built: {}", request.failure);
         }
-        println!("  body     {}", String::from_utf8_lossy(&request.body));
+        println!("  body     {}", show::one_line(&String::from_utf8_lossy(&request.body)));
         let rows = request.attempts.iter().map(attempt_row).collect();
         show::print_table(&["  attempt", "started", "took", "url", "answer"], rows, "  no attempt yet");
     }

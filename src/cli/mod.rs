@@ -10,6 +10,13 @@ macro_rules! println {
     };
 }
 
+/// Prints a line to standard error.
+macro_rules! eprintln {
+    ($($text:tt)*) => {
+        std::eprintln!("{}", $crate::cli::show::visible(&format!($($text)*)))
+    };
+}
+
 pub mod accounts;
 pub mod apply;
 pub mod automations;
@@ -128,10 +135,12 @@ pub struct CallArgs {
     pub json: bool,
 }
 
-/// Prints a text to standard output. A closed pipe is no fault: it ends the process.
+/// Prints a text to standard output, with everything in it that a terminal would obey made visible. A closed pipe is no fault: it ends the process.
 pub fn print_text(text: fmt::Arguments<'_>) {
+    let text = text.to_string();
+    let text = show::visible(&text);
     let mut out = std::io::stdout().lock();
-    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         let is_closed = error.kind() == std::io::ErrorKind::BrokenPipe;
         std::process::exit(i32::from(!is_closed));
     }

@@ -1,6 +1,6 @@
 //! What people see: tables, and JSON with the field names of the API.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use prost_reflect::{
@@ -59,7 +59,7 @@ pub fn print_table(head: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.iter().map(|word| word.to_uppercase()));
-    table.add_rows(rows);
+    table.add_rows(rows.into_iter().map(|row| row.iter().map(|cell| one_line(cell).into_owned()).collect::<Vec<_>>()));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -70,8 +70,44 @@ pub fn print_table(head: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
 pub fn print_facts(facts: &[(&str, String)]) {
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
-        println!("{name:width$}  {value}");
+        println!("{name:width$}  {}", one_line(value));
     }
+}
+
+/// Whether a character changes how others are shown instead of being shown: a control character, one that turns the
+/// direction of writing, or one that nobody sees.
+fn is_invisible(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+        || matches!(letter, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn escaped(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(|letter| is_invisible(letter) && !stays(letter)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if is_invisible(letter) && !stays(letter) {
+            // As JSON writes it, so that JSON stays JSON.
+            let mut units = [0; 2];
+            letter.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(letter);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// A text whose invisible characters are visible; lines stay lines. What it shows may come from an endpoint, which must
+/// not move the cursor, ring a bell, or turn words around.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    escaped(text, |letter| letter == '\n')
+}
+
+/// A text that stays in its line.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    escaped(text, |_| false)
 }
 
 /// A time, to the second.
@@ -103,4 +139,20 @@ pub fn short(text: &str, chars_max: usize) -> String {
         return flat;
     }
     flat.chars().take(chars_max - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        assert_eq!(visible("a\u{1b}[31mb\r\u{202e}c\u{9b}\u{7f}\n"), "a\\u001b[31mb\\u000d\\u202ec\\u009b\\u007f\n");
+        assert_eq!(one_line("a\nb\u{2066}\u{e0041}"), "a\\u000ab\\u2066\\udb40\\udc41");
+        let plain = "ä, 日本, עברית, \u{1f600}";
+        assert!(matches!(visible(plain), Cow::Borrowed(text) if text == plain));
+        let json = serde_json::json!({"a": "\u{202e}\u{1b}x"}).to_string();
+        let back: Value = serde_json::from_str(&visible(&json)).expect("still JSON");
+        assert_eq!(back["a"], "\u{202e}\u{1b}x");
+    }
 }

@@ -184,8 +184,17 @@ pub struct AutomationPatch {
 pub enum Answer {
     /// The account as it is now.
     Account(AccountId, AccountFacts),
-    /// The webhook as it is now, and its signing secret where it is new.
-    Webhook(AccountId, Arc<Webhook>, Option<SecretString>),
+    /// The webhook as it is now.
+    Webhook {
+        /// The account.
+        account: AccountId,
+        /// The webhook.
+        webhook: Arc<Webhook>,
+        /// The signing secret, where it is new.
+        secret: Option<SecretString>,
+        /// What the caller should know of the change.
+        warnings: Vec<&'static str>,
+    },
     /// The automation as it is now, the account's plan, and its catalogue.
     Automation(AccountId, Arc<Automation>, Plan, Arc<Catalogue>),
     /// The new execution, and the revision that made it.

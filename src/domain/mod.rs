@@ -29,6 +29,7 @@ pub mod notice;
 pub mod path;
 pub mod plan;
 pub mod rate;
+pub mod redaction;
 pub mod refusal;
 pub mod request;
 pub mod retry;

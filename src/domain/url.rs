@@ -69,8 +69,21 @@ impl EndpointUrl {
             }
         };
         check_parts(text, &url, policy, &mut faults);
+        if url.port() == Some(0) {
+            faults.push("must not have the port 0, where nothing listens".into());
+        }
+        if faults.is_empty() && url.as_str() == text && can_climb(text) {
+            faults.push(
+                "has a path that a receiver could read as another one: no segment may be . or .. (also as %2e, behind \
+                 %2f or %5c, or before a semicolon), and no character NUL"
+                    .into(),
+            );
+        }
         if faults.is_empty() && url.as_str() != text {
-            faults.push(format!("would be rewritten on its way; write it in its normal form: {}", url.as_str()));
+            // The values of its query are credentials, and messages are kept in many places.
+            let normal = Self { text: url.to_string(), url: url.clone() }.masked();
+            let hidden = if normal == url.as_str() { "" } else { " (with the values of your query)" };
+            faults.push(format!("would be rewritten on its way; write it in its normal form: {normal}{hidden}"));
         }
         if faults.is_empty() { Ok(Self { text: text.to_owned(), url }) } else { Err(faults) }
     }
@@ -100,6 +113,17 @@ impl EndpointUrl {
         format!("{before}?{}", masked.join("&"))
     }
 
+    /// The values of its query, which are credentials.
+    pub fn query_values(&self) -> impl Iterator<Item = &str> {
+        let query = self.text.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value))
+    }
+
+    /// Whether requests go to the same server: scheme, host and port.
+    pub fn is_same_origin(&self, other: &EndpointUrl) -> bool {
+        self.url.origin() == other.url.origin()
+    }
+
     /// What a path is appended to.
     pub fn ending(&self) -> Ending {
         if self.text.contains('?') { Ending::Query } else { Ending::Path }
@@ -118,7 +142,7 @@ impl EndpointUrl {
     /// The final URL: this one and a rendered path. It keeps scheme, host, port, path and query of the endpoint.
     pub fn join(&self, path: &str) -> Result<Url, UnsafePath> {
         let text = format!("{}{path}", self.text);
-        if text.len() > FINAL_URL_BYTES_MAX || has_dot_segment(&text) {
+        if text.len() > FINAL_URL_BYTES_MAX || can_climb(&text) {
             return Err(UnsafePath);
         }
         let url = Url::parse(&text).map_err(|_| UnsafePath)?;
@@ -145,6 +169,12 @@ impl std::fmt::Debug for EndpointUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.masked())
     }
+}
+
+/// Whether two URLs lead to the same server: scheme, host and port.
+pub fn is_same_origin(one: &str, other: &str) -> bool {
+    let origin = |text: &str| Url::parse(text).map(|url| url.origin());
+    one == other || origin(one).is_ok_and(|one| origin(other).is_ok_and(|other| one == other))
 }
 
 /// A URL for traces: every value of its query is hidden, as the semantic conventions ask.
@@ -196,12 +226,42 @@ fn literal_address(url: &Url) -> Option<IpAddr> {
     }
 }
 
-fn has_dot_segment(text: &str) -> bool {
-    let path = text.split('?').next().unwrap_or_default();
-    path.split('/').any(|segment| {
-        let plain = segment.replace("%2e", ".").replace("%2E", ".");
-        plain == "." || plain == ".."
-    })
+/// Whether a receiver could leave the endpoint that decodes a path before it routes, perhaps more than once, that takes a
+/// backslash for a slash, or that cuts off what follows a semicolon.
+fn can_climb(text: &str) -> bool {
+    let path = decoded_for_good(text.split('?').next().unwrap_or_default());
+    let has_dots = path.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| {
+        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        name == b"." || name == b".."
+    });
+    has_dots || path.contains(&0) || path.windows(3).any(is_overlong) || path.ends_with(&[0xc0, 0xae])
+}
+
+/// Whether bytes begin with a character that is written longer than it must be, which lax decoders take for a full stop,
+/// a slash or a backslash.
+fn is_overlong(bytes: &[u8]) -> bool {
+    let of_ascii = |last: u8, before: u8| matches!((before << 6) | (last & 0x3f), b'.' | b'/' | b'\\');
+    match bytes {
+        [lead @ (0xc0 | 0xc1), last @ 0x80..=0xbf, ..] => of_ascii(*last, lead & 1),
+        [0xe0, middle @ (0x80 | 0x81), last @ 0x80..=0xbf] => of_ascii(*last, middle & 1),
+        _ => false,
+    }
+}
+
+/// A path, percent-decoded until nothing changes.
+fn decoded_for_good(path: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    for byte in path.bytes() {
+        out.push(byte);
+        // What was decoded may complete another escape.
+        while let [.., b'%', high, low] = out[..] {
+            let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            let (Some(high), Some(low)) = (digit(high), digit(low)) else { break };
+            out.truncate(out.len() - 3);
+            out.push(high << 4 | low);
+        }
+    }
+    out
 }
 
 /// An action's path that is ready to be rendered.
@@ -267,6 +327,16 @@ fn check_literal(sample: &str, ending: Ending) -> Result<(), String> {
     };
     if text.match_indices('%').any(|(at, _)| broken_percent(at)) {
         return Err("a % must be followed by two hexadecimal digits; write a literal one as %25".into());
+    }
+    if can_climb(&text) {
+        let shown = Url::parse(&text).ok().filter(|normal| normal.as_str() != text);
+        let shown = shown.as_ref().and_then(|normal| normal.as_str().strip_prefix(base));
+        return Err(match shown {
+            Some(shown) => format!("would be rewritten on its way; write it in its normal form: {shown}"),
+            None => "could lead out of the endpoint at a receiver that decodes it: no segment may be . or .. (also as \
+                     %2e, behind %2f or %5c, or before a semicolon), and no character NUL"
+                .to_owned(),
+        });
     }
     let normal = Url::parse(&text).map_err(|error| format!("does not make a URL: {error}"))?;
     if normal.as_str() != text {

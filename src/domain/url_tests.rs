@@ -38,6 +38,9 @@ fn each_violation_has_its_own_sentence() {
         ("https://localhost/", "127.0.0.1 is a private"),
         ("https://[fd00::1]/", "fd00::1 is a private"),
         ("nonsense/", "is not a URL"),
+        ("https://example.com:0/", "port 0"),
+        ("https://example.com/a/..%2f/", "another one"),
+        ("https://example.com/..;/", "another one"),
     ] {
         let found = EndpointUrl::parse(text, &policy()).expect_err(text).join("; ");
         assert!(found.contains(sentence), "{text}: {found}");
@@ -50,7 +53,20 @@ fn each_violation_has_its_own_sentence() {
 
 #[test]
 fn literal_paths_are_checked_when_saved() {
-    for good in ["", "deals/{{deal.id}}", "a?b={{deal.id}}", "a%20b/c", "{{deal.a}}.{{deal.b}}", "x/"] {
+    for good in [
+        "a..b/.x",
+        "a;v=1/b",
+        "a%2Fb",
+        "caf%C3%A9",
+        "100%25",
+        "deals/..a;b",
+        "",
+        "deals/{{deal.id}}",
+        "a?b={{deal.id}}",
+        "a%20b/c",
+        "{{deal.a}}.{{deal.b}}",
+        "x/",
+    ] {
         path(good, Ending::Path).expect(good);
     }
     for (text, message) in [
@@ -61,6 +77,20 @@ fn literal_paths_are_checked_when_saved() {
         ("x#y", "fragment"),
         ("100%", "%25"),
         ("a\\b", "normal form"),
+        ("..%2fadmin", "lead out"),
+        ("..%5Cadmin", "lead out"),
+        ("a%2f..%2fadmin", "lead out"),
+        ("..;/..;/admin", "lead out"),
+        ("..;x=1/admin", "lead out"),
+        ("%2e%2e;/x", "lead out"),
+        ("%252e%252e/x", "lead out"),
+        ("%25252e%25252e%25252fx", "lead out"),
+        ("%2%65%2%65/x", "%25"),
+        ("a%00b", "lead out"),
+        ("a%2500b", "lead out"),
+        ("a%2f.%2fb", "lead out"),
+        ("%c0%ae%c0%ae/x", "lead out"),
+        ("%e0%80%ae%e0%80%ae%e0%80%afx", "lead out"),
         ("{{person.id}}", "not known here"),
     ] {
         let found = path(text, Ending::Path).expect_err(text);
@@ -78,6 +108,18 @@ fn a_dot_segment_is_unsafe_however_it_is_made() {
     let rendered = with_scope(&event(r#"{"v": ".."}"#, None), |scope| template.render(scope)).expect("renders");
     assert_eq!(endpoint.join(&rendered), Err(UnsafePath));
     assert!(endpoint.join("a..b/.x").is_ok());
+    for value in ["../../../admin", "..\\\\admin", "a/../b", "..;x", "%2e%2e%2fadmin", "x\\u0000y", "%252e%252e"] {
+        let event = event(&format!(r#"{{"v": "{value}"}}"#), None);
+        let rendered = with_scope(&event, |scope| template.render(scope)).expect("renders");
+        assert_eq!(endpoint.join(&rendered), Err(UnsafePath), "{value}: {rendered}");
+    }
+    for value in ["AC/DC", "50% off; today", "1..2", "...", "a.b", "ü/ö"] {
+        let event = event(&format!(r#"{{"v": "{value}"}}"#), None);
+        let rendered = with_scope(&event, |scope| template.render(scope)).expect("renders");
+        assert!(endpoint.join(&rendered).is_ok(), "{value}: {rendered}");
+    }
+    // In a query nothing climbs.
+    assert!(self::endpoint("https://h.example/a?x=").join("..%2F..").is_ok());
 }
 
 proptest! {

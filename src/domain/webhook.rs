@@ -1,6 +1,6 @@
 //! Webhooks: named endpoints, their credentials and the secrets that sign their requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
@@ -233,15 +233,20 @@ fn check_headers(headers: &BTreeMap<String, SecretString>, at: &str, faults: &mu
     if headers.is_empty() || headers.len() > CREDENTIAL_HEADERS_MAX {
         faults.add(at, format!("must have 1 to {CREDENTIAL_HEADERS_MAX} headers"));
     }
+    let mut seen = BTreeSet::new();
     for (name, value) in headers {
         let at = format!("{at}[{name}]");
+        // Many servers take _ for -, and none tells capital letters.
+        let plain = name.to_ascii_lowercase().replace('_', "-");
         let well_formed = !name.is_empty()
             && name.len() <= 64
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         if !well_formed {
             faults.add(&at, "the name must be 1 to 64 characters of letters, digits, - and _");
-        } else if is_own_header(&name.to_ascii_lowercase()) {
+        } else if is_own_header(&plain) {
             faults.add(&at, "this header is set by the service itself");
+        } else if !seen.insert(plain) {
+            faults.add(&at, "this header is given twice: names differ by more than capital letters, - and _");
         }
         if !is_header_value(value.expose_secret()) {
             faults.add(&at, format!("the value must be 1 to {TOKEN_BYTES_MAX} visible ASCII characters"));
@@ -356,6 +361,20 @@ mod tests {
         let text = faults.check().expect_err("three faults").to_string();
         for part in ["basic.username", "bearer.token", "[Host]: this header is set by the service"] {
             assert!(text.contains(part), "{text}");
+        }
+        for names in [
+            &["Transfer_Encoding"][..],
+            &["content_length"],
+            &["Webhook_Id"],
+            &["X-Key", "x-key"],
+            &["x_key", "X-Key"],
+            &["Keep_Alive"],
+            &["forwarded"],
+        ] {
+            let headers = names.iter().map(|name| ((*name).to_owned(), SecretString::from("x"))).collect();
+            let mut faults = Violations::default();
+            Credentials::Headers(headers).check("credentials", &mut faults);
+            assert_eq!(faults.is_empty(), names == ["forwarded"], "{names:?}");
         }
         let basic = Credentials::Basic { username: "a".into(), password: "b".into() };
         assert_eq!(basic.headers()[0].1.expose_secret(), "Basic YTpi");

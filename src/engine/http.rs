@@ -20,6 +20,7 @@ use crate::{
         address::AddressPolicy,
         decision::Dispatch,
         execution::{Attempt, Outcome, RESPONSE_EXCERPT_BYTES_MAX, Reason},
+        redaction::Redactor,
         request::{Method, Request},
         webhook::signatures,
     },
@@ -113,7 +114,7 @@ impl Http {
         match timeout_at(deadline, builder.send()).await {
             Err(_) => error(Reason::Timeout, format!("no answer within {} ms", self.config.deadline.as_millis())),
             Ok(Err(failure)) => classify(&failure),
-            Ok(Ok(response)) => answer(response, deadline).await,
+            Ok(Ok(response)) => answer(response, deadline, &Redactor::of(&dispatch.webhook)).await,
         }
     }
 }
@@ -165,10 +166,12 @@ fn headers(dispatch: &Dispatch, body: &str, traceparent: &str) -> HeaderMap {
 }
 
 /// Reads an answer. The status decides; a body that stalls afterwards is only marked truncated.
-async fn answer(mut response: reqwest::Response, deadline: Instant) -> Outcome {
+/// What is kept of it has none of the webhook's secrets.
+async fn answer(mut response: reqwest::Response, deadline: Instant, redactor: &Redactor) -> Outcome {
     let status: StatusCode = response.status();
     let kept = KEPT_HEADERS.iter().filter_map(|name| {
-        let value = String::from_utf8_lossy(response.headers().get(*name)?.as_bytes()).into_owned();
+        let value = redactor.header(response.headers().get(*name)?.as_bytes());
+        let value = String::from_utf8_lossy(&value).into_owned();
         Some(((*name).to_owned(), value.chars().take(HEADER_VALUE_BYTES_MAX).collect()))
     });
     let headers = kept.collect();
@@ -186,6 +189,7 @@ async fn answer(mut response: reqwest::Response, deadline: Instant) -> Outcome {
             Ok(Err(_)) | Err(_) => break true,
         }
     };
+    let excerpt = redactor.text(&excerpt, truncated);
     Outcome::Answer { status: status.as_u16(), headers, excerpt, truncated }
 }
 

@@ -24,7 +24,7 @@ use crate::{
 
 fn created(answer: &Answer, shows_secrets: bool) -> pb::CreateWebhookResponse {
     match answer {
-        Answer::Webhook(account, webhook, secret) => pb::CreateWebhookResponse {
+        Answer::Webhook { account, webhook, secret, .. } => pb::CreateWebhookResponse {
             webhook: Some(convert::webhook(account, webhook, shows_secrets)),
             signing_secret: (secret.as_ref().filter(|_| shows_secrets))
                 .map(|secret| secret.expose_secret().to_owned())
@@ -41,9 +41,10 @@ fn rotated(answer: &Answer, shows_secrets: bool) -> pb::RotateWebhookSecretRespo
 
 fn updated(answer: &Answer, shows_secrets: bool) -> pb::UpdateWebhookResponse {
     match answer {
-        Answer::Webhook(account, webhook, _) => {
-            pb::UpdateWebhookResponse { webhook: Some(convert::webhook(account, webhook, shows_secrets)) }
-        }
+        Answer::Webhook { account, webhook, warnings, .. } => pb::UpdateWebhookResponse {
+            webhook: Some(convert::webhook(account, webhook, shows_secrets)),
+            warnings: warnings.iter().map(|warning| (*warning).to_owned()).collect(),
+        },
         _ => pb::UpdateWebhookResponse::default(),
     }
 }
@@ -66,7 +67,15 @@ pub(super) fn masked<'a>(
             status::invalid("update_mask", format!("{path:?} cannot be changed: name {}", known.join(", ")))
         })
     };
-    Ok(mask.paths.iter().map(find).collect::<Result<Vec<_>, _>>()?.concat())
+    let mut named = mask.paths.iter().map(find).collect::<Result<Vec<_>, _>>()?.concat();
+    let mut seen = Vec::new();
+    named.retain(|field| {
+        !seen.contains(field) && {
+            seen.push(*field);
+            true
+        }
+    });
+    Ok(named)
 }
 
 serve! {

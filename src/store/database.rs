@@ -2,12 +2,13 @@
 
 use std::{
     fmt,
-    fs::{File, TryLockError},
-    os::unix::fs::OpenOptionsExt,
+    fs::{File, Permissions, TryLockError},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use rustix::fs::OFlags;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, SqlxSqliteConnector, Statement,
     sqlx::{
@@ -49,8 +50,13 @@ impl Location {
             return Ok(Location::Postgres(text.to_owned()));
         }
         let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")).unwrap_or(text);
-        if path.is_empty() || path.contains("://") {
-            return Err(format!("{text:?} is neither a file nor postgres://user@host/database"));
+        let is_like_a_url = path.contains("://") || path.contains('@') && path.contains(':');
+        if path.is_empty() || is_like_a_url {
+            // What follows the scheme may hold a password.
+            let scheme = path.split_once(':').map_or("nothing", |(scheme, _)| scheme);
+            return Err(format!(
+                "the database is given by {scheme:?}: give a file, or postgres://user:password@host/database"
+            ));
         }
         Ok(Location::Sqlite(PathBuf::from(path)))
     }
@@ -133,7 +139,11 @@ pub fn beside(database: &Path, suffix: &str) -> PathBuf {
 
 /// Locks a file. It asks again and again instead of waiting in the system call, which nothing could interrupt.
 async fn lock_file(path: &Path) -> std::io::Result<File> {
-    let file = File::options().create(true).write(true).truncate(false).open(path)?;
+    // Whoever can open it can hold the lock.
+    let no_links = OFlags::NOFOLLOW.bits().cast_signed();
+    let file =
+        File::options().create(true).write(true).truncate(false).mode(0o600).custom_flags(no_links).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
     let mut is_told = false;
     loop {
         match file.try_lock() {

@@ -8,8 +8,14 @@ use super::{
     super::{CliError, show},
     manifest::{Kind, Manifest},
 };
-use crate::{domain::url::redacted, grpc::pb};
+use crate::{
+    domain::url::{is_same_origin, redacted},
+    grpc::pb,
+};
 
+/// What happens to credentials that the file does not give.
+const CREDENTIALS_DROPPED: &str = "the endpoint URL leads to another server: the credentials are dropped, because the file \
+                                   gives none for it";
 /// How long a shown value may be.
 const SHOWN_CHARS_MAX: usize = 160;
 
@@ -37,6 +43,8 @@ pub enum Step<'m> {
         etag: String,
         /// What the account has.
         current: &'m Value,
+        /// What the change does beside what the file says.
+        warning: Option<&'static str>,
     },
     /// No file names it.
     Delete {
@@ -107,7 +115,8 @@ impl<'m> Plan<'m> {
                 plan.steps.push(Step::Create(manifest));
                 continue;
             };
-            let changes = differences(manifest, existing, set_credentials)?;
+            let leaves = leaves_its_server(manifest, existing);
+            let changes = differences(manifest, existing, set_credentials || leaves)?;
             if changes.is_empty() {
                 plan.unchanged += 1;
                 continue;
@@ -115,7 +124,9 @@ impl<'m> Plan<'m> {
             if manifest.is_whole() {
                 manifest.check()?;
             }
-            plan.steps.push(Step::Update { manifest, changes, etag: etag_of(existing), current: existing });
+            let gives_none = !changes.iter().any(|change| change.field == "credentials");
+            let warning = (leaves && gives_none).then_some(CREDENTIALS_DROPPED);
+            plan.steps.push(Step::Update { manifest, changes, etag: etag_of(existing), current: existing, warning });
         }
         if prune {
             plan.steps.extend(left_over(manifests, current));
@@ -157,17 +168,30 @@ impl<'m> Plan<'m> {
     pub fn to_json(&self) -> Value {
         let step = |step: &Step<'_>| match step {
             Step::Create(manifest) => json!({"action": "create", "name": manifest.name}),
-            Step::Update { manifest, changes, .. } => {
+            Step::Update { manifest, changes, warning, .. } => {
                 let fields: Vec<_> = changes
                     .iter()
                     .map(|change| json!({"field": change.field, "from": change.from, "to": change.to}))
                     .collect();
-                json!({"action": "update", "name": manifest.name, "changes": fields})
+                let mut step = json!({"action": "update", "name": manifest.name, "changes": fields});
+                if let Some(warning) = warning {
+                    step["warnings"] = json!([warning]);
+                }
+                step
             }
             Step::Delete { name, .. } => json!({"action": "delete", "name": name}),
         };
         json!({"steps": self.steps.iter().map(step).collect::<Vec<_>>(), "unchanged": self.unchanged})
     }
+}
+
+/// Whether a file has a webhook with credentials go to another server: they were given for the one before, and are dropped.
+fn leaves_its_server(manifest: &Manifest, existing: &Value) -> bool {
+    let url = |value: &Value| value.get("endpoint_url").and_then(Value::as_str).map(ToOwned::to_owned);
+    let has_credentials =
+        existing.get("credentials").is_some_and(|found| found.as_object().is_some_and(|kinds| !kinds.is_empty()));
+    let urls = url(&manifest.value).zip(url(existing));
+    has_credentials && urls.is_some_and(|(to, from)| !is_same_origin(&to, &from))
 }
 
 fn etag_of(existing: &Value) -> String {
@@ -276,7 +300,7 @@ impl fmt::Display for Plan<'_> {
                     create += 1;
                     writeln!(f, "+ {}", manifest.name)?;
                 }
-                Step::Update { manifest, changes, .. } => {
+                Step::Update { manifest, changes, warning, .. } => {
                     update += 1;
                     writeln!(f, "~ {}", manifest.name)?;
                     for change in changes {
@@ -284,6 +308,9 @@ impl fmt::Display for Plan<'_> {
                         let is_secret = change.field == "credentials" && change.from.is_null();
                         let from = if is_secret { "(as they are)".to_owned() } else { from };
                         writeln!(f, "    {}: {from} → {to}", change.field)?;
+                    }
+                    if let Some(warning) = warning {
+                        writeln!(f, "    warning: {warning}")?;
                     }
                 }
                 Step::Delete { name, .. } => {

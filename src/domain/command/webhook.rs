@@ -17,6 +17,10 @@ use crate::domain::{
     webhook::{Credentials, DisableReason, SigningSecret, Webhook, WebhookKind, check_display_name, rotate},
 };
 
+/// What is said of credentials that were for another server.
+const CREDENTIALS_DROPPED: &str = "the endpoint URL leads to another server: the credentials were dropped, because they \
+                                   were given for the one before; set credentials to send some there";
+
 pub fn create_webhook(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -128,7 +132,8 @@ fn put(draft: &mut Draft<'_, '_>, webhook: Webhook, secret: Option<SigningSecret
     let (revision, updated_at) = (draft.change.revision, draft.now());
     let webhook = Arc::new(Webhook { revision, updated_at, ..webhook });
     draft.change.webhooks.push(Arc::clone(&webhook));
-    Answer::Webhook(draft.slot.id.clone(), webhook, secret.map(|secret| secret.secret))
+    let secret = secret.map(|secret| secret.secret);
+    Answer::Webhook { account: draft.slot.id.clone(), webhook, secret, warnings: Vec::new() }
 }
 
 pub fn update_webhook(
@@ -184,6 +189,12 @@ pub fn update_webhook(
     if let Some(retry) = &patch.retry {
         webhook.retry = retry_of(webhook.kind, retry);
     }
+    let has_credentials = !matches!(webhook.credentials, Credentials::None);
+    let drops = has_credentials && patch.credentials.is_none() && !webhook.endpoint.is_same_origin(&before.endpoint);
+    if drops {
+        // They were given for another server.
+        webhook.credentials = Credentials::None;
+    }
     let is_elsewhere = webhook.endpoint.as_str() != before.endpoint.as_str();
     if is_elsewhere || patch.enabled == Some(true) && webhook.disabled.is_some() {
         // It begins anew.
@@ -197,7 +208,13 @@ pub fn update_webhook(
         let now = draft.now();
         draft.change.due_by(now);
     }
-    Ok(put(draft, webhook, None))
+    let answer = put(draft, webhook, None);
+    Ok(match answer {
+        Answer::Webhook { account, webhook, secret, .. } if drops => {
+            Answer::Webhook { account, webhook, secret, warnings: vec![CREDENTIALS_DROPPED] }
+        }
+        answer => answer,
+    })
 }
 
 pub fn rotate_secret(

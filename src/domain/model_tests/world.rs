@@ -150,7 +150,7 @@ impl World {
         assert!(
             matches!(
                 replies.last(),
-                Some(Reply::Command(Ok(Answer::Account(..) | Answer::Webhook(..) | Answer::Automation(..))))
+                Some(Reply::Command(Ok(Answer::Account(..) | Answer::Webhook { .. } | Answer::Automation(..))))
             ),
             "{replies:?}"
         );
