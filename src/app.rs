@@ -79,8 +79,9 @@ impl Application {
         }
         let location = Location::parse(&args.database.database).map_err(StartError)?;
         let keys = Keys::load(&args.keys, &location).map_err(StartError)?;
-        let auth = Authenticator::new(keys.signing.clone(), args.keys.token_key_files.clone(), token_rules(&args.keys))
-            .map_err(StartError)?;
+        let files = keys.signing.iter().chain(&args.keys.token_key_files).cloned().collect();
+        let grace = Duration::from_millis(args.token_key_grace_ms);
+        let auth = Authenticator::new(files, token_rules(&args.keys), grace).map_err(StartError)?;
         let (listener, address) = bind(args.listen, "--listen").await?;
         let (operations_listener, operations_address) = bind(args.operations_listen, "--operations-listen").await?;
         Ok(Self {

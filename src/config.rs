@@ -206,6 +206,10 @@ pub struct ServeArgs {
     /// The address of the operations port: metrics, health and log level over plain HTTP, without tokens.
     #[arg(long, env = "HOOKLINE_OPERATIONS_LISTEN", default_value = "127.0.0.1:9464")]
     pub operations_listen: SocketAddr,
+    /// How long the keys of a file stay good that is gone or holds no key any more, in milliseconds; then the tokens that
+    /// they signed are refused.
+    #[arg(long, env = "HOOKLINE_TOKEN_KEY_GRACE_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(0..=86_400_000))]
+    pub token_key_grace_ms: u64,
     /// What is let in before and after a caller is known.
     #[command(flatten)]
     pub bounds: BoundArgs,

@@ -29,7 +29,7 @@ use crate::{
     config::{Cli, Command},
     engine,
     grpc::{Claims, EVENTS_BYTES_MAX, TokenRules, mint, pb},
-    keys::Keys,
+    keys::{Keys, signing_key},
     store::Location,
     telemetry::Telemetry,
 };
@@ -79,8 +79,10 @@ async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>, telemetry: &
     let quick = ["--retry-delays-ms", "1000,1000,2000", "--breaker-open-ms", "2000", "--database", &database];
     let cli = <Cli as clap::Parser>::try_parse_from(words.into_iter().chain(open).chain(quick))?;
     let Command::Serve(args) = cli.command else { return Err("no server".into()) };
-    let keys = Keys::load(&args.keys, &Location::Sqlite(PathBuf::from(&database)))?;
-    let secret = keys.signing.ok_or("no signing key")?;
+    let location = Location::Sqlite(PathBuf::from(&database));
+    // Made, where there are none.
+    Keys::load(&args.keys, &location)?;
+    let secret = signing_key(&args.keys, &location)?;
     let rules = token_rules(&args.keys);
     let server = Application::build(*args).await?;
     let address = server.address();

@@ -17,8 +17,8 @@ use crate::{
 
 /// The keys.
 pub struct Keys {
-    /// Makes and verifies tokens; none where only an issuer elsewhere makes them.
-    pub signing: Option<Vec<u8>>,
+    /// The file of the key that makes and verifies tokens; none where only an issuer elsewhere makes them.
+    pub signing: Option<PathBuf>,
     /// Seals secrets.
     pub sealing: [u8; SEALING_KEY_BYTES],
 }
@@ -28,10 +28,11 @@ impl Keys {
     pub fn load(args: &KeyArgs, location: &Location) -> Result<Self, String> {
         let signing = match &args.signing_key_file {
             None if !args.token_key_files.is_empty() => None,
-            Some(path) => Some(read(path, "--signing-key-file")?),
-            None => Some(read(&made(location, "signing")?, "the local signing key")?),
+            Some(path) => Some(path.clone()),
+            None => Some(made(location, "signing")?),
         };
-        if signing.as_ref().is_some_and(|key| key.len() < SECRET_BYTES_MIN) {
+        let secret = signing.as_ref().map(|path| read(path, "the signing key")).transpose()?;
+        if secret.is_some_and(|secret| secret.len() < SECRET_BYTES_MIN) {
             return Err(format!("the signing key must have at least {SECRET_BYTES_MIN} bytes"));
         }
         let sealing = match &args.sealing_key_file {

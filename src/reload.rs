@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -37,12 +37,37 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         paths: Vec<PathBuf>,
         read: impl Fn() -> Result<T, String> + Send + 'static,
     ) -> Result<Arc<Self>, String> {
+        Self::begin(what, paths, read, None)
+    }
+
+    /// The same, but what cannot be read anew for as long as the grace is replaced: a file that is gone takes back what it
+    /// said.
+    pub fn start_with_grace(
+        what: &'static str,
+        paths: Vec<PathBuf>,
+        read: impl Fn() -> Result<T, String> + Send + 'static,
+        grace: Duration,
+        without: fn() -> T,
+    ) -> Result<Arc<Self>, String> {
+        Self::begin(what, paths, read, Some(Grace { length: grace, without }))
+    }
+
+    fn begin(
+        what: &'static str,
+        paths: Vec<PathBuf>,
+        read: impl Fn() -> Result<T, String> + Send + 'static,
+        grace: Option<Grace<T>>,
+    ) -> Result<Arc<Self>, String> {
         let known = stamp(&paths);
         let value = Arc::new(Self { current: RwLock::new(Arc::new(read()?)) });
         if !paths.is_empty() {
-            tokio::spawn(watch(what, paths, known, Arc::downgrade(&value), read));
+            tokio::spawn(watch(what, paths, known, Arc::downgrade(&value), read, grace));
         }
         Ok(value)
+    }
+
+    fn set(&self, fresh: T) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
     }
 
     /// The value now.
@@ -51,29 +76,52 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
     }
 }
 
-async fn watch<T>(
+/// For how long a value outlives its files, and what it is then.
+struct Grace<T> {
+    length: Duration,
+    without: fn() -> T,
+}
+
+async fn watch<T: Send + Sync + 'static>(
     what: &'static str,
     paths: Vec<PathBuf>,
     mut known: Stamp,
     value: Weak<Reloaded<T>>,
     read: impl Fn() -> Result<T, String>,
+    grace: Option<Grace<T>>,
 ) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut revoked_at: Option<Instant> = None;
     loop {
-        ticks.tick().await;
+        let now = tokio::select! {
+            now = ticks.tick() => now,
+            () = sleep_until(revoked_at.unwrap_or_else(Instant::now)), if revoked_at.is_some() => Instant::now(),
+        };
         let Some(value) = value.upgrade() else { return };
-        let now = stamp(&paths);
-        if now == known {
-            continue;
-        }
-        known = now;
-        match read() {
-            Ok(fresh) => {
-                *value.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
-                tracing::info!(files = what, "read anew after a change");
+        let found = stamp(&paths);
+        if found != known {
+            known = found;
+            match read() {
+                Ok(fresh) => {
+                    revoked_at = None;
+                    value.set(fresh);
+                    tracing::info!(files = what, "read anew after a change");
+                }
+                Err(error) => {
+                    tracing::error!(files = what, error, "could not be read anew; the old ones stay in use");
+                    if let (Some(grace), None) = (&grace, revoked_at) {
+                        revoked_at = Some(now + grace.length);
+                        let grace_ms = u64::try_from(grace.length.as_millis()).unwrap_or(u64::MAX);
+                        tracing::warn!(files = what, path = ?paths, grace_ms, "the old ones are taken back after a grace");
+                    }
+                }
             }
-            Err(error) => tracing::error!(files = what, error, "could not be read anew; the old ones stay in use"),
+        }
+        if let Some(grace) = grace.as_ref().filter(|_| revoked_at.is_some_and(|at| at <= now)) {
+            revoked_at = None;
+            value.set((grace.without)());
+            tracing::error!(files = what, path = ?paths, "taken back: the file is gone, or holds none");
         }
     }
 }

@@ -1,20 +1,24 @@
 //! Tokens: who calls, from a JWT that one of the installation's keys verifies. The key decides the algorithm, never the
 //! token.
 
+mod keys;
+mod ring_provider;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
+    Algorithm, EncodingKey, Header, Validation, decode, decode_header, encode,
     errors::{Error, ErrorKind},
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse},
 };
 use serde::{Deserialize, Serialize};
 use tonic::{Status, codegen::http::HeaderMap};
 
+pub use self::keys::SECRET_BYTES_MIN;
+use self::keys::{VerifyingKey, parse_keys};
 use super::status::{self, TokenFault};
 use crate::{
     domain::{
@@ -28,8 +32,6 @@ use crate::{
 pub const LEEWAY_SECONDS: u64 = 30;
 /// How long a token may be.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
-/// How short a shared secret may be.
-pub const SECRET_BYTES_MIN: usize = 32;
 
 /// What a token says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,30 +72,29 @@ pub struct TokenRules {
 /// Verifies tokens.
 #[derive(Clone)]
 pub struct Authenticator {
-    keys: Arc<Reloaded<Vec<VerifyingKey>>>,
+    /// The keys of each file.
+    keys: Arc<[Arc<Reloaded<Vec<VerifyingKey>>>]>,
     rules: Arc<TokenRules>,
 }
 
-/// One key, and the one algorithm that it is for.
-pub struct VerifyingKey {
-    id: Option<String>,
-    algorithm: Algorithm,
-    key: DecodingKey,
-}
-
 impl Authenticator {
-    /// With a shared secret, if there is one, and the keys of files, which are read again when they change.
-    pub fn new(secret: Option<Vec<u8>>, files: Vec<PathBuf>, rules: TokenRules) -> Result<Self, String> {
-        let paths = files.clone();
-        let read = move || {
-            let mut keys: Vec<_> = secret.iter().map(|secret| VerifyingKey::of_secret(secret)).collect();
-            for path in &files {
-                let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-                keys.extend(parse_keys(&text).map_err(|error| format!("{}: {error}", path.display()))?);
-            }
-            Ok(keys)
+    /// With the keys of files, which are read again when they change. The keys of a file that is gone, or holds none any
+    /// more, stay good for a grace, and then verify nothing.
+    pub fn new(files: Vec<PathBuf>, rules: TokenRules, grace: Duration) -> Result<Self, String> {
+        ring_provider::install();
+        let of_file = |path: PathBuf| {
+            let name = path.display().to_string();
+            Reloaded::start_with_grace(
+                "the keys of tokens",
+                vec![path.clone()],
+                move || read_keys(&path),
+                grace,
+                Vec::new,
+            )
+            .map_err(|error| if error.contains(&name) { error } else { format!("{name}: {error}") })
         };
-        Ok(Self { keys: Reloaded::start("the keys of tokens", paths, read)?, rules: Arc::new(rules) })
+        let keys = files.into_iter().map(of_file).collect::<Result<Vec<_>, String>>()?;
+        Ok(Self { keys: keys.into(), rules: Arc::new(rules) })
     }
 
     /// Who makes a call.
@@ -118,14 +119,18 @@ impl Authenticator {
                 "the token is no signed JWT (three parts with full stops between them) of a supported algorithm";
             (TokenFault::Malformed, message.to_owned())
         })?;
+        if header.crit.is_some() || header.extras.inner().contains_key("b64") {
+            let message = "the token asks for extensions (crit, b64) that are not supported here".to_owned();
+            return Err((TokenFault::Malformed, message));
+        }
         let claims = self.claims(token, &header)?;
         caller_of(&claims).map_err(|why| (TokenFault::Claims, format!("the token's claims cannot be used: {why}")))
     }
 
     fn claims(&self, token: &str, header: &Header) -> Result<Claims, (TokenFault, String)> {
-        let keys = self.keys.get();
+        let keys: Vec<_> = self.keys.iter().map(|of_file| of_file.get()).collect();
         let is_named = |key: &&VerifyingKey| header.kid.is_none() || key.id.is_none() || header.kid == key.id;
-        let named: Vec<_> = keys.iter().filter(is_named).collect();
+        let named: Vec<_> = keys.iter().flat_map(|of_file| of_file.iter()).filter(is_named).collect();
         if !named.is_empty() && named.iter().all(|key| key.algorithm != header.alg) {
             let message = format!("the token says it is signed by {:?}, which is not its key's algorithm", header.alg);
             return Err((TokenFault::Algorithm, message));
@@ -174,6 +179,7 @@ impl Authenticator {
 
 /// Makes a token with a shared secret (HS256).
 pub fn mint(secret: &[u8], claims: &Claims, rules: &TokenRules, iat: i64, ttl_seconds: i64) -> Result<String, String> {
+    ring_provider::install();
     caller_of(claims)?;
     let (aud, iss) = (rules.audience.as_str(), rules.issuer.as_deref());
     let envelope = Envelope { claims, aud, iss, iat, exp: iat + ttl_seconds };
@@ -183,72 +189,12 @@ pub fn mint(secret: &[u8], claims: &Claims, rules: &TokenRules, iat: i64, ttl_se
 
 /// Whether a file has keys that verify tokens.
 pub fn check_key_file(path: &Path) -> Result<(), String> {
+    read_keys(path).map(drop)
+}
+
+fn read_keys(path: &Path) -> Result<Vec<VerifyingKey>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    parse_keys(&text).map(drop).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-impl VerifyingKey {
-    fn of_secret(secret: &[u8]) -> Self {
-        Self { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) }
-    }
-
-    /// A key of a JWKS; none where it is for something else.
-    fn of_jwk(jwk: &Jwk) -> Result<Option<Self>, String> {
-        if jwk.common.public_key_use.as_ref().is_some_and(|how| *how != PublicKeyUse::Signature) {
-            return Ok(None);
-        }
-        let of_type = match &jwk.algorithm {
-            AlgorithmParameters::OctetKey(_) => Algorithm::HS256,
-            AlgorithmParameters::RSA(_) => Algorithm::RS256,
-            AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => Algorithm::ES256,
-            AlgorithmParameters::OctetKeyPair(curve) if curve.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
-            _ => return Ok(None),
-        };
-        let named = match jwk.common.key_algorithm {
-            None => of_type,
-            Some(KeyAlgorithm::HS256) => Algorithm::HS256,
-            Some(KeyAlgorithm::RS256) => Algorithm::RS256,
-            Some(KeyAlgorithm::ES256) => Algorithm::ES256,
-            Some(KeyAlgorithm::EdDSA) => Algorithm::EdDSA,
-            Some(_) => return Ok(None),
-        };
-        if named != of_type {
-            return Err(format!("the key {:?} says alg {named:?}, but is of another type", jwk.common.key_id));
-        }
-        let key = DecodingKey::from_jwk(jwk).map_err(|error| error.to_string())?;
-        Ok(Some(Self { id: jwk.common.key_id.clone(), algorithm: named, key }))
-    }
-
-    fn of_pem(pem: &[u8]) -> Result<Self, String> {
-        let (algorithm, key) = DecodingKey::from_ed_pem(pem)
-            .map(|key| (Algorithm::EdDSA, key))
-            .or_else(|_| DecodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key)))
-            .or_else(|_| DecodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key)))
-            .map_err(|_| "a PEM file must hold a public key: Ed25519, EC P-256 or RSA".to_owned())?;
-        Ok(Self { id: None, algorithm, key })
-    }
-}
-
-/// The keys of a file: a JWKS, a public key in PEM, or a shared secret in base64.
-fn parse_keys(text: &str) -> Result<Vec<VerifyingKey>, String> {
-    let text = text.trim();
-    if text.starts_with('{') {
-        let set: JwkSet = serde_json::from_str(text).map_err(|error| format!("no JWKS: {error}"))?;
-        let keys = set.keys.iter().filter_map(|jwk| VerifyingKey::of_jwk(jwk).transpose());
-        let keys = keys.collect::<Result<Vec<_>, String>>()?;
-        if keys.is_empty() {
-            return Err("the JWKS has no key for HS256, RS256, ES256 or EdDSA".to_owned());
-        }
-        return Ok(keys);
-    }
-    if text.contains("-----BEGIN") {
-        return Ok(vec![VerifyingKey::of_pem(text.as_bytes())?]);
-    }
-    let secret = BASE64.decode(text).map_err(|_| "neither a JWKS, nor a public key in PEM, nor base64".to_owned())?;
-    if secret.len() < SECRET_BYTES_MIN {
-        return Err(format!("a shared secret must have at least {SECRET_BYTES_MIN} bytes"));
-    }
-    Ok(vec![VerifyingKey::of_secret(&secret)])
+    parse_keys(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn caller_of(claims: &Claims) -> Result<Caller, String> {
@@ -280,5 +226,4 @@ fn caller_of(claims: &Claims) -> Result<Caller, String> {
 }
 
 #[cfg(test)]
-#[path = "auth_tests.rs"]
 mod tests;

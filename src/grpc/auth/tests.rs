@@ -2,12 +2,14 @@
 
 use std::process::Command;
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::*;
 
 const NOW_SKEW: i64 = 3_600;
+/// How long keys stay good whose file is gone.
+const GRACE: Duration = Duration::from_secs(3);
 
 fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     use std::io::Write;
@@ -24,6 +26,28 @@ fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
+/// Signs as an issuer does, with a private key in DER.
+pub fn sign(algorithm: Algorithm, key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    use ::ring::{rand::SystemRandom, signature as ring};
+    let random = SystemRandom::new();
+    match algorithm {
+        Algorithm::EdDSA => {
+            Some(ring::Ed25519KeyPair::from_pkcs8_maybe_unchecked(key).ok()?.sign(message).as_ref().to_vec())
+        }
+        Algorithm::ES256 => {
+            let pair = ring::EcdsaKeyPair::from_pkcs8(&ring::ECDSA_P256_SHA256_FIXED_SIGNING, key, &random).ok()?;
+            Some(pair.sign(&random, message).ok()?.as_ref().to_vec())
+        }
+        Algorithm::RS256 => {
+            let pair = ring::RsaKeyPair::from_pkcs8(key).ok()?;
+            let mut signature = vec![0; pair.public().modulus_len()];
+            pair.sign(&ring::RSA_PKCS1_SHA256, &random, message, &mut signature).ok()?;
+            Some(signature)
+        }
+        _ => None,
+    }
+}
+
 /// A private key, what it signs with, its public key in PEM, and as a JWK.
 struct Pair {
     algorithm: Algorithm,
@@ -38,26 +62,28 @@ fn pair(algorithm: Algorithm) -> Pair {
         Algorithm::ES256 => openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], b""),
         _ => openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], b""),
     };
+    ring_provider::install();
+    let private = openssl(&["pkcs8", "-topk8", "-nocrypt", "-outform", "DER"], &made);
     let public_pem = openssl(&["pkey", "-pubout"], &made);
     let der = openssl(&["pkey", "-pubout", "-outform", "DER"], &made);
     let part = |from: usize, to: usize| URL_SAFE_NO_PAD.encode(&der[der.len() - from..der.len() - to]);
     let (signer, jwk) = match algorithm {
         Algorithm::EdDSA => (
-            EncodingKey::from_ed_pem(&made),
+            EncodingKey::from_ed_der(&private),
             json!({"kty": "OKP", "crv": "Ed25519", "kid": "one", "x": part(32, 0), "use": "sig"}),
         ),
         Algorithm::ES256 => (
-            EncodingKey::from_ec_pem(&made),
+            EncodingKey::from_ec_der(&private),
             json!({"kty": "EC", "crv": "P-256", "kid": "one", "x": part(64, 32), "y": part(32, 0), "alg": "ES256"}),
         ),
         // The public key ends in the modulus of 256 bytes and the exponent 65537 with its header of two.
         _ => (
-            EncodingKey::from_rsa_pem(&made),
+            EncodingKey::from_rsa_der(&private),
             json!({"kty": "RSA", "kid": "one", "n": part(261, 5), "e": part(3, 0), "alg": "RS256"}),
         ),
     };
     let public_pem = String::from_utf8(public_pem).expect("text");
-    Pair { algorithm, signer: signer.expect("a key"), public_pem, jwk }
+    Pair { algorithm, signer, public_pem, jwk }
 }
 
 fn rules() -> TokenRules {
@@ -93,7 +119,7 @@ fn authenticator(files: &[&str]) -> (tempfile::TempDir, Authenticator) {
         path
     };
     let paths = files.iter().enumerate().map(write).collect();
-    let authenticator = Authenticator::new(None, paths, rules()).expect("reads the keys");
+    let authenticator = Authenticator::new(paths, rules(), GRACE).expect("reads the keys");
     (folder, authenticator)
 }
 
@@ -175,21 +201,121 @@ async fn keys_are_exchanged_without_a_restart() {
     std::fs::write(folder.path().join("next"), &new.public_pem).expect("writes");
     assert!(call(&authenticator, &header(&old)).is_ok(), "what cannot be read changes nothing");
     std::fs::rename(folder.path().join("next"), &path).expect("renames");
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
     let exchanged = async {
         while call(&authenticator, &header(&new)).is_err() {
             ticks.tick().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), exchanged).await.expect("the new key is read");
+    tokio::time::timeout(Duration::from_secs(20), exchanged).await.expect("the new key is read");
     assert!(call(&authenticator, &header(&old)).is_err(), "the old key is gone");
+}
+
+/// A file that is gone, or holds no key any more, takes its keys back; the keys of other files stay.
+#[tokio::test]
+async fn keys_end_with_their_files() {
+    for last in [None, Some(""), Some(r#"{"keys": []}"#)] {
+        let (gone, stays) = (pair(Algorithm::EdDSA), pair(Algorithm::EdDSA));
+        let (folder, authenticator) = authenticator(&[&gone.public_pem, &stays.public_pem]);
+        let header = |pair: &Pair| format!("Bearer {}", signed(&pair.signer, pair.algorithm, None, &good()));
+        let path = folder.path().join("key-0");
+        match last {
+            None => std::fs::remove_file(&path).expect("removes"),
+            Some(text) => std::fs::write(&path, text).expect("writes"),
+        }
+        assert!(call(&authenticator, &header(&gone)).is_ok(), "there is a grace");
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        let revoked = async {
+            while call(&authenticator, &header(&gone)).is_ok() {
+                ticks.tick().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), revoked).await.expect("the keys are taken back");
+        assert!(call(&authenticator, &header(&stays)).is_ok());
+        std::fs::write(&path, &gone.public_pem).expect("writes");
+        let back = async {
+            while call(&authenticator, &header(&gone)).is_err() {
+                ticks.tick().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), back).await.expect("and come back with the file");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_asks_for_extensions_is_refused() {
+    let pair = pair(Algorithm::EdDSA);
+    let (_folder, authenticator) = authenticator(&[&pair.public_pem]);
+    for more in
+        [json!({"crit": ["exp"]}), json!({"crit": []}), json!({"crit": ["b64"], "b64": false}), json!({"b64": false})]
+    {
+        let mut header = json!({"alg": "EdDSA", "typ": "JWT"});
+        header.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(&header), part(&good()));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &pair.signer, Algorithm::EdDSA).expect("signs");
+        assert_eq!(
+            call(&authenticator, &format!("Bearer {message}.{signature}")),
+            Err(TokenFault::Malformed),
+            "{more}"
+        );
+    }
+}
+
+#[test]
+fn weak_keys_and_keys_for_other_uses_are_refused() {
+    let good = |more: Value| {
+        let mut key = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 32])});
+        key.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        parse_keys(&json!({"keys": [key]}).to_string()).map(|keys| keys.len())
+    };
+    assert_eq!(good(json!({})), Ok(1));
+    assert_eq!(good(json!({"use": "sig", "key_ops": ["sign", "verify"]})), Ok(1));
+    for other in [
+        json!({"use": "enc"}),
+        json!({"key_ops": ["sign"]}),
+        json!({"key_ops": []}),
+        json!({"use": "sig", "key_ops": ["encrypt"]}),
+        json!({"alg": "HS512"}),
+    ] {
+        assert!(good(other.clone()).expect_err("no key").contains("no key that verifies"), "{other}");
+    }
+    for (k, part) in [("", "32 bytes"), ("AA", "32 bytes"), (URL_SAFE_NO_PAD.encode([7; 31]).as_str(), "32 bytes")] {
+        assert!(good(json!({"k": k})).expect_err("weak").contains(part), "{k}");
+    }
+    let pem = |arguments: &[&str]| {
+        let private = openssl(arguments, b"");
+        let public = openssl(&["pkey", "-pubout"], &private);
+        (String::from_utf8(private).expect("text"), String::from_utf8(public).expect("text"))
+    };
+    let rsa = |bits: &str| pem(&["genpkey", "-algorithm", "RSA", "-pkeyopt", &format!("rsa_keygen_bits:{bits}")]);
+    let curve = |name: &str| pem(&["genpkey", "-algorithm", "EC", "-pkeyopt", &format!("ec_paramgen_curve:{name}")]);
+    let ed448 = pem(&["genpkey", "-algorithm", "ed448"]);
+    let two = curve("P-256").1 + &curve("P-256").1;
+    for (what, text, part) in [
+        ("RSA of 512 bits", rsa("512").1, "512"),
+        ("RSA of 1024 bits", rsa("1024").1, "1024"),
+        ("P-384", curve("P-384").1, "P-256"),
+        ("secp256k1", curve("secp256k1").1, "P-256"),
+        ("Ed448", ed448.1, "Ed25519"),
+        ("a private RSA key", rsa("2048").0, "private key"),
+        ("a private EC key", curve("P-256").0, "private key"),
+        ("two keys", two, "several"),
+    ] {
+        let error = parse_keys(&text).err().unwrap_or_else(|| panic!("{what} is taken"));
+        assert!(error.contains(part), "{what}: {error}");
+    }
+    let weak = json!({"keys": [{"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 64]), "e": "AQAB"}]}).to_string();
+    assert!(parse_keys(&weak).err().expect("weak").contains("512"));
+    let one = json!({"keys": [{"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQ"}]}).to_string();
+    assert!(parse_keys(&one).err().expect("weak").contains("exponent"));
 }
 
 #[test]
 fn key_files_are_checked() {
     for (text, part) in [
         ("{", "no JWKS"),
-        (r#"{"keys": []}"#, "no key for"),
+        (r#"{"keys": []}"#, "no key that verifies"),
         (r#"{"keys": [{"kty": "oct", "k": "AAAA", "alg": "RS256"}]}"#, "another type"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "public key"),
         ("c2hvcnQ=", "at least 32 bytes"),
@@ -203,7 +329,7 @@ fn key_files_are_checked() {
 /// The examples of the documentation say what it says about them.
 #[test]
 fn the_documented_claims_can_be_used() {
-    let page = include_str!("../../docs/tokens.md");
+    let page = include_str!("../../../docs/tokens.md");
     let examples: Vec<_> = page.split("```json\n").skip(1).filter_map(|part| part.split("```").next()).collect();
     let callers = examples.iter().map(|text| {
         let claims: Claims = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
