@@ -231,6 +231,10 @@ pub struct ServeArgs {
     /// Blocks of private or special addresses that requests may go to, such as 10.1.0.0/16; one address is 10.1.2.3/32.
     #[arg(long, env = "HOOKLINE_ALLOW_ADDRESSES", value_delimiter = ',')]
     pub allow_addresses: Vec<IpNet>,
+    /// The name servers that look up the names of endpoints, such as 10.0.0.2:53; those of /etc/resolv.conf where none are
+    /// given. /etc/hosts and search domains hold either way.
+    #[arg(long, env = "HOOKLINE_DNS_SERVERS", value_delimiter = ',')]
+    pub dns_servers: Vec<SocketAddr>,
     /// One deadline over connecting, sending and the answer, in milliseconds.
     #[arg(long, env = "HOOKLINE_REQUEST_DEADLINE_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub request_deadline_ms: u64,

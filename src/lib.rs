@@ -53,5 +53,6 @@ pub mod keys;
 pub mod operations;
 pub mod port;
 pub mod reload;
+pub mod shares;
 pub mod store;
 pub mod telemetry;

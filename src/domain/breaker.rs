@@ -107,6 +107,9 @@ impl Health {
     /// How it does after an attempt.
     #[must_use]
     pub fn after(&self, outcome: &Outcome, is_first_try: bool, slots: usize, open_ms_min: u64, now: Timestamp) -> Self {
+        if outcome.is_ours() {
+            return self.clone();
+        }
         let class = outcome.failure_class();
         let counts = matches!(class, Some(FailureClass::Transport | FailureClass::Timeout | FailureClass::ServerError));
         let breaker = match class {

@@ -111,11 +111,12 @@ pub enum Reason {
     BacklogFull,
     PausedTooLong,
     Loop,
+    Internal,
 }
 
 impl Reason {
     /// Every reason and its word.
-    pub const WORDS: [(Reason, &'static str); 18] = [
+    pub const WORDS: [(Reason, &'static str); 19] = [
         (Reason::WebhookDeleted, "WEBHOOK_DELETED"),
         (Reason::WebhookDisabled, "WEBHOOK_DISABLED"),
         (Reason::Unauthorized, "UNAUTHORIZED"),
@@ -134,6 +135,7 @@ impl Reason {
         (Reason::BacklogFull, "BACKLOG_FULL"),
         (Reason::PausedTooLong, "PAUSED_TOO_LONG"),
         (Reason::Loop, "LOOP"),
+        (Reason::Internal, "INTERNAL"),
     ];
 
     /// The word on the wire and in the database.
@@ -210,6 +212,11 @@ impl Outcome {
         }
     }
 
+    /// Whether it says nothing about the endpoint: a fault of ours.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Outcome::Error { kind: Reason::Internal, .. })
+    }
+
     /// Whether it arrived.
     pub fn is_success(&self) -> bool {
         matches!(self.verdict(), Verdict::Success)
@@ -233,7 +240,9 @@ impl Outcome {
                 _ => Verdict::Failure(Reason::Rejected),
             },
             Outcome::Error { kind, .. } => match kind {
-                Reason::Timeout | Reason::Dns | Reason::Connect | Reason::Tls => Verdict::Retry(*kind),
+                Reason::Timeout | Reason::Dns | Reason::Connect | Reason::Tls | Reason::Internal => {
+                    Verdict::Retry(*kind)
+                }
                 _ => Verdict::Failure(*kind),
             },
         }

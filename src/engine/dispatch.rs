@@ -46,10 +46,11 @@ impl Handler<Send> for DispatchActor {
         let started_at = super::clock::now();
         let (execution, action_no, attempt_no) = (dispatch.execution, dispatch.action_no, dispatch.attempt_no);
         // Sockets belong to the shared pool of workers, not to this actor's thread.
+        let account = self.account.clone();
         let task = tokio::spawn(async move {
             let _slot = shared.slots.acquire().await;
             tally::started(&shared.metrics, acknowledged_at);
-            let attempt = shared.http.send(&dispatch, &shared.spans).await;
+            let attempt = shared.http.send(&account, &dispatch, &shared.spans).await;
             tally::attempted(&shared.metrics, &attempt);
             attempt
         });
@@ -58,7 +59,7 @@ impl Handler<Send> for DispatchActor {
                 tracing::error!(execution.id = %execution, error = %error, "sending a request broke down");
                 actor.shared.metrics.fault("request");
                 let message = "an internal error; it was logged".to_owned();
-                let outcome = Outcome::Error { kind: Reason::Connect, message };
+                let outcome = Outcome::Error { kind: Reason::Internal, message };
                 Attempt { started_at, duration_us: 0, url: String::new(), secret_url: None, outcome }
             });
             let ended = Ended { execution, action_no, attempt_no, attempt: Arc::new(attempt) };

@@ -6,7 +6,6 @@ mod dispatch;
 mod flights;
 mod gauges;
 mod http;
-mod resolver;
 mod scheduler;
 mod tally;
 mod traces;
@@ -250,7 +249,7 @@ impl Engine {
             first_action: 0,
         });
         let dispatch = Dispatch { execution, action_no: 0, attempt_no: 1, record, webhook };
-        let attempt = self.shared.http.send(&dispatch, &self.shared.spans).await;
+        let attempt = self.shared.http.send(account, &dispatch, &self.shared.spans).await;
         Ok(Tested { attempt, body, request_id: execution.request_id(1) })
     }
 

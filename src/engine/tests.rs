@@ -52,6 +52,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
                 deadline: Duration::from_secs(1),
                 connect_timeout: Duration::from_secs(1),
                 addresses: AddressPolicy::default(),
+                dns_servers: Vec::new(),
             },
             requests_in_flight_max: 8,
             audit_kept_ms: 1_000_000,

@@ -1,11 +1,7 @@
 //! The first door of every call. It sees headers only: who calls, and whether there is a place for one more call. What a
 //! stranger sends is never read.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State, middleware::Next};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,6 +19,7 @@ use super::{
 use crate::{
     domain::caller::Caller,
     port::{Connection, HeldBody},
+    shares::{Share, Shares},
 };
 
 /// What may be asked without a token: whether the service serves.
@@ -32,8 +29,8 @@ const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 const STRANGER_CALLS_MAX: usize = 8;
 /// How large a call may be of the services that are not ours: health and reflection.
 const FOREIGN_BYTES_MAX: usize = 4 * 1024;
-/// Which share of the calls at once publishers may have; the rest is kept for people's.
-const PUBLISHERS_SHARE: (usize, usize) = (3, 4);
+/// Which share of the calls at once services may have; the rest is kept for people's.
+const SERVICES_SHARE: (usize, usize) = (3, 4);
 /// Which share of the bytes that are received at once one caller may have.
 const CALLER_RECEIVING_SHARE: usize = 4;
 
@@ -58,51 +55,31 @@ pub struct Admission {
     auth: Authenticator,
     bounds: Arc<CallBounds>,
     of_all: Arc<Semaphore>,
-    of_publishers: Arc<Semaphore>,
+    of_services: Arc<Semaphore>,
+    of_caller: Shares<Caller>,
     receiving: Arc<Semaphore>,
-    callers: Arc<Mutex<HashMap<Caller, Arc<CallerPlaces>>>>,
-}
-
-struct CallerPlaces {
-    calls: Arc<Semaphore>,
-    receiving: Arc<Semaphore>,
+    receiving_of_caller: Shares<Caller>,
 }
 
 /// A place for one call, free again when it is dropped.
 pub struct Place {
-    caller: Caller,
-    callers: Arc<Mutex<HashMap<Caller, Arc<CallerPlaces>>>>,
-    permits: Vec<OwnedSemaphorePermit>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut callers = locked(&self.callers);
-        self.permits.clear();
-        // The map has one handle; whoever calls has another for as long as the call lasts.
-        if let Some(places) = callers.get(&self.caller)
-            && Arc::strong_count(places) == 1
-            && Arc::strong_count(&places.calls) == 1
-        {
-            callers.remove(&self.caller);
-        }
-    }
+    _of_caller: Share<Caller>,
+    _permits: [Option<OwnedSemaphorePermit>; 2],
+    receiving: Share<Caller>,
 }
 
 impl Admission {
     /// Lets nobody wait: a call has a place, or is refused.
     pub fn new(auth: Authenticator, bounds: CallBounds) -> Self {
-        let (share, whole) = PUBLISHERS_SHARE;
+        let (share, whole) = SERVICES_SHARE;
+        let receiving = (bounds.receiving_bytes_max / CALLER_RECEIVING_SHARE).max(bounds::EVENTS_BYTES_MAX);
         Self {
             auth,
             of_all: Arc::new(Semaphore::new(bounds.calls_max)),
-            of_publishers: Arc::new(Semaphore::new((bounds.calls_max * share / whole).max(1))),
+            of_services: Arc::new(Semaphore::new((bounds.calls_max * share / whole).max(1))),
+            of_caller: Shares::new(bounds.calls_of_caller_max),
             receiving: Arc::new(Semaphore::new(bounds.receiving_bytes_max)),
-            callers: Arc::default(),
+            receiving_of_caller: Shares::new(receiving),
             bounds: Arc::new(bounds),
         }
     }
@@ -112,39 +89,27 @@ impl Admission {
         self.bounds.reflection
     }
 
-    fn places_of(&self, caller: &Caller) -> Arc<CallerPlaces> {
-        let mut callers = locked(&self.callers);
-        if let Some(places) = callers.get(caller) {
-            return Arc::clone(places);
-        }
-        let share = (self.bounds.receiving_bytes_max / CALLER_RECEIVING_SHARE).max(bounds::EVENTS_BYTES_MAX);
-        let places = Arc::new(CallerPlaces {
-            calls: Arc::new(Semaphore::new(self.bounds.calls_of_caller_max)),
-            receiving: Arc::new(Semaphore::new(share)),
-        });
-        callers.insert(caller.clone(), Arc::clone(&places));
-        places
-    }
-
     /// A place for one more call of a caller.
-    fn place(&self, caller: &Caller, places: &CallerPlaces) -> Result<Place, Status> {
+    fn place(&self, caller: &Caller) -> Result<Place, Status> {
         let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_owned().ok();
-        let mut place =
-            Place { caller: caller.clone(), callers: Arc::clone(&self.callers), permits: Vec::with_capacity(3) };
+        let most = self.of_caller.most();
         let of_caller =
-            take(&places.calls).ok_or_else(|| status::too_many_calls("caller", self.bounds.calls_of_caller_max))?;
-        place.permits.push(of_caller);
-        if matches!(caller, Caller::Service { .. }) {
-            let (share, whole) = PUBLISHERS_SHARE;
-            let most = self.bounds.calls_max * share / whole;
-            place.permits.push(take(&self.of_publishers).ok_or_else(|| status::too_many_calls("services", most))?);
-        }
-        place.permits.push(take(&self.of_all).ok_or_else(|| status::too_many_calls("all", self.bounds.calls_max))?);
-        Ok(place)
+            self.of_caller.of(caller).try_take().ok_or_else(|| status::too_many_calls("of this caller", most))?;
+        let of_services = match caller {
+            Caller::Service { .. } => {
+                let (share, whole) = SERVICES_SHARE;
+                let most = self.bounds.calls_max * share / whole;
+                Some(take(&self.of_services).ok_or_else(|| status::too_many_calls("of services", most))?)
+            }
+            _ => None,
+        };
+        let of_all = take(&self.of_all).ok_or_else(|| status::too_many_calls("of all", self.bounds.calls_max))?;
+        let receiving = self.receiving_of_caller.of(caller);
+        Ok(Place { _of_caller: of_caller, _permits: [of_services, Some(of_all)], receiving })
     }
 
-    fn receiving(&self, body: Body, method: MethodBounds, of_caller: Option<&CallerPlaces>) -> Body {
-        let budgets = [Some(&self.receiving), of_caller.map(|places| &places.receiving)];
+    fn receiving(&self, body: Body, method: MethodBounds, place: Option<&Place>) -> Body {
+        let budgets = [Some(&self.receiving), place.and_then(|place| place.receiving.semaphore())];
         let budgets = budgets.into_iter().flatten().cloned().collect();
         Body::new(ReceivingBody::new(body, method, budgets, self.bounds.message_timeout))
     }
@@ -181,10 +146,9 @@ impl Admission {
         if let Some(connection) = &connection {
             connection.trust();
         }
-        let places = self.places_of(&caller);
-        let place = self.place(&caller, &places)?;
+        let place = self.place(&caller)?;
         request.extensions_mut().insert(caller);
-        let request = request.map(|body| self.receiving(body, method, Some(&places)));
+        let request = request.map(|body| self.receiving(body, method, Some(&place)));
         Ok((request, Some(place)))
     }
 }

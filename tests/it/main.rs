@@ -11,6 +11,7 @@ mod crash;
 mod delivery;
 mod docs;
 mod doors;
+mod endpoints;
 mod explain;
 mod failures;
 mod harness;

@@ -44,8 +44,11 @@ impl Draft<'_, '_> {
         let policy = of_webhook.as_ref().map(|webhook| webhook.retry.clone()).unwrap_or_default();
         let retry = (&policy, &self.around.rules.schedule);
         let progress = settle(&running.record, &running.progress, &attempt.outcome, retry, random, now);
-        let traffic = self.traffic.entry(webhook);
-        traffic.or_insert_with(|| account.traffic.get(&webhook).cloned().unwrap_or_default()).note(ended, now);
+        // A fault of ours says nothing about the endpoint.
+        if !attempt.outcome.is_ours() {
+            let traffic = self.traffic.entry(webhook);
+            traffic.or_insert_with(|| account.traffic.get(&webhook).cloned().unwrap_or_default()).note(ended, now);
+        }
         let is_hopeless = self.note_health(account, webhook, ended);
         if let Some(webhook) = of_webhook.filter(|webhook| webhook.is_enabled()) {
             if attempt.outcome.is_gone() {

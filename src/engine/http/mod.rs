@@ -1,25 +1,30 @@
 //! Sends requests: the only place that knows reqwest.
 
-use std::{error::Error, sync::Arc, time::Duration};
+mod clients;
+mod failure;
+mod resolver;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::{
-    Client, StatusCode,
+    StatusCode, Url,
     header::{HeaderMap, HeaderName, HeaderValue},
-    redirect::Policy,
 };
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    clock,
-    resolver::{GuardedResolver, ResolveError},
-    traces,
+use self::{
+    clients::Clients,
+    failure::{classify, is_unprocessed},
+    resolver::LOOKING_FOR,
 };
+use super::{clock, traces};
 use crate::{
     domain::{
         address::AddressPolicy,
         decision::Dispatch,
         execution::{Attempt, Outcome, RESPONSE_EXCERPT_BYTES_MAX, Reason},
+        id::AccountId,
         redaction::Redactor,
         request::{Method, Request},
         webhook::signatures,
@@ -32,8 +37,8 @@ const KEPT_HEADERS: [&str; 8] =
     ["content-type", "content-length", "date", "location", "retry-after", "server", "www-authenticate", "x-request-id"];
 /// How much of a kept header's value is kept.
 const HEADER_VALUE_BYTES_MAX: usize = 512;
-/// How long an idle connection is kept.
-const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a request goes out again at once, on another connection, that the endpoint says it has not processed.
+const SENT_AGAIN_MAX: usize = 2;
 
 /// How requests are sent.
 #[derive(Debug, Clone)]
@@ -44,33 +49,25 @@ pub struct HttpConfig {
     pub connect_timeout: Duration,
     /// Which addresses requests may go to.
     pub addresses: AddressPolicy,
+    /// The name servers to ask; none for those of the system.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 /// The client that every request goes through.
 #[derive(Clone)]
 pub struct Http {
-    client: Client,
+    clients: Arc<Clients>,
     config: Arc<HttpConfig>,
 }
 
 impl Http {
-    /// A client: no redirects, no proxy, guarded name resolution.
-    pub fn new(config: HttpConfig) -> Result<Self, reqwest::Error> {
-        let resolver = GuardedResolver { policy: Arc::new(config.addresses.clone()) };
-        let client = Client::builder()
-            .dns_resolver(Arc::new(resolver))
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(config.connect_timeout)
-            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
-            .user_agent(concat!("hookline/", env!("CARGO_PKG_VERSION")))
-            .tcp_nodelay(true)
-            .build()?;
-        Ok(Self { client, config: Arc::new(config) })
+    /// A client for every endpoint.
+    pub fn new(config: HttpConfig) -> Result<Self, String> {
+        Ok(Self { clients: Arc::new(Clients::new(&config)?), config: Arc::new(config) })
     }
 
-    /// Tries to send one request.
-    pub async fn send(&self, dispatch: &Dispatch, spans: &Spans) -> Attempt {
+    /// Tries to send one request of an account.
+    pub async fn send(&self, account: &AccountId, dispatch: &Dispatch, spans: &Spans) -> Attempt {
         let started_at = clock::now();
         let begun = Instant::now();
         let endpoint = &dispatch.webhook.endpoint;
@@ -83,7 +80,8 @@ impl Http {
         let mut span = traces::start_attempt(spans, dispatch, request, &masked);
         let traceparent = span.traceparent();
         let traceparent = traceparent.as_deref().unwrap_or(&dispatch.record.traceparent);
-        let outcome = self.exchange(dispatch, request, traceparent, begun).await;
+        let exchange = self.exchange(dispatch, request, traceparent, begun);
+        let outcome = LOOKING_FOR.scope(account.clone(), exchange).await;
         let attempt = Attempt { started_at, duration_us: micros(begun), url: masked, secret_url, outcome };
         traces::end_attempt(&mut span, dispatch, traceparent, &attempt);
         attempt
@@ -108,14 +106,48 @@ impl Http {
             Method::Delete => reqwest::Method::DELETE,
         };
         let body = request.body_of(dispatch.attempt_no);
-        let builder =
-            self.client.request(method, url).headers(headers(dispatch, &body, traceparent)).body(body.into_owned());
+        let headers = headers(dispatch, &body, traceparent);
+        let body = bytes::Bytes::from(body.into_owned());
         let deadline = begun + self.config.deadline;
-        match timeout_at(deadline, builder.send()).await {
-            Err(_) => error(Reason::Timeout, format!("no answer within {} ms", self.config.deadline.as_millis())),
-            Ok(Err(failure)) => classify(&failure),
-            Ok(Ok(response)) => answer(response, deadline, &Redactor::of(&dispatch.webhook)).await,
+        let mut sent_again = 0;
+        let mut client = self.clients.of(&url);
+        loop {
+            let builder = client.request(method.clone(), url.clone());
+            let sent = timeout_at(deadline, builder.headers(headers.clone()).body(body.clone()).send()).await;
+            return match sent {
+                Err(_) => self.no_answer(&url, begun),
+                Ok(Ok(response)) => answer(response, deadline, &Redactor::of(&dispatch.webhook)).await,
+                Ok(Err(failure)) if is_unprocessed(&failure) => {
+                    if sent_again < SENT_AGAIN_MAX {
+                        sent_again += 1;
+                        // A connection of its own: those that were refused together would be refused together again.
+                        client = self.clients.renewed().unwrap_or(client);
+                        continue;
+                    }
+                    let message = "the endpoint refuses requests on every connection, and says that it processed none";
+                    error(Reason::Connect, message)
+                }
+                Ok(Err(failure)) => self.failed(&failure),
+            };
         }
+    }
+
+    /// Whoever answers nothing may be gone: requests that come after go over another connection.
+    fn no_answer(&self, url: &Url, begun: Instant) -> Outcome {
+        self.clients.give_up(url, begun);
+        error(Reason::Timeout, format!("no answer within {} ms", self.config.deadline.as_millis()))
+    }
+
+    fn failed(&self, failure: &reqwest::Error) -> Outcome {
+        let outcome = classify(failure);
+        if matches!(outcome, Outcome::Error { kind: Reason::Internal, .. }) {
+            tracing::error!(
+                error = crate::telemetry::chain(failure),
+                "a request could not be sent, for a reason of ours"
+            );
+            self.clients.give_up_all();
+        }
+        outcome
     }
 }
 
@@ -191,40 +223,4 @@ async fn answer(mut response: reqwest::Response, deadline: Instant, redactor: &R
     };
     let excerpt = redactor.text(&excerpt, truncated);
     Outcome::Answer { status: status.as_u16(), headers, excerpt, truncated }
-}
-
-/// The fault of TLS in an error of a connection. I/O errors wrap each other, and their `source` leaves out what they wrap.
-fn tls_error<'e>(mut found: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
-    loop {
-        if let Some(tls) = found.downcast_ref() {
-            return Some(tls);
-        }
-        found = found.downcast_ref::<std::io::Error>()?.get_ref()?;
-    }
-}
-
-/// What kind of failure kept an answer from coming.
-fn classify(failure: &reqwest::Error) -> Outcome {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(failure);
-    let mut message = String::new();
-    while let Some(found) = cause {
-        if let Some(resolve) = found.downcast_ref::<ResolveError>() {
-            let kind = match resolve {
-                ResolveError::Lookup(_) => Reason::Dns,
-                ResolveError::Blocked(_) => Reason::BlockedAddress,
-            };
-            return error(kind, resolve.to_string());
-        }
-        if let Some(tls) = tls_error(found) {
-            let hint = match tls {
-                rustls::Error::InvalidMessage(_) => "the endpoint does not speak TLS: ",
-                _ => "",
-            };
-            return error(Reason::Tls, format!("{hint}{tls}"));
-        }
-        message = found.to_string();
-        cause = found.source();
-    }
-    let kind = if failure.is_timeout() { Reason::Timeout } else { Reason::Connect };
-    error(kind, message)
 }

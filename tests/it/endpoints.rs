@@ -1,0 +1,263 @@
+//! Endpoints that mean no good, or are in trouble: none of them costs other accounts anything.
+
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use hookline::grpc::pb;
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    process::{Child, Command},
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually};
+
+/// A server that trusts an authority of the test's own.
+async fn trusting(database: &Database, flags: &[&str]) -> Server {
+    let folder = database.folder.path();
+    let script = r#"
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority \
+            -keyout ca.key -out ca.pem
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=endpoint -keyout end.key -out end.csr
+        printf 'subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' > extensions
+        openssl x509 -req -in end.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out end.pem"#;
+    let mut command = Command::new("bash");
+    command.args(["-ec", script]).current_dir(folder).stderr(Stdio::null());
+    assert!(command.status().await.expect("runs").success(), "openssl makes certificates");
+    let authority = folder.join("ca.pem").display().to_string();
+    Server::start_with(database, flags, &[("SSL_CERT_FILE", &authority)]).await
+}
+
+/// An account with a webhook and an automation for deals. Answers a service.
+async fn wire(server: &Server, account: &str, url: &str) -> Client {
+    let service = server.client("service", "*", &[]).await;
+    service.create_account(account, pb::Plan::Enterprise).await.expect("creates");
+    let admin = server.client("global_admin", account, &["--user", "1"]).await;
+    admin.create_webhook(account, "hook", url).await.expect("creates");
+    let one = automation(account, "hook", "deal", pb::EventAction::Change, "{}");
+    admin.create_automation(account, one).await.expect("creates");
+    service
+}
+
+async fn publish(service: &Client, account: &str, from: usize, count: usize) {
+    let events = (from..from + count).map(|at| deal(&format!("e{at}"), "8", "{}")).collect();
+    service.publish(account, events).await.expect("acks");
+}
+
+/// The history of an account once each execution has had an attempt that ended.
+async fn attempted(service: &Client, account: &str, count: usize) -> Vec<pb::Execution> {
+    let history = eventually("every request was tried", || async {
+        let history = service.history(account).await;
+        let is_over = |one: &pb::Execution| one.end_time.is_some() || one.state() == pb::ExecutionState::Retrying;
+        (history.len() == count && history.iter().all(is_over)).then_some(history)
+    })
+    .await;
+    let mut full = Vec::new();
+    for execution in history {
+        full.push(service.execution(&execution.name).await);
+    }
+    full
+}
+
+fn first_attempt(execution: &pb::Execution) -> &pb::Attempt {
+    &execution.requests[0].attempts[0]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_name_servers_delay_nobody_else() {
+    let database = Database::sqlite();
+    let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let servers = silent.local_addr().expect("an address").to_string();
+    let server = Server::start(&database, &["--dns-servers", &servers, "--retry-delays-ms", "3600000"]).await;
+    let receiver = Receiver::start().await;
+    let service = server.client("service", "*", &[]).await;
+    service.create_account("42", pb::Plan::Enterprise).await.expect("creates");
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    for at in 0..40 {
+        let id = format!("silent{at}");
+        admin.create_webhook("42", &id, &format!("http://name{at}.example.com/")).await.expect("creates");
+        admin
+            .create_automation("42", automation("42", &id, "deal", pb::EventAction::Change, "{}"))
+            .await
+            .expect("creates");
+    }
+    // The other account's endpoint has a name, too, which /etc/hosts knows.
+    let named = receiver.url.replace("127.0.0.1", "localhost");
+    let other = wire(&server, "43", &named).await;
+    publish(&service, "42", 0, 5).await;
+    let begun = Instant::now();
+    publish(&other, "43", 0, 20).await;
+    let history = attempted(&other, "43", 20).await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    for execution in &history {
+        assert_eq!(execution.state(), pb::ExecutionState::Succeeded, "{execution:?}");
+        assert_eq!(execution.requests[0].attempts.len(), 1, "at the first try");
+    }
+    let failed = eventually("the silent ones are told", || async {
+        let history = service.history("42").await;
+        let one = history.into_iter().find(|one| one.state() == pb::ExecutionState::Retrying)?;
+        Some(service.execution(&one.name).await)
+    })
+    .await;
+    assert_eq!(first_attempt(&failed).error_kind, "DNS", "{failed:?}");
+    assert!(first_attempt(&failed).error_message.contains("name"), "{failed:?}");
+    let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("threads").count();
+    assert!(threads < 60, "looking up takes no threads: {threads}");
+}
+
+/// What an endpoint does with the connections that it gets.
+#[derive(Clone, Copy, PartialEq)]
+enum Manner {
+    /// The first connection is never read after its beginning.
+    FirstIsDeaf,
+    /// The first connection answers pings and no request.
+    FirstIsMute,
+    /// Every other stream is refused.
+    Refuses,
+}
+
+/// An endpoint that speaks HTTP/2. Answers its URL and how many requests it has answered.
+async fn http2(folder: &Path, manner: Manner) -> (String, Arc<AtomicUsize>) {
+    let chain = CertificateDer::pem_file_iter(folder.join("end.pem")).expect("a chain").flatten().collect();
+    let key = PrivateKeyDer::from_pem_file(folder.join("end.key")).expect("a key");
+    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("good");
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://{}/", listener.local_addr().expect("an address"));
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&answered);
+    tokio::spawn(async move {
+        let mut number = 0;
+        let mut kept = Vec::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            number += 1;
+            let (acceptor, count) = (acceptor.clone(), Arc::clone(&count));
+            let Ok(stream) = acceptor.accept(socket).await else { continue };
+            let Ok(mut connection) = h2::server::handshake(stream).await else { continue };
+            if manner == Manner::FirstIsDeaf && number == 1 {
+                let _ = connection.accept().await;
+                kept.push(connection);
+                continue;
+            }
+            tokio::spawn(async move {
+                let mut unanswered = Vec::new();
+                let mut streams = 0;
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    streams += 1;
+                    if manner == Manner::FirstIsMute && number == 1 {
+                        unanswered.push(respond);
+                    } else if manner == Manner::Refuses && streams % 2 == 0 {
+                        respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    } else {
+                        let answer = http::Response::builder().status(200).body(()).expect("an answer");
+                        if let Ok(mut body) = respond.send_response(answer, false) {
+                            let _ = body.send_data(Bytes::from_static(b"ok"), true);
+                        }
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    (url, answered)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_answers_nothing_is_given_up() {
+    for manner in [Manner::FirstIsDeaf, Manner::FirstIsMute] {
+        let database = Database::sqlite();
+        let server = trusting(&database, &["--request-deadline-ms", "1500", "--retry-delays-ms", "3600000"]).await;
+        let (url, answered) = http2(database.folder.path(), manner).await;
+        let one = wire(&server, "42", &url).await;
+        let other = wire(&server, "43", &url).await;
+        publish(&one, "42", 0, 1).await;
+        let history = attempted(&one, "42", 1).await;
+        assert_eq!(first_attempt(&history[0]).error_kind, "TIMEOUT", "{history:?}");
+        publish(&other, "43", 0, 16).await;
+        for execution in attempted(&other, "43", 16).await {
+            assert_eq!(execution.state(), pb::ExecutionState::Succeeded, "another account's: {execution:?}");
+        }
+        assert_eq!(answered.load(Ordering::SeqCst), 16);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_streams_go_out_again_at_once() {
+    let database = Database::sqlite();
+    let server = trusting(&database, &["--retry-delays-ms", "3600000"]).await;
+    let (url, _) = http2(database.folder.path(), Manner::Refuses).await;
+    let service = wire(&server, "42", &url).await;
+    for round in 0..10 {
+        publish(&service, "42", round, 1).await;
+        let history = attempted(&service, "42", round + 1).await;
+        for execution in &history {
+            assert_eq!(execution.state(), pb::ExecutionState::Succeeded, "{execution:?}");
+            assert_eq!(execution.requests[0].attempts.len(), 1, "it counts nowhere");
+        }
+    }
+}
+
+/// nginx over TLS that ends each connection after ten streams, as it does by default after a thousand.
+async fn nginx(folder: &Path) -> (Child, String) {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/nginx");
+    assert!(program.exists(), "{} is missing: ./tests/run installs it", program.display());
+    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
+    for name in ["logs", "body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+        std::fs::create_dir_all(folder.join(name)).expect("makes");
+    }
+    let config = format!(
+        "daemon off; master_process off; pid logs/pid; error_log logs/error.log; events {{ worker_connections 512; }}
+         http {{
+           access_log off; keepalive_requests 10;
+           client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
+           scgi_temp_path scgi;
+           server {{
+             listen 127.0.0.1:{port} ssl http2; ssl_certificate end.pem; ssl_certificate_key end.key;
+             location / {{ return 200 'ok'; }}
+           }}
+         }}"
+    );
+    std::fs::write(folder.join("nginx.conf"), config).expect("writes");
+    let child = Command::new(program)
+        .args(["-e", "logs/error.log", "-c", "nginx.conf", "-p"])
+        .arg(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("starts");
+    let address = format!("127.0.0.1:{port}");
+    eventually("nginx listens", || async { tokio::net::TcpStream::connect(&address).await.ok() }).await;
+    (child, format!("https://{address}/"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_ends_its_connections_fails_nothing() {
+    let database = Database::sqlite();
+    let server = trusting(&database, &["--retry-delays-ms", "3600000"]).await;
+    let (mut child, url) = nginx(database.folder.path()).await;
+    let service = wire(&server, "42", &url).await;
+    for round in 0..6 {
+        publish(&service, "42", round * 100, 100).await;
+    }
+    let history = attempted(&service, "42", 600).await;
+    let failed: Vec<_> = history
+        .iter()
+        .filter(|one| one.requests[0].attempts.len() > 1 || one.state() != pb::ExecutionState::Succeeded)
+        .collect();
+    assert!(failed.is_empty(), "{} of 600 failed at first: {:?}", failed.len(), failed.first());
+    child.kill().await.expect("ends");
+}
