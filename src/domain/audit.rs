@@ -67,6 +67,8 @@ pub enum Verb {
     Updated,
     /// It was deleted.
     Deleted,
+    /// A test request was sent to it.
+    Tested,
 }
 
 /// A field that was changed.
@@ -146,6 +148,10 @@ pub fn entries(
         let verb = verb_of(before.is_some(), after.deleted_at.is_some());
         let actor = if at < by_rules { Actor::RULE } else { actor.clone() };
         found.push(AuditEntry { actor, verb, resource: name(id, "webhooks", &after.id), changes });
+    }
+    if let Some(webhook) = &change.tested {
+        let resource = name(id, "webhooks", webhook);
+        found.push(AuditEntry { actor: actor.clone(), verb: Verb::Tested, resource, changes: Vec::new() });
     }
     for after in &change.automations {
         let before = account.and_then(|account| account.automations.get(&after.uid));

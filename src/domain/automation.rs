@@ -1,8 +1,9 @@
 //! Automations: a trigger, conditions and the requests to send.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use serde::{Deserialize, Serialize};
+use serde_json::ser::{CharEscape, Formatter};
 
 use super::{
     catalogue::Catalogue,
@@ -19,7 +20,8 @@ use super::{
 
 /// How many actions an automation may have.
 pub const ACTIONS_MAX: usize = 10;
-
+/// How large an automation may be as a whole, in bytes.
+pub const AUTOMATION_BYTES_MAX: usize = 768 * 1024;
 /// How many fields of an automation are looked up to warn of unknown ones.
 const WARNED_FIELDS_MAX: usize = 200;
 
@@ -153,6 +155,32 @@ impl AutomationSpec {
         Some(Compiled { conditions: conditions?, actions: actions? })
     }
 
+    /// Refuses what may not be saved, although it works where it was saved before.
+    pub fn check_saved(&self, compiled: &Compiled, at: &str, faults: &mut Violations) {
+        let bytes = self.bytes();
+        if bytes > AUTOMATION_BYTES_MAX {
+            faults.add(
+                at,
+                format!("has {bytes} bytes, the limit of an automation as a whole is {AUTOMATION_BYTES_MAX}: split it"),
+            );
+        }
+        for (index, action) in compiled.actions.iter().enumerate() {
+            if let Err(error) = action.path.check_safe() {
+                faults.add(format!("{at}.actions[{index}].path"), error);
+            }
+        }
+    }
+
+    /// How large it is as it is written, but for the escapes of JSON.
+    fn bytes(&self) -> usize {
+        let mut counter = Counter(0);
+        let mut serializer = serde_json::Serializer::with_formatter(&mut counter, Unescaped);
+        match self.serialize(&mut serializer) {
+            Ok(()) => counter.0,
+            Err(_) => usize::MAX,
+        }
+    }
+
     /// What a reader should know although it is not wrong.
     pub fn warnings(&self, compiled: &Compiled, catalogue: &Catalogue) -> Vec<String> {
         let mut found = Vec::new();
@@ -192,9 +220,32 @@ impl AutomationSpec {
     }
 }
 
+/// Counts what is written.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// JSON whose escaped characters take one byte.
+struct Unescaped;
+
+impl Formatter for Unescaped {
+    fn write_char_escape<W: io::Write + ?Sized>(&mut self, writer: &mut W, _: CharEscape) -> io::Result<()> {
+        writer.write_all(b"x")
+    }
+}
+
 /// Checks what can be checked of an action before its webhook is known, so that a caller learns of every fault at once.
 pub fn check_action(path: &str, body: Option<&BodySpec>, object: &ObjectName, at: &str, faults: &mut Violations) {
-    let compile = |ending| PathTemplate::compile(path, object, ending);
+    let compile = |ending| PathTemplate::compile(path, object, ending).and_then(|path| path.check_safe());
     if let (Err(error), Err(_)) = (compile(Ending::Path), compile(Ending::Query)) {
         faults.add(format!("{at}.path"), error);
     }

@@ -11,7 +11,7 @@ use super::{
     event::Event,
     execution::{Attempt, NewExecution, State, Unfinished},
     history::{Expired, History},
-    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, RequestId, WebhookUid},
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, RequestId, ResourceId, WebhookUid},
     job::Job,
     limits::{Backlog, Window},
     notice::Notice,
@@ -55,6 +55,8 @@ pub struct Change {
     pub traffic: Vec<(WebhookUid, Traffic)>,
     /// How many requests may go to webhooks that have a limit, after those of this change.
     pub buckets: Vec<(WebhookUid, Bucket)>,
+    /// The webhook that a test request goes to.
+    pub tested: Option<ResourceId>,
     /// Automations to write.
     pub automations: Vec<Arc<Automation>>,
     /// An automation to delete.
@@ -148,6 +150,7 @@ impl Change {
             health: Vec::new(),
             traffic: Vec::new(),
             buckets: Vec::new(),
+            tested: None,
             automations: Vec::new(),
             deleted_automation: None,
             events: Vec::new(),

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-pub use self::automation::draft_automation;
 pub(super) use self::job::go_on;
+pub use self::{automation::draft_automation, webhook::TESTS_AT_ONCE_MAX};
 use super::{
     account::{Account, AccountFacts},
     automation::Automation,
@@ -93,6 +93,7 @@ pub enum Task {
     UpdateWebhook { id: ResourceId, etag: String, patch: WebhookPatch },
     DeleteWebhook { id: ResourceId, etag: String },
     RotateSecret { id: ResourceId, overlap_ms: u64 },
+    TestWebhook { id: ResourceId, under_way: usize },
     CreateAutomation { id: Option<ResourceId>, automation: NewAutomation },
     UpdateAutomation { id: ResourceId, etag: String, patch: AutomationPatch },
     DeleteAutomation { id: ResourceId, etag: String },
@@ -220,6 +221,7 @@ pub(super) fn decide(
         Task::UpdateWebhook { id, etag, patch } => webhook::update_webhook(draft, command, id, etag, patch),
         Task::DeleteWebhook { id, etag } => webhook::delete_webhook(draft, command, id, etag),
         Task::RotateSecret { id, overlap_ms } => webhook::rotate_secret(draft, command, id, *overlap_ms),
+        Task::TestWebhook { id, under_way } => webhook::test_webhook(draft, command, id, *under_way),
         Task::CreateAutomation { id, automation } => {
             automation::create_automation(draft, command, id.as_ref(), automation)
         }

@@ -12,7 +12,9 @@ fn endpoint(text: &str) -> EndpointUrl {
 }
 
 fn path(text: &str, ending: Ending) -> Result<PathTemplate, String> {
-    PathTemplate::compile(text, &"deal".parse().expect("a name"), ending)
+    let template = PathTemplate::compile(text, &"deal".parse().expect("a name"), ending)?;
+    template.check_safe()?;
+    Ok(template)
 }
 
 #[test]

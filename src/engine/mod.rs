@@ -35,17 +35,18 @@ use self::{
 pub use self::{clock::now, http::HttpConfig, watchers::Watcher};
 use crate::{
     domain::{
-        command::{Answer, Command},
+        caller::Caller,
+        command::{Answer, Command, TESTS_AT_ONCE_MAX, Task},
         decision::{Dispatch, Ended, EventReply, Rules},
         event::Event,
         execution::Attempt,
-        id::{AccountId, AccountUid, AutomationUid, ExecutionUid},
+        id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ResourceId},
         miss::{MissBook, Misses},
         refusal::Refusal,
         request::{Record, test_request},
         timestamp::Timestamp,
-        webhook::Webhook,
     },
+    shares::Shares,
     store::Store,
     telemetry::{Metrics, Spans},
 };
@@ -54,9 +55,6 @@ use crate::{
 const RESTARTS_MAX: usize = 5;
 /// How many calls and frames of events wait in an account; callers wait beyond that.
 const INPUTS_WAITING_MAX: usize = 1_024;
-
-/// How many test requests are under way at once.
-const TESTS_AT_ONCE_MAX: usize = 16;
 
 /// How the engine works.
 #[derive(Debug, Clone)]
@@ -90,8 +88,8 @@ pub(crate) struct Shared {
     watchers: Arc<Watchers>,
     /// Why automations did not run.
     misses: Mutex<MissBook>,
-    /// Places for test requests.
-    tests: Semaphore,
+    /// Places for the test requests of each account.
+    tests: Shares<AccountId>,
     /// Whether requests may start; not while the process is about to end.
     may_start: AtomicBool,
 }
@@ -182,7 +180,7 @@ impl Engine {
             gauges: Gauges::default(),
             watchers: Arc::default(),
             misses: Mutex::new(MissBook::new(misses_bytes_max, now())),
-            tests: Semaphore::new(TESTS_AT_ONCE_MAX),
+            tests: Shares::new(TESTS_AT_ONCE_MAX),
             may_start: AtomicBool::new(true),
         };
         let engine = Self { shared: Arc::new(shared) };
@@ -229,12 +227,20 @@ impl Engine {
         self.shared.flights.count()
     }
 
-    /// Sends one test request to a webhook as it is. It is in no history and counts in no limit.
-    pub async fn test(&self, account: &AccountId, webhook: Arc<Webhook>) -> Result<Tested, EngineError> {
-        let Ok(_place) = self.shared.tests.try_acquire() else {
+    /// Sends one test request to a webhook as it is, once the account has let it. It is in no history and counts in no
+    /// execution limit.
+    pub async fn test(&self, account: &AccountId, caller: Caller, id: ResourceId) -> Result<Tested, EngineError> {
+        let Some(place) = self.shared.tests.of(account).try_take() else {
             let message = format!("{TESTS_AT_ONCE_MAX} test requests are under way: try again in a moment");
             return Err(EngineError::Refused(Refusal::Exhausted { subject: "tests".to_owned(), message }));
         };
+        let left = place.semaphore().map_or(0, |semaphore| semaphore.available_permits());
+        let task = Task::TestWebhook { id, under_way: (TESTS_AT_ONCE_MAX - 1).saturating_sub(left) };
+        let webhook = match self.command(account, Command { caller, task, repeat: None }).await? {
+            CommandReply::Fresh(Answer::Webhook { webhook, .. }) => webhook,
+            _ => return Err(gone()),
+        };
+        let _slot = self.shared.slots.acquire().await;
         let execution = ExecutionUid(uuid::Uuid::now_v7());
         let request = test_request(account, &webhook, now());
         let body = request.body.text().into_owned();

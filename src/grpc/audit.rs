@@ -37,14 +37,13 @@ impl Api {
         let size = name::page_size(request.page_size)?;
         let filter = filter(&entered.account, &request)?;
         let (found, has_more) = self.store.list_audit(view.uid, &filter, before, size).await.map_err(status::store)?;
-        let next = found.last().filter(|_| has_more).map(|last| {
+        let entries = super::fitting(&found, entry);
+        let has_more = has_more || entries.len() < found.len();
+        let next = found[..entries.len()].last().filter(|_| has_more).map(|last| {
             let (revision, no) = last.place;
             name::page_token(&format!("{revision}:{no}"), &query)
         });
-        Ok(pb::ListAuditEntriesResponse {
-            entries: found.iter().map(entry).collect(),
-            next_page_token: next.unwrap_or_default(),
-        })
+        Ok(pb::ListAuditEntriesResponse { entries, next_page_token: next.unwrap_or_default() })
     }
 }
 
@@ -84,6 +83,7 @@ fn entry(view: &AuditView) -> pb::AuditEntry {
         Verb::Created => pb::AuditAction::Created,
         Verb::Updated => pb::AuditAction::Updated,
         Verb::Deleted => pb::AuditAction::Deleted,
+        Verb::Tested => pb::AuditAction::Tested,
     };
     let changes = entry.changes.iter().map(|change| pb::AuditChange {
         field: change.field.clone(),

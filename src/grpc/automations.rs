@@ -150,14 +150,9 @@ impl Api {
         let living = self.store.living_webhooks(view.uid).await.map_err(status::store)?;
         let catalogue = self.store.catalogue(view.uid).await.map_err(status::store)?;
         let plan = view.facts.plan;
-        let shown = page
-            .items
-            .iter()
-            .map(|automation| convert::automation(&entered.account, automation, plan, &catalogue, Some(&living)));
-        Ok(pb::ListAutomationsResponse {
-            automations: shown.collect(),
-            next_page_token: super::next_token(page.next, &query),
-        })
+        let show = |automation: &_| convert::automation(&entered.account, automation, plan, &catalogue, Some(&living));
+        let (automations, next_page_token) = super::shown_page(&page, &query, |automation| automation.uid.0, show);
+        Ok(pb::ListAutomationsResponse { automations, next_page_token })
     }
 
     async fn update_automation(

@@ -119,9 +119,8 @@ impl Api {
         let mut filter = convert::execution_filter(&entered.account, &given(request), "")?;
         filter.reader = entered.caller.history_of().cloned();
         let page = self.store.list_executions(view.uid, &filter, before, size).await.map_err(status::store)?;
-        Ok(pb::ListExecutionsResponse {
-            executions: page.items.iter().map(|view| convert::execution(&entered.account, view, false)).collect(),
-            next_page_token: super::next_token(page.next, &query),
-        })
+        let show = |view: &_| convert::execution(&entered.account, view, false);
+        let (executions, next_page_token) = super::shown_page(&page, &query, |view| view.uid.0, show);
+        Ok(pb::ListExecutionsResponse { executions, next_page_token })
     }
 }

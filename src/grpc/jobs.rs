@@ -122,10 +122,9 @@ impl Api {
         let before = super::uuid_place(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_jobs(view.uid, before, size).await.map_err(status::store)?;
-        Ok(pb::ListJobsResponse {
-            jobs: page.items.iter().map(|job| convert::job(&entered.account, job)).collect(),
-            next_page_token: super::next_token(page.next, &query),
-        })
+        let show = |job: &_| convert::job(&entered.account, job);
+        let (jobs, next_page_token) = super::shown_page(&page, &query, |job| job.uid.0, show);
+        Ok(pb::ListJobsResponse { jobs, next_page_token })
     }
 
     async fn cancel_job(

@@ -23,6 +23,7 @@ mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
+use prost::Message;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, codec::CompressionEncoding, server::NamedService, service::Routes};
@@ -46,7 +47,7 @@ use crate::{
         url::UrlPolicy,
     },
     engine::Engine,
-    store::{AccountView, Store},
+    store::{AccountView, Page, Store},
     telemetry::{Metrics, Spans},
 };
 
@@ -152,6 +153,37 @@ impl Api {
         let found = self.store.find_account(id).await.map_err(status::store)?;
         found.ok_or_else(|| status::refused(&Refusal::not_found("account", format!("accounts/{id}"))))
     }
+}
+
+/// How large a page of a list is, in bytes: clients take 4 MiB unless they are told otherwise. One item is a page in any case.
+const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// As many items as a message should hold.
+fn fitting<T, P: Message>(items: &[T], show: impl Fn(&T) -> P) -> Vec<P> {
+    let mut bytes = 0;
+    let mut shown = Vec::with_capacity(items.len());
+    for item in items {
+        let one = show(item);
+        bytes += one.encoded_len();
+        if bytes > PAGE_BYTES_MAX && !shown.is_empty() {
+            break;
+        }
+        shown.push(one);
+    }
+    shown
+}
+
+/// As many items of a page as a message should hold, and the token of the next page.
+fn shown_page<T, P: Message>(
+    page: &Page<T>,
+    query: &str,
+    place: impl Fn(&T) -> Uuid,
+    show: impl Fn(&T) -> P,
+) -> (Vec<P>, String) {
+    let shown = fitting(&page.items, show);
+    let is_cut = shown.len() < page.items.len();
+    let next = if is_cut { page.items[..shown.len()].last().map(place) } else { page.next };
+    (shown, next_token(next, query))
 }
 
 /// The place of a page token that is a UUID.

@@ -1,7 +1,5 @@
 //! `WebhookService`.
 
-use std::sync::Arc;
-
 use prost::Message;
 use secrecy::ExposeSecret;
 use tonic::Status;
@@ -137,14 +135,10 @@ impl Api {
         let after = super::uuid_place(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_webhooks(view.uid, after, size).await.map_err(status::store)?;
-        let shown = page
-            .items
-            .iter()
-            .map(|webhook| convert::webhook(&entered.account, webhook, sees_secrets(&entered.caller, webhook)));
-        Ok(pb::ListWebhooksResponse {
-            webhooks: shown.collect(),
-            next_page_token: super::next_token(page.next, &query),
-        })
+        let show =
+            |webhook: &Webhook| convert::webhook(&entered.account, webhook, sees_secrets(&entered.caller, webhook));
+        let (webhooks, next_page_token) = super::shown_page(&page, &query, |webhook| webhook.uid.0, show);
+        Ok(pb::ListWebhooksResponse { webhooks, next_page_token })
     }
 
     async fn update_webhook(
@@ -236,9 +230,8 @@ impl Api {
         request: pb::TestWebhookRequest,
     ) -> Result<pb::TestWebhookResponse, Status> {
         let (_, id) = name::resource("name", &request.name, "webhooks")?;
-        let found = self.managed_webhook(&entered, &id).await?;
-        let found = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", request.name)))?;
-        let tested = self.engine.test(&entered.account, Arc::new(found)).await;
+        self.managed_webhook(&entered, &id).await?;
+        let tested = self.engine.test(&entered.account, entered.caller, id).await;
         let tested = tested.map_err(|error| status::engine(&error))?;
         Ok(pb::TestWebhookResponse {
             succeeded: tested.attempt.outcome.is_success(),

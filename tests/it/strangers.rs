@@ -290,3 +290,109 @@ async fn one_address_drives_out_only_itself() {
     let late = server.client("service", "*", &[]).await;
     late.create_account("44", pb::Plan::Power).await.expect("and an honest one takes the place of a silent one");
 }
+
+/// An automation is bounded as a whole; what is in a page fits what clients take.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_automations_are_refused_and_pages_have_a_size() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &[]).await;
+    let (_, admin) = account_42(&server, "http://127.0.0.1:9/").await;
+    let with = |values: Vec<pb::Scalar>, clauses: usize| {
+        let clause = pb::Clause { field: "a".into(), operator: pb::Operator::In.into(), values };
+        let condition = pb::Condition { kind: Some(pb::condition::Kind::Clause(clause)) };
+        let group =
+            pb::ConditionGroup { r#match: pb::ConditionMatch::Any.into(), conditions: vec![condition; clauses] };
+        let one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+        pb::Automation { conditions: Some(group), ..one }
+    };
+    let number = |digits: usize| pb::Scalar { kind: Some(pb::scalar::Kind::Number("1".repeat(digits))) };
+    let text = |bytes: usize| pb::Scalar { kind: Some(pb::scalar::Kind::Text("x".repeat(bytes))) };
+    let long = admin.create_automation("42", with(vec![number(500_000)], 1)).await.expect_err("a long number");
+    assert_eq!(crate::harness::bad_field(&long), "automation.conditions.conditions[0].clause.values[0]");
+    // 190 texts of 4 KB fit, 200 do not.
+    let fits = with(vec![text(4_000); 95], 2);
+    let made = admin.create_automation("42", fits.clone()).await.expect("fits");
+    let large = admin.create_automation("42", with(vec![text(4_000); 100], 2)).await.expect_err("too large");
+    assert_eq!(crate::harness::bad_field(&large), "automation", "{large:?}");
+    let mut body = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+    let raw = format!("{{\"a\": [{}\"\"]}}", "\"\\n\",".repeat(12_000));
+    body.actions = vec![body.actions[0].clone(); 10];
+    for action in &mut body.actions {
+        action.body = Some(pb::webhook_action::Body::RawJson(raw.clone()));
+    }
+    admin.create_automation("42", body).await.expect("ten bodies of the largest size fit, escapes or not");
+    for _ in 0..9 {
+        admin.create_automation("42", fits.clone()).await.expect("fits");
+    }
+    let mut seen = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = pb::ListAutomationsRequest { parent: "accounts/42".into(), page_size: 1_000, page_token };
+        let page =
+            admin.automations().list_automations(admin.ask(request)).await.expect("a client can read it").into_inner();
+        assert!(page.encoded_len() < 3 * 1024 * 1024, "{} bytes", page.encoded_len());
+        seen.extend(page.automations.into_iter().map(|one| one.name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let all: std::collections::BTreeSet<_> = seen.iter().collect();
+    assert!(seen.len() == 11 && all.len() == 11 && seen.contains(&made.name), "every one, once: {seen:?}");
+}
+
+/// Test requests take their turn like any other, and one account's never keep out another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_of_webhooks_obey_limits_and_are_in_the_trail() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    let limited = pb::UpdateWebhookRequest {
+        webhook: Some(pb::Webhook {
+            name: "accounts/42/webhooks/hook".into(),
+            requests_per_second: 1,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    admin.webhooks().update_webhook(admin.ask(limited)).await.expect("updates");
+    let begun = std::time::Instant::now();
+    let test = |client: &crate::harness::Client, name: &str| {
+        let request = pb::TestWebhookRequest { name: name.into() };
+        let (mut webhooks, request) = (client.webhooks(), client.ask(request));
+        async move { webhooks.test_webhook(request).await }
+    };
+    let mut refused = 0;
+    for _ in 0..300 {
+        match test(&admin, "accounts/42/webhooks/hook").await {
+            Ok(_) => {}
+            Err(status) => {
+                assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+                refused += 1;
+            }
+        }
+    }
+    let sent = 300 - refused;
+    assert!(sent as f64 <= begun.elapsed().as_secs_f64() + 2.0, "{sent} tests in {:?}", begun.elapsed());
+    assert_eq!(receiver.got().len(), sent);
+    let trail = pb::ListAuditEntriesRequest { parent: "accounts/42".into(), page_size: 1_000, ..Default::default() };
+    let entries = admin.audit().list_audit_entries(admin.ask(trail)).await.expect("lists").into_inner().entries;
+    assert_eq!(entries.iter().filter(|entry| entry.action() == pb::AuditAction::Tested).count(), sent);
+
+    // Tests that hang hold up their own account only.
+    let slow = Receiver::start().await;
+    slow.hold();
+    admin.create_webhook("42", "slow", &slow.url).await.expect("creates");
+    let hanging: Vec<_> = (0..20).map(|_| tokio::spawn(test(&admin, "accounts/42/webhooks/slow"))).collect();
+    eventually("some hang", || async { (slow.got().len() >= 3).then_some(()) }).await;
+    service.create_account("43", pb::Plan::Power).await.expect("creates");
+    let other = server.client("global_admin", "43", &["--user", "1"]).await;
+    other.create_webhook("43", "hook", &receiver.url).await.expect("creates");
+    assert!(test(&other, "accounts/43/webhooks/hook").await.expect("has a place").into_inner().succeeded);
+    assert!(slow.got().len() <= 4, "{} at once", slow.got().len());
+    slow.release();
+    for one in hanging {
+        let _ = one.await.expect("ends");
+    }
+}

@@ -88,6 +88,9 @@ fn compile(
     if let Some(conditions) = &spec.conditions {
         account.catalogue.check(spec.object.as_str(), conditions, "automation.conditions", &mut faults);
     }
+    if let Some(compiled) = &compiled {
+        spec.check_saved(compiled, "automation", &mut faults);
+    }
     faults.check()?;
     let Some(compiled) = compiled else {
         return Err(Refusal::invalid("automation", "could not be made ready"));

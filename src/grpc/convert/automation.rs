@@ -6,7 +6,7 @@ use crate::{
         automation::{Automation, AutomationSpec, check_action},
         catalogue::Catalogue,
         command::{NewAction, etag_of},
-        condition::{ClauseSpec, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, Scalar},
+        condition::{ClauseSpec, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, Scalar, VALUE_BYTES_MAX},
         id::{AccountId, ObjectName},
         plan::Plan,
         refusal::Violations,
@@ -62,6 +62,11 @@ fn clause(given: pb::Clause, at: &str, faults: &mut Violations) -> Option<Clause
     for (index, value) in given.values.into_iter().enumerate() {
         values.push(match value.kind {
             Some(pb::scalar::Kind::Text(text)) => Scalar::Text(text),
+            Some(pb::scalar::Kind::Number(text)) if text.len() > VALUE_BYTES_MAX => {
+                let message = format!("has {} bytes, the limit is {VALUE_BYTES_MAX}", text.len());
+                faults.add(format!("{at}.values[{index}]"), message);
+                return None;
+            }
             Some(pb::scalar::Kind::Number(text)) => Scalar::Number(text),
             Some(pb::scalar::Kind::Boolean(value)) => Scalar::Boolean(value),
             Some(pb::scalar::Kind::Null(_)) => Scalar::Null,

@@ -10,7 +10,7 @@ use crate::domain::{
     account::Account,
     breaker::Health,
     change::{AttemptEnded, HealthChange},
-    execution::{Attempt, Reason, State, THE_LIMIT, Unfinished, advance, fail_action, settle},
+    execution::{Attempt, Reason, SourceKind, State, THE_LIMIT, Unfinished, advance, fail_action, settle},
     id::WebhookUid,
     limits::webhook_slots,
     rate::Bucket,
@@ -70,8 +70,13 @@ impl Draft<'_, '_> {
         changed.map(|change| &change.health).or_else(|| account.health.get(&webhook)).cloned().unwrap_or_default()
     }
 
+    /// How many more requests of a kind of source may be under way.
+    pub(in crate::domain) fn free_slots(&self, kind: SourceKind) -> usize {
+        self.flight.free(kind, &self.limits)
+    }
+
     /// How many requests may go to a webhook after what this decision has done so far.
-    pub(super) fn bucket(&self, account: &Account, webhook: WebhookUid) -> Bucket {
+    pub(in crate::domain) fn bucket(&self, account: &Account, webhook: WebhookUid) -> Bucket {
         let changed = self.change.buckets.iter().rev().find(|(of, _)| *of == webhook).map(|(_, bucket)| *bucket);
         changed.or_else(|| account.buckets.get(&webhook).copied()).unwrap_or_default()
     }
