@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "hookline/v1/account.proto",
     "hookline/v1/audit.proto",
     "hookline/v1/automation.proto",
@@ -13,6 +13,7 @@ const FILES: [&str; 10] = [
     "hookline/v1/execution.proto",
     "hookline/v1/explain.proto",
     "hookline/v1/job.proto",
+    "hookline/v1/key.proto",
     "hookline/v1/watch.proto",
     "hookline/v1/webhook.proto",
 ];

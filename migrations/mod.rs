@@ -12,6 +12,8 @@ mod m0003_history;
 mod m0004_audit;
 #[path = "m0005_catalogue.rs"]
 mod m0005_catalogue;
+#[path = "m0006_data_keys.rs"]
+mod m0006_data_keys;
 
 /// Every step, in order.
 pub struct Migrator;
@@ -25,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_history::Migration),
             Box::new(m0004_audit::Migration),
             Box::new(m0005_catalogue::Migration),
+            Box::new(m0006_data_keys::Migration),
         ]
     }
 

@@ -65,7 +65,7 @@ pub struct Application {
     operations_address: SocketAddr,
     args: ServeArgs,
     location: Location,
-    sealing: [u8; SEALING_KEY_BYTES],
+    sealing: Vec<[u8; SEALING_KEY_BYTES]>,
     auth: Authenticator,
     plans: PlanLimits,
 }
@@ -136,9 +136,9 @@ impl Application {
             lock = Lock::acquire(&self.location) => lock.map_err(|error| start_error("the database's lock", &error))?,
             () = signals.shutdown.cancelled() => return Ok(()),
         };
-        let store = Store::open(&self.location, Sealer::new(self.sealing), &metrics)
-            .await
-            .map_err(|error| start_error("the database", &error))?;
+        let sealer = Sealer::new(&self.sealing).map_err(|error| start_error("the sealing keys", &error))?;
+        let store =
+            Store::open(&self.location, sealer, &metrics).await.map_err(|error| start_error("the database", &error))?;
         let urls = UrlPolicy {
             allow_http: self.args.allow_http,
             addresses: AddressPolicy { allowed: self.args.allow_addresses.clone() },
@@ -212,7 +212,7 @@ impl Application {
 /// Checks what settings ask of each other. Answers the limits of the plans.
 pub fn check(args: &ServeArgs) -> Result<PlanLimits, StartError> {
     let verifies = args.keys.signing_key_file.is_some() || !args.keys.token_key_files.is_empty();
-    let has_own_keys = verifies && args.keys.sealing_key_file.is_some();
+    let has_own_keys = verifies && !args.keys.sealing_key_file.is_empty();
     if !args.listen.ip().is_loopback() && !has_own_keys {
         return Err(StartError(format!(
             "listening on {} needs keys of your own: give --sealing-key-file and one of --signing-key-file and \

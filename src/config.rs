@@ -90,6 +90,15 @@ pub enum Command {
     },
     /// Make webhooks and automations be as files say: show what would change, then change it.
     Apply(Box<cli::apply::ApplyArgs>),
+    /// Keys: have everything sealed by a new one.
+    Keys {
+        /// The server and the caller.
+        #[command(flatten)]
+        call: CallArgs,
+        /// What to do.
+        #[command(subcommand)]
+        task: cli::keys::Task,
+    },
     /// Copy a SQLite database while it is in use. With PostgreSQL use pg_dump.
     Backup(BackupArgs),
     /// Look at configuration, keys, database, clock and certificates, and say what to do. Changes nothing.
@@ -141,9 +150,10 @@ pub struct KeyArgs {
     #[arg(long, env = "HOOKLINE_TOKEN_ISSUER")]
     pub token_issuer: Option<String>,
     /// The key that seals credentials and secrets: a file with 32 bytes in base64. Without it a local key is made
-    /// beside the database. Keep a copy: without it the sealed values are lost.
-    #[arg(long, env = "HOOKLINE_SEALING_KEY_FILE")]
-    pub sealing_key_file: Option<PathBuf>,
+    /// beside the database. Keep a copy: without it the sealed values are lost. Of several files the first one seals, and
+    /// the others open what they sealed until `hookline keys rotate` has sealed it anew.
+    #[arg(long, env = "HOOKLINE_SEALING_KEY_FILE", value_delimiter = ',')]
+    pub sealing_key_file: Vec<PathBuf>,
 }
 
 /// What the gRPC port lets in.

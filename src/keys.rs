@@ -19,8 +19,8 @@ use crate::{
 pub struct Keys {
     /// The file of the key that makes and verifies tokens; none where only an issuer elsewhere makes them.
     pub signing: Option<PathBuf>,
-    /// Seals secrets.
-    pub sealing: [u8; SEALING_KEY_BYTES],
+    /// Seal secrets: the first one seals, all of them open.
+    pub sealing: Vec<[u8; SEALING_KEY_BYTES]>,
 }
 
 impl Keys {
@@ -35,11 +35,16 @@ impl Keys {
         if secret.is_some_and(|secret| secret.len() < SECRET_BYTES_MIN) {
             return Err(format!("the signing key must have at least {SECRET_BYTES_MIN} bytes"));
         }
-        let sealing = match &args.sealing_key_file {
-            Some(path) => read(path, "--sealing-key-file")?,
-            None => read(&made(location, "sealing")?, "the local sealing key")?,
+        let files = match args.sealing_key_file.as_slice() {
+            [] => vec![made(location, "sealing")?],
+            files => files.to_vec(),
         };
-        let sealing = sealing.try_into().map_err(|_| format!("the sealing key must have {SEALING_KEY_BYTES} bytes"))?;
+        let of_file = |path: &PathBuf| {
+            let key = read(path, "the sealing key")?;
+            key.try_into()
+                .map_err(|_| format!("the sealing key {} must have {SEALING_KEY_BYTES} bytes", path.display()))
+        };
+        let sealing = files.iter().map(of_file).collect::<Result<_, String>>()?;
         Ok(Self { signing, sealing })
     }
 }

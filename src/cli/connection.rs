@@ -145,7 +145,7 @@ impl ConnectionArgs {
             token_key_files: Vec::new(),
             token_audience: self.token_audience.clone(),
             token_issuer: self.token_issuer.clone(),
-            sealing_key_file: None,
+            sealing_key_file: Vec::new(),
         };
         let secret = signing_key(&keys, &location)
             .map_err(|error| CliError::new(format!("no token was given (--token, HOOKLINE_TOKEN), and {error}")))?;

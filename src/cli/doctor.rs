@@ -126,9 +126,9 @@ fn configuration(args: &ServeArgs, found: &mut Findings) {
 }
 
 /// The keys, without making any. Answers the one that seals.
-fn look_at_keys(args: &ServeArgs, location: &Location, found: &mut Findings) -> Option<[u8; SEALING_KEY_BYTES]> {
+fn look_at_keys(args: &ServeArgs, location: &Location, found: &mut Findings) -> Option<Vec<[u8; SEALING_KEY_BYTES]>> {
     let local: Vec<PathBuf> = [
-        args.keys.sealing_key_file.is_none().then(|| keys::local(location, "sealing")),
+        args.keys.sealing_key_file.is_empty().then(|| keys::local(location, "sealing")),
         (args.keys.signing_key_file.is_none() && args.keys.token_key_files.is_empty())
             .then(|| keys::local(location, "signing")),
     ]
@@ -149,7 +149,7 @@ fn look_at_keys(args: &ServeArgs, location: &Location, found: &mut Findings) -> 
         }
         return None;
     }
-    let configured = [&args.keys.sealing_key_file, &args.keys.signing_key_file].into_iter().flatten().cloned();
+    let configured = args.keys.sealing_key_file.iter().chain(&args.keys.signing_key_file).cloned();
     for path in local.iter().cloned().chain(configured) {
         if is_open_to_others(&path) {
             found.warn("keys", format!("{} can be read by everybody: chmod 600 it", path.display()));
@@ -203,8 +203,8 @@ fn look_at_variables(found: &mut Findings) {
     }
 }
 
-async fn look_at_database(location: &Location, sealing: Option<[u8; SEALING_KEY_BYTES]>, found: &mut Findings) {
-    let sealer = sealing.map(Sealer::new);
+async fn look_at_database(location: &Location, sealing: Option<Vec<[u8; SEALING_KEY_BYTES]>>, found: &mut Findings) {
+    let sealer = sealing.and_then(|keys| Sealer::new(&keys).ok());
     let looked = tokio::time::timeout(DATABASE_TIMEOUT, Examination::of(location, sealer.as_ref())).await;
     let examination = match looked {
         Err(_) => {
@@ -247,6 +247,13 @@ async fn look_at_database(location: &Location, sealing: Option<[u8; SEALING_KEY_
             format!("opens {opened} of {} stored secrets: give the key that wrote them", opened + failed),
         ),
         None => {}
+    }
+    match examination.left {
+        Some(0) | None => {}
+        Some(left) => found.warn(
+            "sealing key",
+            format!("{left} values are sealed by another key than the first: run `hookline keys rotate`"),
+        ),
     }
     clock(examination.time.filter(|_| matches!(location, Location::Postgres(_))), found);
     if let (Some(newest), Location::Sqlite(_)) = (examination.time, location)

@@ -25,6 +25,7 @@ pub mod doctor;
 pub mod events;
 pub mod executions;
 pub mod health;
+pub mod keys;
 pub mod show;
 pub mod webhooks;
 

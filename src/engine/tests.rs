@@ -32,9 +32,13 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
     actix::System::new().block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("test.db");
-        let store = Store::open(&Location::Sqlite(path.clone()), Sealer::new([1; 32]), &Metrics::default())
-            .await
-            .expect("opens");
+        let store = Store::open(
+            &Location::Sqlite(path.clone()),
+            Sealer::new(&[[1; 32]]).expect("a sealer"),
+            &Metrics::default(),
+        )
+        .await
+        .expect("opens");
         let other = sea_orm::Database::connect(format!("sqlite://{}", path.display())).await.expect("connects");
         let config = EngineConfig {
             rules: Rules {

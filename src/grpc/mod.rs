@@ -15,6 +15,7 @@ mod events;
 mod executions;
 mod explain;
 mod jobs;
+mod keys;
 mod name;
 mod receiving;
 mod status;
@@ -61,7 +62,7 @@ pub mod pb {
 }
 
 /// The services whose health can be asked for by name.
-pub const SERVICE_NAMES: [&str; 10] = [
+pub const SERVICE_NAMES: [&str; 11] = [
     pb::account_service_server::SERVICE_NAME,
     pb::webhook_service_server::SERVICE_NAME,
     pb::audit_service_server::SERVICE_NAME,
@@ -71,6 +72,7 @@ pub const SERVICE_NAMES: [&str; 10] = [
     pb::execution_service_server::SERVICE_NAME,
     pb::explain_service_server::SERVICE_NAME,
     pb::job_service_server::SERVICE_NAME,
+    pb::key_service_server::SERVICE_NAME,
     pb::watch_service_server::SERVICE_NAME,
 ];
 /// The methods that stream.
@@ -143,6 +145,7 @@ impl Api {
             .add_service(service!(execution_service_server, ExecutionServiceServer))
             .add_service(service!(explain_service_server, ExplainServiceServer))
             .add_service(service!(job_service_server, JobServiceServer))
+            .add_service(service!(key_service_server, KeyServiceServer))
             .add_service(service!(watch_service_server, WatchServiceServer))
             .add_service(service!(audit_service_server, AuditServiceServer))
             .add_service(service!(catalogue_service_server, CatalogueServiceServer)))

@@ -39,6 +39,7 @@ entity!(accounts, "accounts", {
     counts: String,
     expires_at: Option<i64>,
     expired_revision: i64,
+    sealed_data_key: Option<Vec<u8>>,
 });
 
 entity!(webhooks, "webhooks", {

@@ -12,6 +12,7 @@ use super::{
     Location, StoreError, database,
     entities::webhooks,
     migrations::Migrator,
+    rotation::sealed_by_others,
     seal::{Place, Sealer},
 };
 use crate::domain::timestamp::Timestamp;
@@ -37,6 +38,8 @@ pub struct Examination {
     pub damage: Option<String>,
     /// How many of the stored secrets that were tried the key opens, and how many it does not; none without a key.
     pub secrets: Option<(usize, usize)>,
+    /// How many values are sealed by another key than the first one; none without a key.
+    pub left: Option<i64>,
     /// The database's own time, or that of the newest thing in it.
     pub time: Option<Timestamp>,
 }
@@ -64,6 +67,10 @@ impl Examination {
         let is_current = pending.is_empty();
         let secrets = match sealer.filter(|_| is_current) {
             Some(sealer) => Some(try_secrets(&connection, sealer).await?),
+            None => None,
+        };
+        let left = match sealer.filter(|_| is_current) {
+            Some(sealer) => Some(sealed_by_others(&connection, sealer).await?),
             None => None,
         };
         let is_locked = match lock {
@@ -95,6 +102,7 @@ impl Examination {
             damage,
             has_log: log > 0 && !is_locked,
             secrets,
+            left,
             time: time.filter(|at| *at > 0).map(Timestamp),
         }))
     }

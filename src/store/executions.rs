@@ -161,6 +161,9 @@ impl Store {
             .order_by_asc(attempts::Column::Number)
             .all(&self.reader)
             .await?;
+        if shows_secrets && attempts.iter().any(|row| row.sealed_url.is_some()) {
+            self.ensure_data_key(account).await?;
+        }
         for row in attempts {
             let action_no = usize::try_from(row.action_no).unwrap_or_default();
             let attempt = rows::attempt(&self.sealer, row, shows_secrets)?;

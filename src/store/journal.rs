@@ -72,6 +72,7 @@ enum Work {
     Fence(AccountUid, oneshot::Sender<Result<(), StoreError>>),
     Erase(AccountUid, oneshot::Sender<Result<bool, StoreError>>),
     Expire(Before, oneshot::Sender<bool>),
+    Run(Vec<Statement>, oneshot::Sender<Result<u64, StoreError>>),
 }
 
 /// What is removed that was made before a time.
@@ -140,6 +141,16 @@ impl Journal {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Runs statements of an account that are no change of it, in one transaction. Answers how many rows they changed.
+    pub async fn run(&self, account: AccountUid, statements: Vec<Statement>) -> Result<u64, StoreError> {
+        if statements.is_empty() {
+            return Ok(0);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.lane(account).send(Work::Run(statements, reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
     /// Removes a bounded part of what was made before a time. Answers whether there may be more.
     pub async fn expire_some(&self, before: Before) -> bool {
         let (reply, has_more) = oneshot::channel();
@@ -182,6 +193,9 @@ async fn run_lane(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work
             }
             Work::Erase(account, reply) => {
                 let _ = reply.send(erase_some(&connection, account).await.map_err(StoreError::from));
+            }
+            Work::Run(statements, reply) => {
+                let _ = reply.send(run(&connection, statements).await.map_err(StoreError::from));
             }
             Work::Expire(before, reply) => {
                 let expired = expire_some(&connection, before).await;
@@ -273,6 +287,16 @@ async fn write_group(connection: &DatabaseConnection, changes: &[Box<Prepared>])
     Ok(changes.iter().map(|change| change.as_ref()).map(receipt).collect())
 }
 
+async fn run(connection: &DatabaseConnection, statements: Vec<Statement>) -> Result<u64, DbErr> {
+    let txn = begin(connection).await?;
+    let mut changed = 0;
+    for statement in statements {
+        changed += txn.execute_raw(statement).await?.rows_affected();
+    }
+    txn.commit().await?;
+    Ok(changed)
+}
+
 async fn fence(connection: &DatabaseConnection, account: AccountUid) -> Result<(), DbErr> {
     accounts::Entity::update_many()
         .col_expr(accounts::Column::Revision, sea_orm::ExprTrait::add(Expr::col(accounts::Column::Revision), 1))
@@ -302,6 +326,10 @@ async fn expire_some(connection: &DatabaseConnection, before: Before) -> Result<
 /// Children first, the account's own row last, so that what is left is always found again.
 async fn erase_some(connection: &DatabaseConnection, account: AccountUid) -> Result<bool, DbErr> {
     let txn = begin(connection).await?;
+    // First of all nobody can open the secrets of its history any more.
+    let sql = "UPDATE accounts SET sealed_data_key = NULL WHERE uid = $1 AND sealed_data_key IS NOT NULL";
+    let values = [Value::from(account.0)];
+    txn.execute_raw(Statement::from_sql_and_values(txn.get_database_backend(), sql, values)).await?;
     let executions: Vec<Uuid> = executions::Entity::find()
         .select_only()
         .column(executions::Column::Uid)

@@ -26,7 +26,9 @@ async fn bench() -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("test.db");
     let store =
-        Store::open(&Location::Sqlite(path.clone()), Sealer::new([1; 32]), &Metrics::default()).await.expect("opens");
+        Store::open(&Location::Sqlite(path.clone()), Sealer::new(&[[1; 32]]).expect("a sealer"), &Metrics::default())
+            .await
+            .expect("opens");
     let other = sea_orm::Database::connect(format!("sqlite://{}", path.display())).await.expect("connects");
     Bench { _folder: folder, store, other }
 }

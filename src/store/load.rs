@@ -74,6 +74,9 @@ impl Store {
         } else {
             found
         };
+        if row.deleted_at.is_none() {
+            self.ensure_data_key(AccountUid(row.uid)).await?;
+        }
         let webhooks =
             webhooks::Entity::find().filter(webhooks::Column::AccountUid.eq(row.uid)).all(&self.reader).await?;
         let of_row = |row: &webhooks::Model| Ok(rows::health(row)?.map(|health| (WebhookUid(row.uid), health)));
@@ -330,7 +333,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The stored answer to a repeatable call: what was asked, hashed, and the answer.
+    /// The stored answer to a repeatable call: the fingerprint of what was asked, and the answer.
     pub async fn answer(&self, account: AccountUid, key: &RequestId) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
         let found =
             super::entities::answers::Entity::find_by_id((account.0, key.to_string())).one(&self.reader).await?;

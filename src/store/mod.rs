@@ -14,6 +14,7 @@ mod load;
 #[path = "../../migrations/mod.rs"]
 mod migrations;
 mod prepared;
+mod rotation;
 mod rows;
 mod seal;
 mod statements;
@@ -33,6 +34,7 @@ pub use self::{
     history::{AccountView, Page, UsageCounts},
     journal::{Before, Journal, Receipt},
     load::{DueAccount, Read},
+    rotation::{Rotated, RotationPlace},
     seal::{SEALING_KEY_BYTES, Sealer},
     totals::Totals,
 };
@@ -110,6 +112,7 @@ impl Store {
                 }
                 _ => {}
             }
+            rotation::key_fingerprints(writer, &sealer).await?;
             // Limits may have been configured anew meanwhile: whoever waits for one is looked at.
             writer.execute_unprepared("UPDATE accounts SET next_due_at = 0 WHERE paused > 0").await?;
         }
@@ -142,8 +145,14 @@ impl Store {
         self.journal.commit(change, now).await
     }
 
+    /// Whether the fingerprint of a stored answer is that of what a call asks.
+    pub fn is_fingerprint(&self, stored: &[u8], asked: &[u8]) -> bool {
+        self.sealer.is_fingerprint(stored, asked)
+    }
+
     /// Removes a bounded part of a deleted account. Answers whether all of it is gone.
     pub async fn erase_some(&self, account: AccountUid) -> Result<bool, StoreError> {
+        self.sealer.forget_data_key(account.0);
         self.journal.erase_some(account).await
     }
 

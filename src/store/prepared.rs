@@ -74,7 +74,7 @@ impl Prepared {
     pub fn new(change: &Change, sealer: &Sealer, now: Timestamp) -> Result<Self, StoreError> {
         let account = change.account;
         let created = match (&change.facts, change.expected) {
-            (Some(facts), None) => Some(rows::account_row(change, facts)?),
+            (Some(facts), None) => Some(rows::account_row(sealer, change, facts)?),
             _ => None,
         };
         let facts = match &change.facts {
@@ -149,13 +149,17 @@ impl Prepared {
                 events: expired.rows.iter().map(|row| row.event_id.to_string()).collect(),
                 deleted_before: expired.next.is_none().then_some(expired.ended_before.0),
             }),
-            answer: change.answer.as_ref().map(|answer| answers::Model {
-                account_uid: account.0,
-                request_id: answer.request_id.to_string(),
-                fingerprint: answer.fingerprint.clone(),
-                answer: answer.answer.clone(),
-                created_at: answer.created_at.0,
-            }),
+            answer: (change.answer.as_ref())
+                .map(|answer| {
+                    Ok::<_, StoreError>(answers::Model {
+                        account_uid: account.0,
+                        request_id: answer.request_id.to_string(),
+                        fingerprint: sealer.fingerprint(&answer.fingerprint)?,
+                        answer: answer.answer.clone(),
+                        created_at: answer.created_at.0,
+                    })
+                })
+                .transpose()?,
         })
     }
 

@@ -82,7 +82,7 @@ fn partition(id: &AccountId) -> i16 {
 }
 
 /// The row of a new account.
-pub fn account_row(change: &Change, facts: &AccountFacts) -> Stored<accounts::Model> {
+pub fn account_row(sealer: &Sealer, change: &Change, facts: &AccountFacts) -> Stored<accounts::Model> {
     Ok(accounts::Model {
         uid: change.account.0,
         id: change.account_id.to_string(),
@@ -102,6 +102,7 @@ pub fn account_row(change: &Change, facts: &AccountFacts) -> Stored<accounts::Mo
         counts: counts(&change.history)?,
         expires_at: change.history.expires_at.map(|time| time.0),
         expired_revision: change.history.expired_revision,
+        sealed_data_key: Some(sealer.new_data_key(change.account.0)?),
     })
 }
 
@@ -412,7 +413,7 @@ pub fn attempt_row(sealer: &Sealer, account: AccountUid, ended: &AttemptEnded) -
         started_at: attempt.started_at.0,
         duration_us: attempt.duration_us,
         url: attempt.url.clone(),
-        sealed_url: attempt.secret_url.as_ref().map(|url| sealer.seal(place, url.as_bytes())).transpose()?,
+        sealed_url: attempt.secret_url.as_ref().map(|url| sealer.seal_history(place, url.as_bytes())).transpose()?,
         status: None,
         error_kind: None,
         error_message: None,
@@ -436,7 +437,7 @@ pub fn attempt_row(sealer: &Sealer, account: AccountUid, ended: &AttemptEnded) -
 }
 
 /// What an attempt's sealed URL belongs to.
-fn attempt_place(account: Uuid, execution: Uuid) -> Place {
+pub fn attempt_place(account: Uuid, execution: Uuid) -> Place {
     Place { account, webhook: execution, field: "attempt_url" }
 }
 

@@ -1,11 +1,19 @@
 //! Secrets at rest: sealed with XChaCha20-Poly1305, each to its account, webhook and field.
+//!
+//! The installation's keys seal what is configured, and each account's *data key*. The data key seals the secrets in the
+//! account's history, so that to change the installation's key re-seals few values, and to erase an account begins with
+//! its data key.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -15,11 +23,26 @@ const KEY_ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
 /// How long a sealing key is.
 pub const SEALING_KEY_BYTES: usize = 32;
+/// What stands in the place of a key's id where the account's data key seals.
+pub const DATA_KEY_ID: [u8; KEY_ID_BYTES] = [0; KEY_ID_BYTES];
+/// How long a stored fingerprint is: the id of its key, and an HMAC.
+pub const FINGERPRINT_BYTES: usize = KEY_ID_BYTES + 32;
+/// How many accounts' data keys are kept in memory; the history of others is sealed by the installation's key, and opened
+/// after a look into the database.
+const DATA_KEYS_MAX: usize = 200_000;
+const FINGERPRINT_PURPOSE: &[u8] = b"hookline: fingerprints of answers, 1";
 
 /// Seals with the first of its keys, opens with any.
 pub struct Sealer {
     current: [u8; KEY_ID_BYTES],
-    ciphers: HashMap<[u8; KEY_ID_BYTES], XChaCha20Poly1305>,
+    keys: HashMap<[u8; KEY_ID_BYTES], InstallationKey>,
+    data_keys: Mutex<HashMap<Uuid, Arc<XChaCha20Poly1305>>>,
+}
+
+struct InstallationKey {
+    cipher: XChaCha20Poly1305,
+    /// Derived from it, for fingerprints only.
+    fingerprints: Hmac<Sha256>,
 }
 
 /// What a sealed value belongs to: it opens nowhere else.
@@ -34,44 +57,166 @@ pub struct Place {
 }
 
 impl Place {
+    /// Where an account's data key is sealed.
+    pub fn of_data_key(account: Uuid) -> Self {
+        Self { account, webhook: Uuid::nil(), field: "data_key" }
+    }
+
     fn bytes(self) -> Vec<u8> {
         [self.account.as_bytes(), self.webhook.as_bytes(), self.field.as_bytes()].concat()
     }
 }
 
+fn id_of(key: &[u8; SEALING_KEY_BYTES]) -> [u8; KEY_ID_BYTES] {
+    let digest = Sha256::digest(key);
+    let mut id = [0; KEY_ID_BYTES];
+    id.copy_from_slice(&digest[..KEY_ID_BYTES]);
+    id
+}
+
+fn hmac_of(key: &[u8]) -> Result<Hmac<Sha256>, StoreError> {
+    Hmac::<Sha256>::new_from_slice(key).map_err(|_| StoreError::Sealing("no key for fingerprints"))
+}
+
+fn random<const BYTES: usize>() -> Result<[u8; BYTES], StoreError> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).map_err(|_| StoreError::Sealing("no randomness"))?;
+    Ok(bytes)
+}
+
+fn encrypt(
+    cipher: &XChaCha20Poly1305,
+    id: [u8; KEY_ID_BYTES],
+    place: Place,
+    plain: &[u8],
+) -> Result<Vec<u8>, StoreError> {
+    let nonce: [u8; NONCE_BYTES] = random()?;
+    let aad = place.bytes();
+    let sealed = cipher
+        .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &aad })
+        .map_err(|_| StoreError::Sealing("encryption failed"))?;
+    Ok([&id[..], &nonce, &sealed].concat())
+}
+
+fn decrypt(cipher: &XChaCha20Poly1305, place: Place, rest: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES).ok_or(StoreError::Sealing("too short"))?;
+    let nonce = XNonce::try_from(nonce).map_err(|_| StoreError::Sealing("too short"))?;
+    let aad = place.bytes();
+    cipher
+        .decrypt(&nonce, Payload { msg: sealed, aad: &aad })
+        .map_err(|_| StoreError::Sealing("altered, or moved from another row"))
+}
+
 impl Sealer {
-    /// A sealer of a key.
-    pub fn new(key: [u8; SEALING_KEY_BYTES]) -> Self {
-        let digest = Sha256::digest(key);
-        let mut current = [0; KEY_ID_BYTES];
-        current.copy_from_slice(&digest[..KEY_ID_BYTES]);
-        let cipher = XChaCha20Poly1305::new(&Key::from(key));
-        Self { current, ciphers: HashMap::from([(current, cipher)]) }
+    /// A sealer of keys: the first one seals, all of them open.
+    pub fn new(keys: &[[u8; SEALING_KEY_BYTES]]) -> Result<Self, StoreError> {
+        let first = keys.first().ok_or(StoreError::Sealing("no key"))?;
+        let of_key = |key: &[u8; SEALING_KEY_BYTES]| {
+            let mut derived = hmac_of(key)?;
+            derived.update(FINGERPRINT_PURPOSE);
+            let fingerprints = hmac_of(&derived.finalize().into_bytes())?;
+            let cipher = XChaCha20Poly1305::new(&Key::from(*key));
+            Ok((id_of(key), InstallationKey { cipher, fingerprints }))
+        };
+        let keys = keys.iter().map(of_key).collect::<Result<_, StoreError>>()?;
+        Ok(Self { current: id_of(first), keys, data_keys: Mutex::default() })
+    }
+
+    fn data_keys(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<XChaCha20Poly1305>>> {
+        self.data_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Result<&InstallationKey, StoreError> {
+        self.keys.get(&self.current).ok_or(StoreError::Sealing("no key"))
+    }
+
+    /// The id of the key that seals.
+    pub fn current_id(&self) -> [u8; KEY_ID_BYTES] {
+        self.current
     }
 
     /// Seals a value: key id, nonce, ciphertext.
     pub fn seal(&self, place: Place, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce).map_err(|_| StoreError::Sealing("no randomness"))?;
-        let cipher = self.ciphers.get(&self.current).ok_or(StoreError::Sealing("no key"))?;
-        let aad = place.bytes();
-        let sealed = cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &aad })
-            .map_err(|_| StoreError::Sealing("encryption failed"))?;
-        Ok([&self.current[..], &nonce, &sealed].concat())
+        encrypt(&self.current()?.cipher, self.current, place, plain)
     }
 
     /// Opens a sealed value.
     pub fn open(&self, place: Place, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let (key_id, rest) = sealed.split_at_checked(KEY_ID_BYTES).ok_or(StoreError::Sealing("too short"))?;
-        let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES).ok_or(StoreError::Sealing("too short"))?;
-        let nonce = XNonce::try_from(nonce).map_err(|_| StoreError::Sealing("too short"))?;
+        let (id, rest) = sealed.split_at_checked(KEY_ID_BYTES).ok_or(StoreError::Sealing("too short"))?;
+        if id == DATA_KEY_ID {
+            let found = self.data_keys().get(&place.account).cloned();
+            return decrypt(&*found.ok_or(StoreError::Sealing("the account has no data key"))?, place, rest);
+        }
         let unknown = "sealed with another key: start with the sealing key that this database was written with";
-        let cipher = self.ciphers.get(key_id).ok_or(StoreError::Sealing(unknown))?;
-        let aad = place.bytes();
-        cipher
-            .decrypt(&nonce, Payload { msg: sealed, aad: &aad })
-            .map_err(|_| StoreError::Sealing("altered, or moved from another row"))
+        let key = self.keys.get(id).ok_or(StoreError::Sealing(unknown))?;
+        decrypt(&key.cipher, place, rest)
+    }
+
+    /// Seals a secret of an account's history.
+    pub fn seal_history(&self, place: Place, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let found = self.data_keys().get(&place.account).cloned();
+        match found {
+            Some(cipher) => encrypt(&cipher, DATA_KEY_ID, place, plain),
+            None => self.seal(place, plain),
+        }
+    }
+
+    /// A new data key for an account, sealed. It is used from now on.
+    pub fn new_data_key(&self, account: Uuid) -> Result<Vec<u8>, StoreError> {
+        let key: [u8; SEALING_KEY_BYTES] = random()?;
+        let sealed = self.seal(Place::of_data_key(account), &key)?;
+        self.keep(account, key);
+        Ok(sealed)
+    }
+
+    /// Takes an account's data key into use, as it is stored.
+    pub fn take_data_key(&self, account: Uuid, sealed: &[u8]) -> Result<(), StoreError> {
+        let plain = self.open(Place::of_data_key(account), sealed)?;
+        let key = plain.try_into().map_err(|_| StoreError::Sealing("a data key of another length"))?;
+        self.keep(account, key);
+        Ok(())
+    }
+
+    fn keep(&self, account: Uuid, key: [u8; SEALING_KEY_BYTES]) {
+        let mut keys = self.data_keys();
+        if keys.len() >= DATA_KEYS_MAX {
+            keys.clear();
+        }
+        keys.insert(account, Arc::new(XChaCha20Poly1305::new(&Key::from(key))));
+    }
+
+    /// Whether an account's data key is in use.
+    pub fn has_data_key(&self, account: Uuid) -> bool {
+        self.data_keys().contains_key(&account)
+    }
+
+    /// Forgets an account's data key: it is being erased.
+    pub fn forget_data_key(&self, account: Uuid) {
+        self.data_keys().remove(&account);
+    }
+
+    /// A value that another key has sealed, sealed by the current one; none where there is nothing to do.
+    pub fn resealed(&self, place: Place, sealed: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if sealed.starts_with(&self.current) {
+            return Ok(None);
+        }
+        self.seal(place, &self.open(place, sealed)?).map(Some)
+    }
+
+    /// The fingerprint of what a call asks, as it is stored: nobody without the key can try out what was asked.
+    pub fn fingerprint(&self, asked: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let mut mac = self.current()?.fingerprints.clone();
+        mac.update(asked);
+        Ok([&self.current[..], &mac.finalize().into_bytes()].concat())
+    }
+
+    /// Whether a stored fingerprint is that of what a call asks.
+    pub fn is_fingerprint(&self, stored: &[u8], asked: &[u8]) -> bool {
+        let Some((id, tag)) = stored.split_at_checked(KEY_ID_BYTES) else { return false };
+        let Some(key) = self.keys.get(id) else { return false };
+        let mut mac = key.fingerprints.clone();
+        mac.update(asked);
+        mac.verify_slice(tag).is_ok()
     }
 }
 
@@ -79,16 +224,50 @@ impl Sealer {
 mod tests {
     use super::*;
 
+    fn sealer(keys: &[u8]) -> Sealer {
+        Sealer::new(&keys.iter().map(|key| [*key; 32]).collect::<Vec<_>>()).expect("a sealer")
+    }
+
     #[test]
     fn a_sealed_value_opens_only_in_its_place_and_with_its_key() {
-        let sealer = Sealer::new([1; 32]);
+        let one = sealer(&[1]);
         let place = Place { account: Uuid::from_u128(1), webhook: Uuid::from_u128(2), field: "url" };
-        let sealed = sealer.seal(place, b"secret").expect("seals");
+        let sealed = one.seal(place, b"secret").expect("seals");
         assert!(!sealed.windows(6).any(|window| window == b"secret"));
-        assert_eq!(sealer.open(place, &sealed).expect("opens"), b"secret");
-        assert!(sealer.open(Place { webhook: Uuid::from_u128(3), ..place }, &sealed).is_err());
-        assert!(sealer.open(Place { field: "secrets", ..place }, &sealed).is_err());
-        assert!(Sealer::new([2; 32]).open(place, &sealed).is_err());
-        assert!(sealer.open(place, &sealed[..10]).is_err());
+        assert_eq!(one.open(place, &sealed).expect("opens"), b"secret");
+        assert!(one.open(Place { webhook: Uuid::from_u128(3), ..place }, &sealed).is_err());
+        assert!(one.open(Place { field: "secrets", ..place }, &sealed).is_err());
+        assert!(sealer(&[2]).open(place, &sealed).is_err());
+        assert!(one.open(place, &sealed[..10]).is_err());
+    }
+
+    #[test]
+    fn the_first_key_seals_and_every_key_opens() {
+        let place = Place { account: Uuid::from_u128(1), webhook: Uuid::from_u128(2), field: "url" };
+        let old = sealer(&[1]).seal(place, b"secret").expect("seals");
+        let both = sealer(&[2, 1]);
+        assert_eq!(both.open(place, &old).expect("opens"), b"secret");
+        let new = both.resealed(place, &old).expect("opens").expect("another key");
+        assert_eq!(sealer(&[2]).open(place, &new).expect("opens"), b"secret");
+        assert!(both.resealed(place, &new).expect("opens").is_none(), "once is enough");
+        let asked = both.fingerprint(b"asked").expect("a fingerprint");
+        assert!(sealer(&[3, 2]).is_fingerprint(&asked, b"asked") && !both.is_fingerprint(&asked, b"other"));
+        assert!(!sealer(&[1]).is_fingerprint(&asked, b"asked"));
+        assert_eq!(asked.len(), FINGERPRINT_BYTES);
+    }
+
+    #[test]
+    fn history_is_lost_with_its_data_key() {
+        let (account, one) = (Uuid::from_u128(1), sealer(&[1]));
+        let place = Place { account, webhook: Uuid::from_u128(2), field: "attempt_url" };
+        let data_key = one.new_data_key(account).expect("a key");
+        let sealed = one.seal_history(place, b"secret").expect("seals");
+        assert!(sealed.starts_with(&DATA_KEY_ID));
+        assert_eq!(one.open(place, &sealed).expect("opens"), b"secret");
+        one.forget_data_key(account);
+        assert!(one.open(place, &sealed).is_err(), "no other key opens it");
+        one.take_data_key(account, &data_key).expect("the stored key");
+        assert_eq!(one.open(place, &sealed).expect("opens"), b"secret");
+        assert!(one.take_data_key(Uuid::from_u128(9), &data_key).is_err(), "it is another account's");
     }
 }

@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 41] = [
+const ACCESS: [(&str, [bool; 4]); 42] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -64,6 +64,8 @@ const ACCESS: [(&str, [bool; 4]); 41] = [
     ("JobService/GetJob", [true, true, false, false]),
     ("JobService/ListJobs", [true, true, false, false]),
     ("JobService/CancelJob", [true, true, false, false]),
+    // Only for a service of every account.
+    ("KeyService/RotateKeys", [false, false, false, false]),
     ("ExecutionService/GetExecution", [true, true, true, true]),
     ("ExecutionService/ListExecutions", [true, true, true, true]),
 ];
@@ -168,6 +170,7 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
         "CatalogueService/ListObjects" => call!(catalogue.list_objects(ListObjectsRequest { parent: parent })),
         "CatalogueService/ListFields" => call!(catalogue.list_fields(ListFieldsRequest { parent: parent })),
         "CatalogueService/SetFields" => call!(catalogue.set_fields(SetFieldsRequest { parent: parent })),
+        "KeyService/RotateKeys" => call!(keys.rotate_keys(RotateKeysRequest {})),
         "JobService/GetJob" => call!(jobs.get_job(GetJobRequest { name: job })),
         "JobService/ListJobs" => call!(jobs.list_jobs(ListJobsRequest { parent: parent })),
         "JobService/CancelJob" => call!(jobs.cancel_job(CancelJobRequest { name: job })),

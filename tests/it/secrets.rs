@@ -15,7 +15,11 @@ use tokio::{net::TcpListener, process::Command};
 
 use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};
 
-crate::on_both_databases!(no_answer_of_an_endpoint_keeps_a_secret, credentials_stay_with_their_server);
+crate::on_both_databases!(
+    no_answer_of_an_endpoint_keeps_a_secret,
+    credentials_stay_with_their_server,
+    the_sealing_key_is_changed_while_the_service_runs,
+);
 
 /// An endpoint that gives back everything that it gets, as many do: in redirects, challenges and pages of errors.
 async fn echo() -> String {
@@ -298,4 +302,115 @@ async fn what_people_type_wrong_is_not_printed_with_its_secrets() {
     let refused = admin.create_webhook("42", "x", "http://LOCALHOST/a/../?key=SECRET&").await.expect_err("not normal");
     let said = format!("{refused:?}");
     assert!(said.contains("http://localhost/?key=***&") && !said.contains("SECRET"), "{said}");
+}
+
+/// Both keys open, the first one seals; after the rotation the old one is not needed any more.
+async fn the_sealing_key_is_changed_while_the_service_runs(database: Database) {
+    let folder = database.folder.path();
+    for (name, byte) in [
+        ("old.key", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="),
+        ("new.key", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="),
+    ] {
+        std::fs::write(folder.join(name), byte).expect("writes");
+    }
+    let receiver = Receiver::start().await;
+    let url = format!("{}?key=pl4nted-query&id=", receiver.url);
+    let server = Server::start(&database, &["--sealing-key-file", "old.key"]).await;
+    let service = server.client("service", "*", &[]).await;
+    let request = pb::CreateAccountRequest {
+        account_id: "42".into(),
+        account: Some(pb::Account { plan: pb::Plan::Power.into(), ..Default::default() }),
+        request_id: "one".into(),
+    };
+    service.accounts().create_account(service.ask(request.clone())).await.expect("creates");
+    let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+    let create = pb::CreateWebhookRequest {
+        parent: "accounts/42".into(),
+        webhook_id: "hook".into(),
+        webhook: Some(pb::Webhook {
+            display_name: "hook".into(),
+            kind: pb::WebhookKind::Automation.into(),
+            endpoint_url: url.clone(),
+            credentials: Some(bearer("pl4nted-bearer")),
+            ..Default::default()
+        }),
+        request_id: "two".into(),
+    };
+    admin.webhooks().create_webhook(admin.ask(create.clone())).await.expect("creates");
+    let mut one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+    one.actions[0].path = "{{deal.id}}".into();
+    admin.create_automation("42", one).await.expect("creates");
+    service.publish("42", vec![deal("e1", "8", r#"{"id": 8}"#)]).await.expect("acks");
+    eventually("it arrives", || async { (receiver.got().len() == 1).then_some(()) }).await;
+    eventually("it ends", || async {
+        service.history("42").await.iter().all(|one| one.end_time.is_some()).then_some(())
+    })
+    .await;
+    assert!(server.terminate().await);
+    // What a call asked, with its secrets, cannot be tried out: its fingerprint has a key.
+    let lengths = database.numbers("SELECT CAST(length(fingerprint) AS bigint) FROM answers").await;
+    assert!(lengths.len() == 2 && lengths.iter().all(|length| *length == 36), "{lengths:?}");
+    // A fingerprint of before is keyed at the start.
+    database.execute("UPDATE answers SET fingerprint = substr(fingerprint, 1, 8)").await;
+    let server = Server::start(&database, &["--sealing-key-file", "old.key"]).await;
+    assert!(server.terminate().await);
+    assert!(
+        database
+            .numbers("SELECT CAST(length(fingerprint) AS bigint) FROM answers")
+            .await
+            .iter()
+            .all(|length| *length == 36)
+    );
+
+    let say = async |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
+        let output =
+            command.args(words).args(["--database", &database.url]).current_dir(folder).output().await.expect("runs");
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (_, said) = say(&["doctor", "--sealing-key-file", "new.key,old.key"]).await;
+    assert!(said.contains("values are sealed by another key") && said.contains("keys rotate"), "{said}");
+    let server = Server::start(&database, &["--sealing-key-file", "new.key,old.key"]).await;
+    let address = format!("http://{}", server.address);
+    let (done, said) = say(&["keys", "rotate", "--address", &address]).await;
+    // The data key, and the three fields of the webhook.
+    assert!(done && said.contains("4 values are sealed anew, 0 are left"), "{said}");
+    let (done, said) = say(&["keys", "rotate", "--address", &address]).await;
+    assert!(done && said.contains("0 values are sealed anew, 0 are left"), "once is enough: {said}");
+    let narrow = server.client("service", "42", &[]).await;
+    let denied = narrow.keys().rotate_keys(narrow.ask(pb::RotateKeysRequest::default())).await.expect_err("not of all");
+    assert_eq!(denied.code(), tonic::Code::PermissionDenied);
+    let service = server.client("service", "*", &[]).await;
+    let bad = pb::RotateKeysRequest { page_token: "x".into() };
+    let refused = service.keys().rotate_keys(service.ask(bad)).await.expect_err("no token of a rotation");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(server.terminate().await);
+    let (_, said) = say(&["doctor", "--sealing-key-file", "new.key"]).await;
+    assert!(!said.contains("another key"), "{said}");
+
+    let server = Server::start(&database, &["--sealing-key-file", "new.key"]).await;
+    let (service, admin) =
+        (server.client("service", "*", &[]).await, server.client("global_admin", "42", &["--user", "1"]).await);
+    service.publish("42", vec![deal("e2", "9", r#"{"id": 9}"#)]).await.expect("acks");
+    eventually("it arrives with its credentials", || async {
+        let got = receiver.got().into_iter().find(|got| got.uri.ends_with("id=9"))?;
+        assert_eq!(got.headers["authorization"], "Bearer pl4nted-bearer");
+        Some(())
+    })
+    .await;
+    for execution in admin.history("42").await {
+        let full = admin.execution(&execution.name).await;
+        let seen = full.requests[0].attempts.iter().all(|attempt| attempt.url.starts_with(&url));
+        assert!(seen, "the secrets of the history open: {full:?}");
+    }
+    // Erasing the account begins with its data key.
+    let delete = pb::DeleteAccountRequest { name: "accounts/42".into(), ..Default::default() };
+    service.accounts().delete_account(service.ask(delete)).await.expect("deletes");
+    eventually("it is erased", || async {
+        let gone =
+            service.accounts().get_account(service.ask(pb::GetAccountRequest { name: "accounts/42".into() })).await;
+        gone.is_err().then_some(())
+    })
+    .await;
+    assert!(server.terminate().await);
 }

@@ -140,7 +140,11 @@ impl Queue {
     }
 
     /// The first call that may be a repetition: answer it as before, or let it be decided.
-    pub fn answer_repetition(&mut self, answer: Option<(Vec<u8>, Vec<u8>)>) {
+    pub fn answer_repetition(
+        &mut self,
+        answer: Option<(Vec<u8>, Vec<u8>)>,
+        is_fingerprint: impl Fn(&[u8], &[u8]) -> bool,
+    ) {
         let first = self.items.iter().position(|item| matches!(item, Item::Command { is_new: false, .. }));
         let Some(at) = first else { return };
         let Some((fingerprint, answer)) = answer else {
@@ -150,7 +154,8 @@ impl Queue {
             return;
         };
         if let Some(Item::Command { command, reply, .. }) = self.items.remove(at) {
-            let is_same = command.repeat.as_ref().is_some_and(|repeat| repeat.fingerprint == fingerprint);
+            let is_same =
+                command.repeat.as_ref().is_some_and(|repeat| is_fingerprint(&fingerprint, &repeat.fingerprint));
             let message = "was used for another call within 24 hours: use a new one";
             let _ = reply.send(if is_same {
                 Ok(CommandReply::Repeated(answer))

@@ -94,7 +94,8 @@ impl AccountActor {
                     actor.queue.found_execution(found.execution);
                 }
                 if asked_answer {
-                    actor.queue.answer_repetition(found.answer);
+                    let store = &actor.shared.store;
+                    actor.queue.answer_repetition(found.answer, |stored, asked| store.is_fingerprint(stored, asked));
                 }
                 if let Some(job) = found.job {
                     actor.queue.push_first(Item::Job(job));

@@ -308,6 +308,10 @@ impl Client {
         pb::job_service_client::JobServiceClient::new(self.channel.clone())
     }
 
+    pub fn keys(&self) -> pb::key_service_client::KeyServiceClient<Channel> {
+        pb::key_service_client::KeyServiceClient::new(self.channel.clone())
+    }
+
     pub fn audit(&self) -> pb::audit_service_client::AuditServiceClient<Channel> {
         pb::audit_service_client::AuditServiceClient::new(self.channel.clone())
     }
