@@ -34,6 +34,13 @@ const BLOCKED_V6: [(Ipv6Addr, u8); 4] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
+/// Every block that no request goes to, of the address space that is public otherwise.
+pub fn blocked() -> Vec<IpNet> {
+    let v4 = BLOCKED_V4.iter().filter_map(|(start, length)| Ipv4Net::new(*start, *length).ok()).map(IpNet::V4);
+    let v6 = BLOCKED_V6.iter().filter_map(|(start, length)| Ipv6Net::new(*start, *length).ok()).map(IpNet::V6);
+    v4.chain(v6).collect()
+}
+
 /// The addresses that are permitted: public ones, and the exceptions that the configuration opens.
 #[derive(Debug, Clone, Default)]
 pub struct AddressPolicy {

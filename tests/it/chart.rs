@@ -112,6 +112,9 @@ async fn the_default_values_are_a_hardened_service_on_sqlite() {
         assert_eq!(claim["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
         let egress = of_kind(&manifests, "NetworkPolicy")["spec"]["egress"].to_string();
         assert!(egress.contains("169.254.0.0/16") && !egress.contains("5432"), "{egress}");
+        for block in hookline::domain::address::blocked() {
+            assert!(egress.contains(&format!("\"{block}\"")), "the second fence has {block}, too: {egress}");
+        }
         // What the selectors of the service, the budget and the policy choose is what the pod is labelled.
         let labels = deployment["template"]["metadata"]["labels"].as_object().expect("labels");
         for selector in [
@@ -193,6 +196,7 @@ async fn the_binary_takes_every_rendered_setting() {
         let etc = folder.path().join("etc/hookline");
         for (file, text) in [
             ("sealing/sealing-key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+            ("sealing/sealing-key-2025", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="),
             ("signing/signing-key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
             (
                 "token-keys/jwks.json",
