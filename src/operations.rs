@@ -33,8 +33,8 @@ use crate::{
 /// What the port lets in. It has few connections, so that they never take the files that the service needs, and the oldest
 /// goes first, so that health can be asked whatever others hold.
 pub const BOUNDS: Bounds = Bounds {
-    connections_max: 32,
-    connections_of_address_max: 32,
+    connections_max: 64,
+    connections_of_address_max: usize::MAX,
     oldest_goes_first: true,
     handshake_timeout: Duration::from_secs(3),
     preface_timeout: Duration::from_secs(5),
@@ -132,7 +132,9 @@ impl Serve for Http1 {
 async fn metrics(State(operations): State<Operations>) -> Response {
     let Ok(place) = Arc::clone(&operations.readers).try_acquire_owned() else {
         let text = format!("{METRICS_AT_ONCE_MAX} pages are being read: try again in a moment\n");
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], text).into_response();
+        // Closed, so that whoever sends many requests at once has not all of them answered.
+        let headers = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
+        return (StatusCode::SERVICE_UNAVAILABLE, headers, text).into_response();
     };
     match operations.page.text() {
         Ok(text) => ([(header::CONTENT_TYPE, Page::CONTENT_TYPE)], text)

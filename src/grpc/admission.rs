@@ -109,7 +109,8 @@ impl Admission {
     }
 
     fn receiving(&self, body: Body, method: MethodBounds, place: Option<&Place>) -> Body {
-        let budgets = [Some(&self.receiving), place.and_then(|place| place.receiving.semaphore())];
+        // The caller's own first: who waits for that must not hold any of what is everybody's.
+        let budgets = [place.and_then(|place| place.receiving.semaphore()), Some(&self.receiving)];
         let budgets = budgets.into_iter().flatten().cloned().collect();
         Body::new(ReceivingBody::new(body, method, budgets, self.bounds.message_timeout))
     }

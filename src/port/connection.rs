@@ -7,12 +7,32 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Bounds;
+
+/// For how long a connection without a call is one that is about to make one.
+const NEW_TIME: Duration = Duration::from_secs(1);
+/// How long the client's turn lasts before it counts as one who does not read.
+const UNREAD_TIME: Duration = Duration::from_millis(250);
+
+/// How long every connection may have that has something under way, however many others there are.
+const CHANCE_TIME: Duration = Duration::from_millis(250);
+
+/// How much is lost with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worth {
+    /// The client does not take what it gets.
+    Unread,
+    /// Nothing is under way.
+    Quiet,
+    /// Something is under way, or about to be.
+    Busy,
+}
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +81,7 @@ pub struct Connection {
 
 struct Life {
     from: SocketAddr,
+    since: Instant,
     is_known: AtomicBool,
     evicted: CancellationToken,
     state: Mutex<State>,
@@ -100,7 +121,7 @@ impl Connection {
             quiet_since: now,
         };
         let evicted = CancellationToken::new();
-        let life = Life { from, is_known: AtomicBool::new(false), evicted, state: Mutex::new(state) };
+        let life = Life { from, since: now, is_known: AtomicBool::new(false), evicted, state: Mutex::new(state) };
         Self { life: Arc::new(life), _place: None }
     }
 
@@ -186,6 +207,24 @@ impl Connection {
     /// How many calls are under way.
     pub fn calls(&self) -> usize {
         self.state().calls.len()
+    }
+
+    /// How much is lost with it: little where the client does not take what it gets, or has nothing under way.
+    pub(super) fn worth(&self, now: Instant) -> Worth {
+        let state = self.state();
+        let waiting = state.calls.values().flatten().chain(&state.write_blocked_since);
+        let is_unread = waiting.min().is_some_and(|since| now.saturating_duration_since(*since) >= UNREAD_TIME);
+        let is_new = now.saturating_duration_since(state.quiet_since) < NEW_TIME;
+        match (is_unread, state.calls.is_empty() && !is_new) {
+            (true, _) => Worth::Unread,
+            (false, true) => Worth::Quiet,
+            (false, false) => Worth::Busy,
+        }
+    }
+
+    /// Whether it is busy and younger than anything takes that is honest.
+    pub(super) fn deserves_a_chance(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.life.since) < CHANCE_TIME && self.worth(now) == Worth::Busy
     }
 
     /// Whether it takes too long over something.

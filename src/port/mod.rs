@@ -33,6 +33,8 @@ use self::{
 
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is asked for a place where every connection is new.
+const CHANCE_PAUSE: Duration = Duration::from_millis(5);
 /// How often a connection is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a connection that was told to end may take.
@@ -45,7 +47,7 @@ pub struct Bounds {
     pub connections_max: usize,
     /// How many connections there are of one address; of IPv6 one /64 counts as one.
     pub connections_of_address_max: usize,
-    /// Whether a known caller's connection gives up its place, too, where there is no stranger.
+    /// Whether anybody gives up their place for a new connection, not only strangers.
     pub oldest_goes_first: bool,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
@@ -104,7 +106,14 @@ impl Port {
                     continue;
                 }
             };
-            let connection = match places.take(from) {
+            let taken = loop {
+                match places.take(from) {
+                    // The others wait in the system's queue.
+                    Err(Full::OfNewOnes) => tokio::time::sleep(CHANCE_PAUSE).await,
+                    taken => break taken,
+                }
+            };
+            let connection = match taken {
                 Ok(connection) => connection,
                 Err(full) => {
                     refuse(name, from, full);
@@ -125,7 +134,7 @@ impl Port {
 
 fn refuse(port: &'static str, from: SocketAddr, full: Full) {
     let bound = match full {
-        Full::OfAll => "connections_max",
+        Full::OfAll | Full::OfNewOnes => "connections_max",
         Full::OfAddress => "connections_of_address_max",
     };
     tracing::debug!(port, client.address = %from, bound, "a connection was refused: the bound is reached");

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::time::Instant;
+
 use super::{Bounds, connection::Connection};
 
 /// The bound that is reached.
@@ -15,6 +17,8 @@ pub enum Full {
     OfAll,
     /// Of those of one address.
     OfAddress,
+    /// Of all connections, and each is so new that it gets its chance first.
+    OfNewOnes,
 }
 
 /// The connections of a port, oldest first.
@@ -44,12 +48,15 @@ impl Taken {
         Some(connection)
     }
 
-    /// The connection that gives up its place: the oldest stranger, or else, where that is so, the oldest of all.
-    fn loser(&self, of: Option<IpAddr>, oldest_goes_first: bool) -> Option<u64> {
+    /// The connection that gives up its place: the stranger, or where that is so anybody, with whom least is lost; of those
+    /// the oldest.
+    fn loser(&self, of: Option<IpAddr>, oldest_goes_first: bool, now: Instant) -> Option<u64> {
         let fits = |address: &IpAddr| of.is_none_or(|wanted| wanted == *address);
-        let mut candidates = self.connections.iter().filter(|(_, (address, _))| fits(address));
-        let stranger = candidates.clone().find(|(_, (_, connection))| !connection.is_known());
-        stranger.or_else(|| candidates.next().filter(|_| oldest_goes_first)).map(|(number, _)| *number)
+        let may_go = |(_, (address, connection)): &(&u64, &(IpAddr, Connection))| {
+            fits(address) && (oldest_goes_first || !connection.is_known())
+        };
+        let candidates = self.connections.iter().filter(may_go);
+        candidates.min_by_key(|(number, (_, connection))| (connection.worth(now), **number)).map(|(number, _)| *number)
     }
 }
 
@@ -77,7 +84,12 @@ impl Places {
         if is_full || is_full_of_it {
             let of = is_full_of_it.then_some(address);
             let full = if is_full_of_it { Full::OfAddress } else { Full::OfAll };
-            let loser = taken.loser(of, self.oldest_goes_first).ok_or(full)?;
+            let now = Instant::now();
+            let loser = taken.loser(of, self.oldest_goes_first, now).ok_or(full)?;
+            if taken.connections.get(&loser).is_some_and(|(_, connection)| connection.deserves_a_chance(now)) {
+                // Of one address only that address is refused; nobody else waits for it.
+                return Err(if is_full_of_it { Full::OfAddress } else { Full::OfNewOnes });
+            }
             if let Some(evicted) = taken.free(loser) {
                 evicted.evict();
             }
@@ -135,13 +147,15 @@ mod tests {
         SocketAddr::new(address.parse().expect("an address"), 1)
     }
 
-    #[test]
-    fn the_oldest_stranger_gives_up_its_place_and_a_known_caller_never() {
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_stranger_gives_up_its_place_and_a_known_caller_never() {
         let places = places(3, 3, false);
         let known = places.take(from("10.0.0.1")).expect("a place");
         known.trust();
         let first = places.take(from("10.0.0.2")).expect("a place");
         let second = places.take(from("10.0.0.3")).expect("a place");
+        assert_eq!(places.take(from("10.0.0.4")).err(), Some(Full::OfNewOnes), "everybody gets a chance");
+        tokio::time::advance(Duration::from_secs(1)).await;
         let third = places.take(from("10.0.0.4")).expect("the place of the oldest stranger");
         let gone = |connection: &Connection| connection.evicted().is_cancelled();
         assert!(gone(&first) && !gone(&second) && !gone(&third) && !gone(&known));
@@ -149,29 +163,42 @@ mod tests {
         assert_eq!(places.count(), 3, "a place that was given up is not given back twice");
         second.trust();
         third.trust();
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(places.take(from("10.0.0.5")).err(), Some(Full::OfAll), "known callers keep theirs");
         drop(second);
         assert!(places.take(from("10.0.0.5")).is_ok(), "a place is free once its connection ends");
     }
 
-    #[test]
-    fn one_address_drives_out_itself_only() {
-        let places = places(10, 2, false);
-        let other = places.take(from("10.0.0.9")).expect("a place");
-        let flood: Vec<_> = (0..50).filter_map(|_| places.take(from("10.0.0.1")).ok()).collect();
-        assert_eq!(places.count(), 3);
-        assert!(!other.evicted().is_cancelled());
-        assert_eq!(flood.iter().filter(|one| !one.evicted().is_cancelled()).count(), 2);
-        let v6: Vec<_> = (0..50).filter_map(|at| places.take(from(&format!("2001:db8::{at:x}"))).ok()).collect();
-        assert_eq!(v6.iter().filter(|one| !one.evicted().is_cancelled()).count(), 2, "a /64 is one");
+    #[tokio::test(start_paused = true)]
+    async fn with_whom_least_is_lost_goes_first() {
+        let places = places(3, 3, true);
+        let held: Vec<_> = (0..3).map(|_| places.take(from("10.0.0.1")).expect("a place")).collect();
+        held[0].begin_call();
+        let unread = held[2].begin_call();
+        held[2].waits_for_client(unread, true);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let gone = || held.iter().map(|one| one.evicted().is_cancelled()).collect::<Vec<_>>();
+        let _fourth = places.take(from("10.0.0.1")).expect("the place of who does not read");
+        assert_eq!(gone(), [false, false, true]);
+        let _fifth = places.take(from("10.0.0.1")).expect("the place of who is quiet");
+        assert_eq!(gone(), [false, true, true]);
+        tokio::time::advance(Duration::from_millis(300)).await;
+        let _sixth = places.take(from("10.0.0.1")).expect("the oldest's");
+        assert_eq!(gone(), [true, true, true]);
     }
 
-    #[test]
-    fn where_the_oldest_goes_first_there_is_always_a_place() {
-        let places = places(2, 2, true);
-        let held: Vec<_> = (0..2).map(|_| places.take(from("10.0.0.1")).expect("a place")).collect();
-        held.iter().for_each(Connection::trust);
-        assert!(places.take(from("10.0.0.1")).is_ok());
-        assert!(held[0].evicted().is_cancelled() && !held[1].evicted().is_cancelled());
+    #[tokio::test(start_paused = true)]
+    async fn one_address_drives_out_itself_only() {
+        let places = places(10, 2, false);
+        let other = places.take(from("10.0.0.9")).expect("a place");
+        let mut flood = Vec::new();
+        for _ in 0..50 {
+            flood.extend(places.take(from("10.0.0.1")).ok());
+            flood.extend((0..50).filter_map(|at| places.take(from(&format!("2001:db8::{at:x}"))).ok()));
+            tokio::time::advance(Duration::from_millis(300)).await;
+        }
+        assert_eq!(places.count(), 5, "two of the address, and two of its network, which is a /64");
+        assert!(!other.evicted().is_cancelled());
+        assert_eq!(flood.iter().filter(|one| !one.evicted().is_cancelled()).count(), 4);
     }
 }

@@ -1,8 +1,10 @@
 //! The service through its port: a real process, a real receiver, real databases.
 
 mod activation;
+mod attack;
 mod audit;
 mod backup;
+mod canary;
 mod catalogue;
 mod chart;
 mod clients;

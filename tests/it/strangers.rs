@@ -21,14 +21,14 @@ const MEMORY_KIB_MAX: u64 = 96 * 1024;
 const BATCH: &str = "/hookline.v1.EventService/PublishBatch";
 
 /// The most memory that a process ever had, in KiB.
-fn memory_peak_kib(server: &Server) -> u64 {
+pub fn memory_peak_kib(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("a process");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
     line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
 }
 
 /// A message as it goes over the wire, compressed.
-fn compressed(message: &[u8]) -> Bytes {
+pub fn compressed(message: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(message).expect("compresses");
     let body = encoder.finish().expect("compresses");
@@ -37,19 +37,19 @@ fn compressed(message: &[u8]) -> Bytes {
 }
 
 /// A batch of two million empty events.
-fn bomb() -> Bytes {
+pub fn bomb() -> Bytes {
     compressed(&[0x12, 0x00].repeat(2_000_000))
 }
 
 /// A bare connection of HTTP/2.
-async fn connection(server: &Server) -> SendRequest<Bytes> {
+pub async fn connection(server: &Server) -> SendRequest<Bytes> {
     let socket = TcpStream::connect(server.address).await.expect("connects");
     let (client, connection) = h2::client::handshake(socket).await.expect("a handshake");
     tokio::spawn(connection);
     client.ready().await.expect("ready")
 }
 
-fn request(path: &str, headers: &[(&str, &str)]) -> http::Request<()> {
+pub fn request(path: &str, headers: &[(&str, &str)]) -> http::Request<()> {
     let mut request = http::Request::post(format!("http://localhost{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers");
@@ -60,7 +60,12 @@ fn request(path: &str, headers: &[(&str, &str)]) -> http::Request<()> {
 }
 
 /// Sends a whole message. Answers the gRPC code, or none where the stream was reset.
-async fn call(client: &mut SendRequest<Bytes>, path: &str, headers: &[(&str, &str)], message: Bytes) -> Option<Code> {
+pub async fn call(
+    client: &mut SendRequest<Bytes>,
+    path: &str,
+    headers: &[(&str, &str)],
+    message: Bytes,
+) -> Option<Code> {
     let (answer, mut body) = client.send_request(request(path, headers), false).expect("sends");
     let _ = body.send_data(message, true);
     code_of(answer).await
