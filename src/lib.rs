@@ -48,6 +48,8 @@ pub mod config;
 pub mod demo;
 pub mod domain;
 pub mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod grpc;
 pub mod keys;
 pub mod operations;

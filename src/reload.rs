@@ -66,6 +66,12 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         Ok(value)
     }
 
+    /// A value that never changes.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn fixed(value: T) -> Arc<Self> {
+        Arc::new(Self { current: RwLock::new(Arc::new(value)) })
+    }
+
     fn set(&self, fresh: T) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
     }

@@ -83,6 +83,21 @@ impl Redactor {
             add(text.as_bytes());
             add(text.trim_start_matches("whsec_").as_bytes());
         }
+        Self::sorted(found)
+    }
+
+    /// One secret, and nothing else.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn of_secret(secret: &str) -> Self {
+        let mut found = BTreeSet::new();
+        add_encoded(secret.as_bytes(), &mut |secret: &[u8]| {
+            found.insert(secret.to_vec());
+        });
+        Self::sorted(found)
+    }
+
+    fn sorted(mut found: BTreeSet<Vec<u8>>) -> Self {
+        found.remove(&Vec::new());
         let (mut long, short): (Vec<_>, Vec<_>) = found.into_iter().partition(|secret| secret.len() >= LONG_BYTES_MIN);
         long.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self { long, short }

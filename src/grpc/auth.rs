@@ -197,6 +197,22 @@ fn read_keys(path: &Path) -> Result<Vec<VerifyingKey>, String> {
     parse_keys(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
+/// Whether a header is refused by a key that nobody has.
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn turns_away(header: &[u8]) -> bool {
+    ring_provider::install();
+    let rules = TokenRules { audience: "hookline".to_owned(), issuer: None };
+    let mut secret = [0; SECRET_BYTES_MIN];
+    let _ = getrandom::fill(&mut secret);
+    let key = VerifyingKey::of_secret(&secret);
+    let authenticator = Authenticator { keys: Arc::new([Reloaded::fixed(vec![key])]), rules: Arc::new(rules) };
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = http::HeaderValue::from_bytes(header) {
+        headers.insert("authorization", value);
+    }
+    authenticator.verify(&headers).is_err()
+}
+
 fn caller_of(claims: &Claims) -> Result<Caller, String> {
     let one_account = || match claims.accounts.as_slice() {
         [one] if one == "*" => Err("accounts: * is for the role service only".to_owned()),

@@ -55,6 +55,12 @@ impl VerifyingKey {
         Ok(Self { id, algorithm, key })
     }
 
+    /// A shared secret that is long enough.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn of_secret(secret: &[u8; SECRET_BYTES_MIN]) -> Self {
+        Self { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) }
+    }
+
     /// A key of a JWKS; none where it is for something else.
     fn of_jwk(jwk: &Jwk) -> Result<Option<Self>, String> {
         let common = &jwk.common;
