@@ -11,9 +11,9 @@
 //!   what reads them.
 //! - [`engine`] is the only place that knows actix and reqwest: one actor an account, one an execution under way.
 //! - [`grpc`] is the only place that knows protobuf.
-//! - [`app`] puts them together, with [`operations`], the HTTP port for those who run it; [`config`], [`keys`],
-//!   [`reload`] and [`telemetry`] are leaves; [`demo`] is a client, and so is
-//!   [`cli`], the command line for people.
+//! - [`app`] puts them together, with [`operations`], the HTTP port for those who run it; [`port`] listens for both, with
+//!   bounds that hold before a caller is known; [`config`], [`keys`], [`reload`], [`shares`] and [`telemetry`] are leaves;
+//!   [`demo`] is a client, and so is [`cli`], the command line for people.
 //!
 //! # Invariants
 //!
@@ -24,11 +24,12 @@
 //! - A final state never changes; a request never changes once it is built.
 //! - An execution is admitted by the limit of one window, once, in the order of arrival; nothing is paused while there
 //!   is room. `domain::model_tests` drives an account against a model to prove it.
+//! - What a stranger sends is never read: a call is let in by its headers, and a message is counted before it is built.
 //! - No value of an event can lead a request away from its endpoint, or make a body anything but valid JSON.
 //!
 //! # One event's way
 //!
-//! 1. `grpc::events` checks the frame, reads the envelope in one bounded pass and hands the event to the engine.
+//! 1. `grpc::admission` verifies the token and finds a place; `grpc::events` checks the frame, reads the envelope in one bounded pass and hands the event to the engine.
 //! 2. The account's actor queues it. If a commit is in flight, the event becomes part of the next one.
 //! 3. [`decide`](domain::decision::decide) finds the automations it triggers, decides their conditions, renders their
 //!    requests, and puts event and executions into a change; with a free slot an execution is `RUNNING` at once.

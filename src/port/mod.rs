@@ -109,7 +109,7 @@ impl Port {
             let taken = loop {
                 match places.take(from) {
                     // The others wait in the system's queue.
-                    Err(Full::OfNewOnes) => tokio::time::sleep(CHANCE_PAUSE).await,
+                    Err(Full::NewOnes) => tokio::time::sleep(CHANCE_PAUSE).await,
                     taken => break taken,
                 }
             };
@@ -134,8 +134,8 @@ impl Port {
 
 fn refuse(port: &'static str, from: SocketAddr, full: Full) {
     let bound = match full {
-        Full::OfAll | Full::OfNewOnes => "connections_max",
-        Full::OfAddress => "connections_of_address_max",
+        Full::All | Full::NewOnes => "connections_max",
+        Full::Address => "connections_of_address_max",
     };
     tracing::debug!(port, client.address = %from, bound, "a connection was refused: the bound is reached");
 }

@@ -14,11 +14,11 @@ use super::{Bounds, connection::Connection};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
     /// Of all connections.
-    OfAll,
+    All,
     /// Of those of one address.
-    OfAddress,
+    Address,
     /// Of all connections, and each is so new that it gets its chance first.
-    OfNewOnes,
+    NewOnes,
 }
 
 /// The connections of a port, oldest first.
@@ -83,12 +83,13 @@ impl Places {
         let is_full_of_it = taken.of_address.get(&address).is_some_and(|count| *count >= self.of_address_max);
         if is_full || is_full_of_it {
             let of = is_full_of_it.then_some(address);
-            let full = if is_full_of_it { Full::OfAddress } else { Full::OfAll };
+            let full = if is_full_of_it { Full::Address } else { Full::All };
             let now = Instant::now();
             let loser = taken.loser(of, self.oldest_goes_first, now).ok_or(full)?;
-            if taken.connections.get(&loser).is_some_and(|(_, connection)| connection.deserves_a_chance(now)) {
-                // Of one address only that address is refused; nobody else waits for it.
-                return Err(if is_full_of_it { Full::OfAddress } else { Full::OfNewOnes });
+            // An address that is full of its own drives out itself at once: nobody else waits for it.
+            let may_stay = |(_, connection): &(IpAddr, Connection)| !is_full_of_it && connection.deserves_a_chance(now);
+            if taken.connections.get(&loser).is_some_and(may_stay) {
+                return Err(Full::NewOnes);
             }
             if let Some(evicted) = taken.free(loser) {
                 evicted.evict();
@@ -154,7 +155,7 @@ mod tests {
         known.trust();
         let first = places.take(from("10.0.0.2")).expect("a place");
         let second = places.take(from("10.0.0.3")).expect("a place");
-        assert_eq!(places.take(from("10.0.0.4")).err(), Some(Full::OfNewOnes), "everybody gets a chance");
+        assert_eq!(places.take(from("10.0.0.4")).err(), Some(Full::NewOnes), "everybody gets a chance");
         tokio::time::advance(Duration::from_secs(1)).await;
         let third = places.take(from("10.0.0.4")).expect("the place of the oldest stranger");
         let gone = |connection: &Connection| connection.evicted().is_cancelled();
@@ -164,7 +165,7 @@ mod tests {
         second.trust();
         third.trust();
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(places.take(from("10.0.0.5")).err(), Some(Full::OfAll), "known callers keep theirs");
+        assert_eq!(places.take(from("10.0.0.5")).err(), Some(Full::All), "known callers keep theirs");
         drop(second);
         assert!(places.take(from("10.0.0.5")).is_ok(), "a place is free once its connection ends");
     }

@@ -244,3 +244,7 @@ pub async fn key_fingerprints(connection: &DatabaseConnection, sealer: &Sealer) 
         }
     }
 }
+
+#[cfg(test)]
+#[path = "rotation_tests.rs"]
+mod tests;
