@@ -169,13 +169,15 @@ pub struct BoundArgs {
     /// How many calls and streams one connection has at once.
     #[arg(long, env = "HOOKLINE_STREAMS_OF_CONNECTION_MAX", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub streams_of_connection_max: u32,
-    /// How many calls are under way at once, streams included; a quarter is kept for callers that are no service.
+    /// How many calls are under way at once, streams included. Services and people each leave a quarter to the other, and
+    /// the people of one account have a quarter together.
     #[arg(long, env = "HOOKLINE_CALLS_MAX", default_value_t = 2_048, value_parser = clap::value_parser!(u16).range(4..))]
     pub calls_max: u16,
     /// How many calls of one caller (role, accounts, user) are under way at once, streams included.
     #[arg(long, env = "HOOKLINE_CALLS_OF_CALLER_MAX", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..))]
     pub calls_of_caller_max: u16,
-    /// How many bytes of messages are received at once, in all; one caller has a quarter of it. Messages beyond that wait.
+    /// How many bytes of messages are received at once, in all; the people of one account, or services of the same
+    /// accounts, have a quarter of it. Messages beyond that wait.
     #[arg(long, env = "HOOKLINE_RECEIVING_BYTES_MAX", default_value_t = 67_108_864, value_parser = clap::value_parser!(u32).range(16_777_216..=1_073_741_824))]
     pub receiving_bytes_max: u32,
     /// How long one message may take from its first byte to its last, in milliseconds.

@@ -19,12 +19,12 @@ pub struct Reloaded<T> {
 }
 
 /// What tells a changed file from an unchanged one; also where a link to it changes, as mounted secrets do.
-type Stamp = Vec<Option<(i64, i64, u64, u64)>>;
+type Stamp = Vec<Option<(i64, i64, i64, i64, u64, u64)>>;
 
 fn stamp(paths: &[PathBuf]) -> Stamp {
     let of = |path: &PathBuf| {
         let found = std::fs::metadata(path).ok()?;
-        Some((found.mtime(), found.mtime_nsec(), found.size(), found.ino()))
+        Some((found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec(), found.size(), found.ino()))
     };
     paths.iter().map(of).collect()
 }
@@ -99,6 +99,7 @@ async fn watch<T: Send + Sync + 'static>(
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut revoked_at: Option<Instant> = None;
+    let mut has_failed = false;
     loop {
         let now = tokio::select! {
             now = ticks.tick() => now,
@@ -106,17 +107,23 @@ async fn watch<T: Send + Sync + 'static>(
         };
         let Some(value) = value.upgrade() else { return };
         let found = stamp(&paths);
-        if found != known {
+        // What could not be read is tried again, whether or not it changes.
+        if found != known || has_failed {
+            let is_new = found != known;
             known = found;
             match read() {
                 Ok(fresh) => {
+                    has_failed = false;
                     revoked_at = None;
                     value.set(fresh);
                     tracing::info!(files = what, "read anew after a change");
                 }
                 Err(error) => {
-                    tracing::error!(files = what, error, "could not be read anew; the old ones stay in use");
-                    if let (Some(grace), None) = (&grace, revoked_at) {
+                    if is_new {
+                        tracing::error!(files = what, error, "could not be read anew; the old ones stay in use");
+                    }
+                    let first = !std::mem::replace(&mut has_failed, true);
+                    if let (Some(grace), true) = (&grace, first) {
                         revoked_at = Some(now + grace.length);
                         let grace_ms = u64::try_from(grace.length.as_millis()).unwrap_or(u64::MAX);
                         tracing::warn!(files = what, path = ?paths, grace_ms, "the old ones are taken back after a grace");

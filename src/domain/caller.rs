@@ -43,7 +43,24 @@ pub enum AccountScope {
     Only(Vec<AccountId>),
 }
 
+/// Whose share of what goes on at once a call takes: an account's people have one together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Party {
+    /// A backend, by the accounts that it may act for.
+    Service(AccountScope),
+    /// The people of an account.
+    Account(AccountId),
+}
+
 impl Caller {
+    /// Whose share a call takes.
+    pub fn party(&self) -> Party {
+        match self {
+            Caller::Service { accounts } => Party::Service(accounts.clone()),
+            Caller::GlobalAdmin { account, .. } | Caller::User { account, .. } => Party::Account(account.clone()),
+        }
+    }
+
     /// Whether the caller may see anything of an account.
     pub fn belongs_to(&self, wanted: &AccountId) -> bool {
         match self {

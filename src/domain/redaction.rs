@@ -21,15 +21,44 @@ const CUT_BYTES_MIN: usize = 4;
 
 /// Replaces the secrets of a webhook.
 pub struct Redactor {
-    /// Longest first, so that none is replaced in part.
-    long: Vec<Vec<u8>>,
-    short: Vec<Vec<u8>>,
+    long: ByFirst,
+    short: ByFirst,
+}
+
+/// Secrets by their first byte; of each the longest first, so that none is replaced in part.
+struct ByFirst {
+    of_byte: Vec<Vec<Vec<u8>>>,
+    /// All of them, for what is escaped.
+    all: Vec<Vec<u8>>,
+}
+
+impl ByFirst {
+    fn new(mut secrets: Vec<Vec<u8>>) -> Self {
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let mut of_byte = vec![Vec::new(); 256];
+        for secret in &secrets {
+            of_byte[usize::from(secret[0])].push(secret.clone());
+        }
+        Self { of_byte, all: secrets }
+    }
+
+    /// Those that may begin with a byte of a text.
+    fn beginning_with(&self, byte: u8) -> &[Vec<u8>] {
+        match byte {
+            b'%' | b'+' | b'\\' | b'&' => &self.all,
+            _ => &self.of_byte[usize::from(byte)],
+        }
+    }
 }
 
 /// How many steps a text may take, a byte, and in any case: what an endpoint answers, and which secrets it gets, its owner
 /// can choose so that looking takes long.
 const STEPS_OF_TEXT_MAX: usize = 32;
 const STEPS_MIN: usize = 4_096;
+/// How many parts of a header's value are secrets of their own.
+const PARTS_MAX: usize = 8;
+/// How much of a header is looked at.
+const HEADER_BYTES_MAX: usize = 2_048;
 /// How many readings of one escape are tried.
 const READINGS_MAX: usize = 4;
 
@@ -63,10 +92,11 @@ impl Redactor {
             let value = value.expose_secret();
             add_encoded(value.as_bytes(), &mut add);
             // Such as a scheme and its token; of a pair in base64 both halves.
-            for part in value.split([' ', ',', ';', '=', ':', '"']).filter(|part| part.len() >= LONG_BYTES_MIN) {
-                add_encoded(part.as_bytes(), &mut add);
+            let parts = value.split([' ', ',', ';', '=', ':', '"']).filter(|part| part.len() >= LONG_BYTES_MIN);
+            for part in parts.take(PARTS_MAX) {
+                add(part.as_bytes());
             }
-            for part in value.split(' ') {
+            for part in value.split(' ').take(PARTS_MAX) {
                 let pair = BASE64.decode(part).ok().and_then(|bytes| String::from_utf8(bytes).ok());
                 if let Some((name, password)) = pair.as_deref().and_then(|pair| pair.split_once(':')) {
                     add(name.as_bytes());
@@ -98,17 +128,18 @@ impl Redactor {
 
     fn sorted(mut found: BTreeSet<Vec<u8>>) -> Self {
         found.remove(&Vec::new());
-        let (mut long, short): (Vec<_>, Vec<_>) = found.into_iter().partition(|secret| secret.len() >= LONG_BYTES_MIN);
-        long.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self { long, short }
+        let (long, short) = found.into_iter().partition(|secret| secret.len() >= LONG_BYTES_MIN);
+        Self { long: ByFirst::new(long), short: ByFirst::new(short) }
     }
 
     /// The value of a header, without secrets.
     pub fn header(&self, value: &[u8]) -> Vec<u8> {
-        if self.short.iter().any(|secret| secret == value) {
+        if self.short.all.iter().any(|secret| secret == value) {
             return REPLACEMENT.to_vec();
         }
-        self.text(value, false)
+        // Only its beginning is kept.
+        let beginning = &value[..value.len().min(HEADER_BYTES_MAX)];
+        self.text(beginning, beginning.len() < value.len())
     }
 
     /// A text without secrets. One that was cut off may end in the beginning of a secret.
@@ -139,8 +170,7 @@ impl Redactor {
     /// Where the secret ends that begins at a place.
     fn secret_at(&self, text: &[u8], at: usize, is_cut: bool, steps: &mut usize) -> Option<usize> {
         let first = text[at];
-        let may_begin = |secret: &&Vec<u8>| secret[0] == first || matches!(first, b'%' | b'+' | b'\\' | b'&');
-        for secret in self.long.iter().filter(may_begin) {
+        for secret in self.long.beginning_with(first) {
             match fit(&text[at..], secret, steps) {
                 Fit::Whole(length) => return Some(at + length),
                 Fit::Cut(bytes) if is_cut && bytes >= CUT_BYTES_MIN => return Some(text.len()),
@@ -153,7 +183,7 @@ impl Redactor {
             Some(b'"') => b"\"\\",
             _ => return None,
         };
-        for secret in self.short.iter().filter(may_begin) {
+        for secret in self.short.beginning_with(first) {
             if let Fit::Whole(length) = fit(&text[at..], secret, steps) {
                 let end = at + length;
                 if text.get(end).is_none_or(|next| closes.contains(next)) {
@@ -205,6 +235,8 @@ fn decoded(value: &str) -> Vec<u8> {
 /// Whether a text begins with a secret, each byte as it is or in one of the ways that servers escape it: percent-encoded
 /// once or more often, as in a form, in JSON, or in HTML.
 fn fit(text: &[u8], secret: &[u8], steps: &mut usize) -> Fit {
+    // To try one is a step, too.
+    *steps = steps.saturating_sub(1);
     let mut cut = 0;
     match fit_from(text, 0, secret, 0, steps, &mut cut) {
         Some(end) => Fit::Whole(end),

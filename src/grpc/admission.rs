@@ -17,7 +17,7 @@ use super::{
     status,
 };
 use crate::{
-    domain::caller::Caller,
+    domain::caller::{Caller, Party},
     port::{Connection, HeldBody},
     shares::{Share, Shares},
 };
@@ -29,10 +29,12 @@ const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 const STRANGER_CALLS_MAX: usize = 8;
 /// How large a call may be of the services that are not ours: health and reflection.
 const FOREIGN_BYTES_MAX: usize = 4 * 1024;
-/// Which share of the calls at once services may have; the rest is kept for people's.
-const SERVICES_SHARE: (usize, usize) = (3, 4);
-/// Which share of the bytes that are received at once one caller may have.
-const CALLER_RECEIVING_SHARE: usize = 4;
+/// Which share of the calls at once services may have, and people; the rest is kept for the other kind.
+const KIND_SHARE: (usize, usize) = (3, 4);
+/// Which part of the calls at once the people of one account may have, or services of the same accounts.
+const PARTY_SHARE: usize = 4;
+/// Which part of the bytes that are received at once they may have.
+const PARTY_RECEIVING_SHARE: usize = 4;
 
 /// How much goes on at once.
 #[derive(Debug, Clone)]
@@ -56,30 +58,35 @@ pub struct Admission {
     bounds: Arc<CallBounds>,
     of_all: Arc<Semaphore>,
     of_services: Arc<Semaphore>,
+    of_people: Arc<Semaphore>,
     of_caller: Shares<Caller>,
+    of_party: Shares<Party>,
     receiving: Arc<Semaphore>,
-    receiving_of_caller: Shares<Caller>,
+    receiving_of_party: Shares<Party>,
 }
 
 /// A place for one call, free again when it is dropped.
 pub struct Place {
     _of_caller: Share<Caller>,
-    _permits: [Option<OwnedSemaphorePermit>; 2],
-    receiving: Share<Caller>,
+    _of_party: Share<Party>,
+    _permits: [OwnedSemaphorePermit; 2],
+    receiving: Share<Party>,
 }
 
 impl Admission {
     /// Lets nobody wait: a call has a place, or is refused.
     pub fn new(auth: Authenticator, bounds: CallBounds) -> Self {
-        let (share, whole) = SERVICES_SHARE;
-        let receiving = (bounds.receiving_bytes_max / CALLER_RECEIVING_SHARE).max(bounds::EVENTS_BYTES_MAX);
+        let (share, whole) = KIND_SHARE;
+        let receiving = (bounds.receiving_bytes_max / PARTY_RECEIVING_SHARE).max(bounds::EVENTS_BYTES_MAX);
         Self {
             auth,
             of_all: Arc::new(Semaphore::new(bounds.calls_max)),
             of_services: Arc::new(Semaphore::new((bounds.calls_max * share / whole).max(1))),
+            of_people: Arc::new(Semaphore::new((bounds.calls_max * share / whole).max(1))),
             of_caller: Shares::new(bounds.calls_of_caller_max),
+            of_party: Shares::new((bounds.calls_max / PARTY_SHARE).max(1)),
             receiving: Arc::new(Semaphore::new(bounds.receiving_bytes_max)),
-            receiving_of_caller: Shares::new(receiving),
+            receiving_of_party: Shares::new(receiving),
             bounds: Arc::new(bounds),
         }
     }
@@ -95,17 +102,20 @@ impl Admission {
         let most = self.of_caller.most();
         let of_caller =
             self.of_caller.of(caller).try_take().ok_or_else(|| status::too_many_calls("of this caller", most))?;
-        let of_services = match caller {
-            Caller::Service { .. } => {
-                let (share, whole) = SERVICES_SHARE;
-                let most = self.bounds.calls_max * share / whole;
-                Some(take(&self.of_services).ok_or_else(|| status::too_many_calls("of services", most))?)
-            }
-            _ => None,
+        let party = caller.party();
+        let most = self.of_party.most();
+        let of_party = self.of_party.of(&party).try_take();
+        let of_party = of_party.ok_or_else(|| status::too_many_calls("of this account, or of such services", most))?;
+        let (kind, of_kind) = match party {
+            Party::Service(_) => ("of services", &self.of_services),
+            Party::Account(_) => ("of people", &self.of_people),
         };
+        let (share, whole) = KIND_SHARE;
+        let most = self.bounds.calls_max * share / whole;
+        let of_kind = take(of_kind).ok_or_else(|| status::too_many_calls(kind, most))?;
         let of_all = take(&self.of_all).ok_or_else(|| status::too_many_calls("of all", self.bounds.calls_max))?;
-        let receiving = self.receiving_of_caller.of(caller);
-        Ok(Place { _of_caller: of_caller, _permits: [of_services, Some(of_all)], receiving })
+        let receiving = self.receiving_of_party.of(&party);
+        Ok(Place { _of_caller: of_caller, _of_party: of_party, _permits: [of_kind, of_all], receiving })
     }
 
     fn receiving(&self, body: Body, method: MethodBounds, place: Option<&Place>) -> Body {
@@ -144,10 +154,10 @@ impl Admission {
             return Ok((request, None));
         }
         let caller = self.auth.caller(request.headers())?;
-        if let Some(connection) = &connection {
-            connection.trust();
-        }
         let place = self.place(&caller)?;
+        if let Some(connection) = &connection {
+            connection.trust(caller.party());
+        }
         request.extensions_mut().insert(caller);
         let request = request.map(|body| self.receiving(body, method, Some(&place)));
         Ok((request, Some(place)))

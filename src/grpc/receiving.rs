@@ -43,6 +43,14 @@ pub struct ReceivingBody {
     has_failed: bool,
 }
 
+/// What bytes say of messages.
+struct Followed {
+    /// Whether the message that is under way at their end began in them.
+    begins: bool,
+    /// How much room that message wants, where it said so in them.
+    wanted: Option<usize>,
+}
+
 impl ReceivingBody {
     /// A body whose messages take their room from these budgets.
     pub fn new(body: Body, method: MethodBounds, budgets: Vec<Arc<Semaphore>>, timeout: Duration) -> Self {
@@ -62,14 +70,17 @@ impl ReceivingBody {
         }
     }
 
-    /// Goes through bytes as they came. Answers how much room is wanted for messages that begin in them.
-    fn follow(&mut self, mut bytes: &[u8]) -> Result<usize, TooLarge> {
-        let mut wanted = 0;
+    /// Goes through bytes as they came.
+    fn follow(&mut self, mut bytes: &[u8]) -> Result<Followed, TooLarge> {
+        let mut followed = Followed { begins: self.is_between_messages(), wanted: None };
         while !bytes.is_empty() {
             if self.missing > 0 {
                 let part = self.missing.min(bytes.len());
                 self.missing -= part;
                 bytes = &bytes[part..];
+                if self.missing == 0 {
+                    followed = Followed { begins: true, wanted: None };
+                }
                 continue;
             }
             let part = (PREFIX_BYTES - self.prefix_bytes).min(bytes.len());
@@ -85,24 +96,24 @@ impl ReceivingBody {
                 }
                 self.missing = length;
                 // What has come with its beginning is in memory already.
-                wanted = wanted.max(length.saturating_sub(bytes.len()));
+                followed.wanted = Some(length.saturating_sub(bytes.len())).filter(|wanted| *wanted > 0);
             }
         }
-        Ok(wanted)
+        Ok(followed)
     }
 
     fn is_between_messages(&self) -> bool {
         self.missing == 0 && self.prefix_bytes == 0
     }
 
-    /// A stream may be silent between its messages, never in one.
-    fn watch_the_clock(&mut self) {
+    /// A stream may be silent between its messages, never in one; each has its own time.
+    fn watch_the_clock(&mut self, begins: bool) {
         if !self.method.is_stream {
             return;
         }
         if self.is_between_messages() {
             self.deadline = None;
-        } else if self.deadline.is_none() {
+        } else if begins || self.deadline.is_none() {
             self.deadline = Some(Box::pin(sleep_until(Instant::now() + self.timeout)));
         }
     }
@@ -141,20 +152,17 @@ impl ReceivingBody {
                 Some(Ok(frame)) => match frame.into_data() {
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                     Ok(bytes) => {
-                        let begun = self.is_between_messages();
-                        match self.follow(&bytes) {
+                        let followed = match self.follow(&bytes) {
+                            Ok(followed) => followed,
                             Err(fault) => return Poll::Ready(Some(Err(status::too_large(&fault)))),
-                            Ok(0) => {
-                                self.watch_the_clock();
-                                return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                            }
-                            Ok(wanted) => {
-                                if begun {
-                                    self.held.clear();
-                                }
-                                self.watch_the_clock();
-                                self.waiting = Some((bytes, wanted));
-                            }
+                        };
+                        self.watch_the_clock(followed.begins);
+                        if let Some(wanted) = followed.wanted {
+                            // Another message than the one that had room before.
+                            self.held.clear();
+                            self.waiting = Some((bytes, wanted));
+                        } else {
+                            return Poll::Ready(Some(Ok(Frame::data(bytes))));
                         }
                     }
                 },
@@ -251,6 +259,31 @@ mod tests {
         assert_eq!(first, Err(tonic::Code::DeadlineExceeded));
         assert!(second.is_err(), "whoever waits for room in vain is told, too");
         assert_eq!(budget.available_permits(), 1_500);
+    }
+
+    /// Pieces that never end between messages, as a proxy makes them: each message has its own room and its own time.
+    #[tokio::test(start_paused = true)]
+    async fn pieces_that_straddle_messages_change_nothing() {
+        let budget = Arc::new(Semaphore::new(1_500));
+        // The end of a small message and the beginning of a large one in one piece.
+        let pieces = vec![message(10, 4), [&[7; 6][..], &message(1_000, 10)].concat()];
+        let mut straddling = body(pieces, true, &budget);
+        assert_eq!(next(&mut straddling).await, Ok(Some(9)));
+        assert_eq!(budget.available_permits(), 1_494);
+        assert_eq!(next(&mut straddling).await, Ok(Some(21)));
+        assert_eq!(budget.available_permits(), 510, "the large one has room of its own");
+
+        // A message every four seconds, for a minute, cut three bytes off its beginning.
+        let whole: Vec<u8> = (0..15).flat_map(|_| message(20, 20)).collect();
+        let pieces: Vec<_> = [&whole[..22]].into_iter().chain(whole[22..].chunks(25)).map(<[u8]>::to_vec).collect();
+        let count = pieces.len();
+        let slow = tokio_stream::iter(pieces).map(Ok::<_, std::io::Error>).throttle(Duration::from_secs(4));
+        let method = MethodBounds { bytes_max: MAX, is_stream: true };
+        let mut slow =
+            ReceivingBody::new(Body::from_stream(slow), method, vec![Arc::clone(&budget)], Duration::from_secs(10));
+        for _ in 0..count {
+            assert!(matches!(next(&mut slow).await, Ok(Some(bytes)) if bytes > 0));
+        }
     }
 
     #[tokio::test(start_paused = true)]

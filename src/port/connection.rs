@@ -3,10 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Bounds;
+use crate::domain::caller::Party;
 
 /// For how long a connection without a call is one that is about to make one.
 const NEW_TIME: Duration = Duration::from_secs(1);
@@ -51,7 +49,9 @@ pub enum Ended {
     Stranger,
     /// There was no call for long.
     Idle,
-    /// The client leaves bytes or an answer unread.
+    /// The client leaves an answer unread, while other calls go on.
+    Unread,
+    /// The client leaves bytes or every answer unread.
     Stalled,
 }
 
@@ -66,6 +66,7 @@ impl Ended {
             Ended::Preface => "preface",
             Ended::Stranger => "stranger",
             Ended::Idle => "idle",
+            Ended::Unread => "unread",
             Ended::Stalled => "stalled",
         }
     }
@@ -82,7 +83,8 @@ pub struct Connection {
 struct Life {
     from: SocketAddr,
     since: Instant,
-    is_known: AtomicBool,
+    /// Whose calls were let in on it.
+    owner: Mutex<Option<Party>>,
     evicted: CancellationToken,
     state: Mutex<State>,
 }
@@ -121,7 +123,7 @@ impl Connection {
             quiet_since: now,
         };
         let evicted = CancellationToken::new();
-        let life = Life { from, since: now, is_known: AtomicBool::new(false), evicted, state: Mutex::new(state) };
+        let life = Life { from, since: now, owner: Mutex::new(None), evicted, state: Mutex::new(state) };
         Self { life: Arc::new(life), _place: None }
     }
 
@@ -141,13 +143,18 @@ impl Connection {
     }
 
     /// A call on it was let in.
-    pub fn trust(&self) {
-        self.life.is_known.store(true, Ordering::Relaxed);
+    pub fn trust(&self, party: Party) {
+        *self.life.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(party);
+    }
+
+    /// Whose call was let in on it last.
+    pub(super) fn owner(&self) -> Option<Party> {
+        self.life.owner.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether a call on it was let in.
     pub(super) fn is_known(&self) -> bool {
-        self.life.is_known.load(Ordering::Relaxed)
+        self.life.owner.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Ends it: another one gets its place.
@@ -232,9 +239,15 @@ impl Connection {
         let is_known = self.is_known();
         let state = self.state();
         let is_over = |since: Instant, most| now.saturating_duration_since(since) >= most;
-        let unread = state.calls.values().flatten().chain(&state.write_blocked_since);
-        if unread.min().is_some_and(|since| is_over(*since, bounds.progress_timeout)) {
+        if state.write_blocked_since.is_some_and(|since| is_over(since, bounds.progress_timeout)) {
             return Some(Ended::Stalled);
+        }
+        let is_left = |since: &&Option<Instant>| since.is_some_and(|since| is_over(since, bounds.progress_timeout));
+        match state.calls.values().filter(is_left).count() {
+            0 => {}
+            unread if unread == state.calls.len() => return Some(Ended::Stalled),
+            // Others share the connection: they go on, and new ones go over another.
+            _ => return Some(Ended::Unread),
         }
         if !state.has_spoken {
             return is_over(state.set_up_at, bounds.preface_timeout).then_some(Ended::Preface);
@@ -286,8 +299,11 @@ mod tests {
         connection.waits_for_client(call, true);
         assert_eq!(after(19).await, None);
         assert_eq!(after(1).await, Some(Ended::Stalled));
+        let other = connection.begin_call();
+        assert_eq!(after(0).await, Some(Ended::Unread), "another call goes on");
+        connection.end_call(other);
         connection.end_call(call);
-        connection.trust();
+        connection.trust(Party::Account("42".parse().expect("an id")));
         assert_eq!(after(99).await, None);
         assert_eq!(after(1).await, Some(Ended::Idle));
         connection.write_is_blocked(true);

@@ -185,7 +185,7 @@ async fn one<S: Serve>(
             }
             now = looks.tick() => {
                 if let Some(slow) = connection.look(now, bounds) {
-                    if slow != Ended::Idle {
+                    if !matches!(slow, Ended::Idle | Ended::Unread) {
                         return slow;
                     }
                     if ends_at.is_none() {

@@ -8,7 +8,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Bounds, connection::Connection};
+use super::{
+    Bounds,
+    connection::{Connection, Worth},
+};
+use crate::domain::caller::Party;
 
 /// The bound that is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +60,25 @@ impl Taken {
             fits(address) && (oldest_goes_first || !connection.is_known())
         };
         let candidates = self.connections.iter().filter(may_go);
-        candidates.min_by_key(|(number, (_, connection))| (connection.worth(now), **number)).map(|(number, _)| *number)
+        let least = candidates.min_by_key(|(number, (_, connection))| (connection.worth(now), **number));
+        least.map(|(number, _)| *number).or_else(|| self.quiet_of_most(fits, now))
+    }
+
+    /// The oldest connection without a call, of whoever has most connections.
+    fn quiet_of_most(&self, fits: impl Fn(&IpAddr) -> bool, now: Instant) -> Option<u64> {
+        let mut of_party: HashMap<Party, usize> = HashMap::new();
+        for owner in self.connections.values().filter_map(|(_, connection)| connection.owner()) {
+            *of_party.entry(owner).or_default() += 1;
+        }
+        let is_quiet = |(_, (address, connection)): &(&u64, &(IpAddr, Connection))| {
+            fits(address) && connection.worth(now) < Worth::Busy
+        };
+        let count = |connection: &Connection| {
+            connection.owner().and_then(|owner| of_party.get(&owner).copied()).unwrap_or_default()
+        };
+        let quiet = self.connections.iter().filter(is_quiet);
+        let most = quiet.max_by_key(|(number, (_, connection))| (count(connection), std::cmp::Reverse(**number)));
+        most.map(|(number, _)| *number)
     }
 }
 
@@ -152,7 +174,8 @@ mod tests {
     async fn the_oldest_stranger_gives_up_its_place_and_a_known_caller_never() {
         let places = places(3, 3, false);
         let known = places.take(from("10.0.0.1")).expect("a place");
-        known.trust();
+        known.trust(party("42"));
+        known.begin_call();
         let first = places.take(from("10.0.0.2")).expect("a place");
         let second = places.take(from("10.0.0.3")).expect("a place");
         assert_eq!(places.take(from("10.0.0.4")).err(), Some(Full::NewOnes), "everybody gets a chance");
@@ -162,12 +185,30 @@ mod tests {
         assert!(gone(&first) && !gone(&second) && !gone(&third) && !gone(&known));
         drop(first);
         assert_eq!(places.count(), 3, "a place that was given up is not given back twice");
-        second.trust();
-        third.trust();
+        for one in [&second, &third] {
+            one.trust(party("43"));
+            one.begin_call();
+        }
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(places.take(from("10.0.0.5")).err(), Some(Full::All), "known callers keep theirs");
+        assert_eq!(places.take(from("10.0.0.5")).err(), Some(Full::All), "whoever has a call keeps their place");
         drop(second);
         assert!(places.take(from("10.0.0.5")).is_ok(), "a place is free once its connection ends");
+    }
+
+    fn party(account: &str) -> Party {
+        Party::Account(account.parse().expect("an id"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quiet_connections_of_whoever_has_most_go_before_anybody_is_refused() {
+        let places = places(6, 6, false);
+        let one = places.take(from("10.0.0.1")).expect("a place");
+        one.trust(party("42"));
+        let many: Vec<_> = (0..5).map(|_| places.take(from("10.0.0.2")).expect("a place")).collect();
+        many.iter().for_each(|connection| connection.trust(party("43")));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let fresh = places.take(from("10.0.0.3")).expect("a place of the many");
+        assert!(many[0].evicted().is_cancelled() && !one.evicted().is_cancelled() && !fresh.evicted().is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,13 +50,14 @@ impl Location {
             return Ok(Location::Postgres(text.to_owned()));
         }
         let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")).unwrap_or(text);
-        let is_like_a_url = path.contains("://") || path.contains('@') && path.contains(':');
+        let lower = path.to_ascii_lowercase();
+        let is_like_a_url = path.contains("://")
+            || path.contains('@') && path.contains(':')
+            || ["password=", "pwd=", "host="].iter().any(|word| lower.contains(word))
+            || lower.starts_with("postgres") && path.contains([':', ';', '@', '=']);
         if path.is_empty() || is_like_a_url {
             // What follows the scheme may hold a password.
-            let scheme = path.split_once(':').map_or("nothing", |(scheme, _)| scheme);
-            return Err(format!(
-                "the database is given by {scheme:?}: give a file, or postgres://user:password@host/database"
-            ));
+            return Err("the database is neither a file nor postgres://user:password@host/database".to_owned());
         }
         Ok(Location::Sqlite(PathBuf::from(path)))
     }

@@ -142,12 +142,18 @@ impl Store {
 
     /// Writes a change whole, or not at all.
     pub async fn commit(&self, change: &Change, now: Timestamp) -> Receipt {
-        self.journal.commit(change, now).await
+        let receipt = self.journal.commit(change, now).await;
+        if matches!(receipt, Receipt::Committed) && change.expected.is_none() {
+            // Its data key is stored by now. Where it cannot be read, the installation's key seals meanwhile.
+            let taken = self.ensure_data_key(change.account).await;
+            let _ = taken.inspect_err(|error| tracing::warn!(error = %error, "a data key could not be read"));
+        }
+        receipt
     }
 
     /// Whether the fingerprint of a stored answer is that of what a call asks.
-    pub fn is_fingerprint(&self, stored: &[u8], asked: &[u8]) -> bool {
-        self.sealer.is_fingerprint(stored, asked)
+    pub fn is_fingerprint(&self, account: AccountUid, stored: &[u8], asked: &[u8]) -> bool {
+        self.sealer.is_fingerprint(account.0, stored, asked)
     }
 
     /// Removes a bounded part of a deleted account. Answers whether all of it is gone.

@@ -154,7 +154,7 @@ impl Prepared {
                     Ok::<_, StoreError>(answers::Model {
                         account_uid: account.0,
                         request_id: answer.request_id.to_string(),
-                        fingerprint: sealer.fingerprint(&answer.fingerprint)?,
+                        fingerprint: sealer.fingerprint(account.0, &answer.fingerprint)?,
                         answer: answer.answer.clone(),
                         created_at: answer.created_at.0,
                     })

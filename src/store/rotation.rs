@@ -183,7 +183,6 @@ impl Store {
         };
         if stored().await?.is_none() {
             let made = self.sealer.new_data_key(account.0)?;
-            self.sealer.forget_data_key(account.0);
             let sql = "UPDATE accounts SET sealed_data_key = $1 WHERE uid = $2 AND sealed_data_key IS NULL \
                        AND deleted_at IS NULL";
             self.journal.run(account, vec![self.statement(sql, [made.into(), account.0.into()])]).await?;
@@ -238,7 +237,7 @@ pub async fn key_fingerprints(connection: &DatabaseConnection, sealer: &Sealer) 
         for row in rows {
             let (account, request): (Uuid, String) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
             let plain: Vec<u8> = row.try_get_by_index(2)?;
-            let values = [sealer.fingerprint(&plain)?.into(), account.into(), request.into()];
+            let values = [sealer.fingerprint(account, &plain)?.into(), account.into(), request.into()];
             let update = "UPDATE answers SET fingerprint = $1 WHERE account_uid = $2 AND request_id = $3";
             connection.execute_raw(Statement::from_sql_and_values(backend, update, values)).await?;
         }

@@ -35,14 +35,24 @@ const FINGERPRINT_PURPOSE: &[u8] = b"hookline: fingerprints of answers, 1";
 /// Seals with the first of its keys, opens with any.
 pub struct Sealer {
     current: [u8; KEY_ID_BYTES],
-    keys: HashMap<[u8; KEY_ID_BYTES], InstallationKey>,
-    data_keys: Mutex<HashMap<Uuid, Arc<XChaCha20Poly1305>>>,
+    keys: HashMap<[u8; KEY_ID_BYTES], WorkingKey>,
+    data_keys: Mutex<HashMap<Uuid, Arc<WorkingKey>>>,
 }
 
-struct InstallationKey {
+/// A key that is in use.
+struct WorkingKey {
     cipher: XChaCha20Poly1305,
     /// Derived from it, for fingerprints only.
     fingerprints: Hmac<Sha256>,
+}
+
+impl WorkingKey {
+    fn new(key: [u8; SEALING_KEY_BYTES]) -> Result<Self, StoreError> {
+        let mut derived = hmac_of(&key)?;
+        derived.update(FINGERPRINT_PURPOSE);
+        let fingerprints = hmac_of(&derived.finalize().into_bytes())?;
+        Ok(Self { cipher: XChaCha20Poly1305::new(&Key::from(key)), fingerprints })
+    }
 }
 
 /// What a sealed value belongs to: it opens nowhere else.
@@ -111,22 +121,16 @@ impl Sealer {
     /// A sealer of keys: the first one seals, all of them open.
     pub fn new(keys: &[[u8; SEALING_KEY_BYTES]]) -> Result<Self, StoreError> {
         let first = keys.first().ok_or(StoreError::Sealing("no key"))?;
-        let of_key = |key: &[u8; SEALING_KEY_BYTES]| {
-            let mut derived = hmac_of(key)?;
-            derived.update(FINGERPRINT_PURPOSE);
-            let fingerprints = hmac_of(&derived.finalize().into_bytes())?;
-            let cipher = XChaCha20Poly1305::new(&Key::from(*key));
-            Ok((id_of(key), InstallationKey { cipher, fingerprints }))
-        };
+        let of_key = |key: &[u8; SEALING_KEY_BYTES]| Ok((id_of(key), WorkingKey::new(*key)?));
         let keys = keys.iter().map(of_key).collect::<Result<_, StoreError>>()?;
         Ok(Self { current: id_of(first), keys, data_keys: Mutex::default() })
     }
 
-    fn data_keys(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<XChaCha20Poly1305>>> {
+    fn data_keys(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<WorkingKey>>> {
         self.data_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn current(&self) -> Result<&InstallationKey, StoreError> {
+    fn current(&self) -> Result<&WorkingKey, StoreError> {
         self.keys.get(&self.current).ok_or(StoreError::Sealing("no key"))
     }
 
@@ -145,7 +149,8 @@ impl Sealer {
         let (id, rest) = sealed.split_at_checked(KEY_ID_BYTES).ok_or(StoreError::Sealing("too short"))?;
         if id == DATA_KEY_ID {
             let found = self.data_keys().get(&place.account).cloned();
-            return decrypt(&*found.ok_or(StoreError::Sealing("the account has no data key"))?, place, rest);
+            let key = found.ok_or(StoreError::Sealing("the account has no data key"))?;
+            return decrypt(&key.cipher, place, rest);
         }
         let unknown = "sealed with another key: start with the sealing key that this database was written with";
         let key = self.keys.get(id).ok_or(StoreError::Sealing(unknown))?;
@@ -156,33 +161,28 @@ impl Sealer {
     pub fn seal_history(&self, place: Place, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         let found = self.data_keys().get(&place.account).cloned();
         match found {
-            Some(cipher) => encrypt(&cipher, DATA_KEY_ID, place, plain),
+            Some(key) => encrypt(&key.cipher, DATA_KEY_ID, place, plain),
             None => self.seal(place, plain),
         }
     }
 
-    /// A new data key for an account, sealed. It is used from now on.
+    /// A new data key for an account, sealed. It is used once it was stored and is taken from there.
     pub fn new_data_key(&self, account: Uuid) -> Result<Vec<u8>, StoreError> {
         let key: [u8; SEALING_KEY_BYTES] = random()?;
-        let sealed = self.seal(Place::of_data_key(account), &key)?;
-        self.keep(account, key);
-        Ok(sealed)
+        self.seal(Place::of_data_key(account), &key)
     }
 
     /// Takes an account's data key into use, as it is stored.
     pub fn take_data_key(&self, account: Uuid, sealed: &[u8]) -> Result<(), StoreError> {
         let plain = self.open(Place::of_data_key(account), sealed)?;
         let key = plain.try_into().map_err(|_| StoreError::Sealing("a data key of another length"))?;
-        self.keep(account, key);
-        Ok(())
-    }
-
-    fn keep(&self, account: Uuid, key: [u8; SEALING_KEY_BYTES]) {
+        let key = Arc::new(WorkingKey::new(key)?);
         let mut keys = self.data_keys();
         if keys.len() >= DATA_KEYS_MAX {
             keys.clear();
         }
-        keys.insert(account, Arc::new(XChaCha20Poly1305::new(&Key::from(key))));
+        keys.insert(account, key);
+        Ok(())
     }
 
     /// Whether an account's data key is in use.
@@ -203,18 +203,29 @@ impl Sealer {
         self.seal(place, &self.open(place, sealed)?).map(Some)
     }
 
-    /// The fingerprint of what a call asks, as it is stored: nobody without the key can try out what was asked.
-    pub fn fingerprint(&self, asked: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let mut mac = self.current()?.fingerprints.clone();
+    /// The fingerprint of what a call asks, as it is stored: nobody without the key can try out what was asked. The account's
+    /// data key makes it, so that it stays good when the installation's key is changed.
+    pub fn fingerprint(&self, account: Uuid, asked: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let of_account = self.data_keys().get(&account).cloned();
+        let (id, mut mac) = match &of_account {
+            Some(key) => (DATA_KEY_ID, key.fingerprints.clone()),
+            None => (self.current, self.current()?.fingerprints.clone()),
+        };
         mac.update(asked);
-        Ok([&self.current[..], &mac.finalize().into_bytes()].concat())
+        Ok([&id[..], &mac.finalize().into_bytes()].concat())
     }
 
     /// Whether a stored fingerprint is that of what a call asks.
-    pub fn is_fingerprint(&self, stored: &[u8], asked: &[u8]) -> bool {
+    pub fn is_fingerprint(&self, account: Uuid, stored: &[u8], asked: &[u8]) -> bool {
         let Some((id, tag)) = stored.split_at_checked(KEY_ID_BYTES) else { return false };
-        let Some(key) = self.keys.get(id) else { return false };
-        let mut mac = key.fingerprints.clone();
+        let of_account = self.data_keys().get(&account).cloned();
+        let mut mac = match (id == DATA_KEY_ID, &of_account, self.keys.get(id)) {
+            (true, Some(key), _) => key.fingerprints.clone(),
+            (false, _, Some(key)) => key.fingerprints.clone(),
+            // The account is being erased, and its key is gone: all that is left to ask is what was asked before.
+            (true, None, _) => return true,
+            (false, _, None) => return false,
+        };
         mac.update(asked);
         mac.verify_slice(tag).is_ok()
     }
@@ -250,10 +261,19 @@ mod tests {
         let new = both.resealed(place, &old).expect("opens").expect("another key");
         assert_eq!(sealer(&[2]).open(place, &new).expect("opens"), b"secret");
         assert!(both.resealed(place, &new).expect("opens").is_none(), "once is enough");
-        let asked = both.fingerprint(b"asked").expect("a fingerprint");
-        assert!(sealer(&[3, 2]).is_fingerprint(&asked, b"asked") && !both.is_fingerprint(&asked, b"other"));
-        assert!(!sealer(&[1]).is_fingerprint(&asked, b"asked"));
+        let account = Uuid::from_u128(1);
+        let asked = both.fingerprint(account, b"asked").expect("a fingerprint");
+        assert!(sealer(&[3, 2]).is_fingerprint(account, &asked, b"asked"));
+        assert!(!both.is_fingerprint(account, &asked, b"other"));
+        assert!(!sealer(&[1]).is_fingerprint(account, &asked, b"asked"));
         assert_eq!(asked.len(), FINGERPRINT_BYTES);
+        // With a data key it outlives the installation's.
+        let data_key = both.new_data_key(account).expect("a key");
+        both.take_data_key(account, &data_key).expect("the key");
+        let asked = both.fingerprint(account, b"asked").expect("a fingerprint");
+        let later = sealer(&[2]);
+        later.take_data_key(account, &data_key).expect("the key");
+        assert!(later.is_fingerprint(account, &asked, b"asked") && !later.is_fingerprint(account, &asked, b"other"));
     }
 
     #[test]
@@ -261,6 +281,8 @@ mod tests {
         let (account, one) = (Uuid::from_u128(1), sealer(&[1]));
         let place = Place { account, webhook: Uuid::from_u128(2), field: "attempt_url" };
         let data_key = one.new_data_key(account).expect("a key");
+        assert!(!one.has_data_key(account), "what is not stored is not used");
+        one.take_data_key(account, &data_key).expect("the key");
         let sealed = one.seal_history(place, b"secret").expect("seals");
         assert!(sealed.starts_with(&DATA_KEY_ID));
         assert_eq!(one.open(place, &sealed).expect("opens"), b"secret");

@@ -287,6 +287,8 @@ async fn what_people_type_wrong_is_not_printed_with_its_secrets() {
         "postgres://u:SECRET@127.0.0.1:99999/db",
         "postgres://u:SECRET@127.0.0.1:1/db",
         "u:SECRET@127.0.0.1/db",
+        "host=127.0.0.1 user=u password=SECRET",
+        "postgres;u:SECRET",
     ] {
         for command in ["migrate", "doctor"] {
             let mut program = Command::new(env!("CARGO_BIN_EXE_hookline"));

@@ -95,7 +95,9 @@ impl AccountActor {
                 }
                 if asked_answer {
                     let store = &actor.shared.store;
-                    actor.queue.answer_repetition(found.answer, |stored, asked| store.is_fingerprint(stored, asked));
+                    actor
+                        .queue
+                        .answer_repetition(found.answer, |stored, asked| store.is_fingerprint(uid, stored, asked));
                 }
                 if let Some(job) = found.job {
                     actor.queue.push_first(Item::Job(job));

@@ -3,8 +3,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use jsonwebtoken::{
     Algorithm, DecodingKey, DecodingKeyKind,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse},
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
+use serde::Deserialize;
+use serde_json::Value;
 use x509_cert::{
     der::{Decode, Reader, SliceReader, asn1::UintRef, oid::ObjectIdentifier, pem},
     spki::SubjectPublicKeyInfoRef,
@@ -18,10 +20,19 @@ const RSA_BITS_MAX: usize = 8_192;
 const POINT_BYTES: usize = 65;
 const ED25519_BYTES: usize = 32;
 
+/// The types of keys that are read.
+const KEY_TYPES: [&str; 4] = ["EC", "OKP", "RSA", "oct"];
+
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+/// A JWKS, as far as it is the same for every type of key.
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
 
 /// One key, and the one algorithm that it is for.
 pub struct VerifyingKey {
@@ -152,9 +163,20 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), String> {
 pub fn parse_keys(text: &str) -> Result<Vec<VerifyingKey>, String> {
     let text = text.trim();
     if text.starts_with('{') {
-        let set: JwkSet = serde_json::from_str(text).map_err(|error| format!("no JWKS: {error}"))?;
-        let keys = set.keys.iter().filter_map(|jwk| VerifyingKey::of_jwk(jwk).transpose());
-        let keys = keys.collect::<Result<Vec<_>, String>>()?;
+        let set: KeySet = serde_json::from_str(text).map_err(|error| format!("no JWKS: {error}"))?;
+        let mut keys = Vec::with_capacity(set.keys.len());
+        for key in set.keys {
+            // Keys of types that are not known here are for others (RFC 7517).
+            let kind = key.get("kty").and_then(Value::as_str).unwrap_or_default();
+            if !KEY_TYPES.contains(&kind) {
+                continue;
+            }
+            if kind != "oct" && key.get("d").is_some() {
+                return Err("the JWKS holds a private key, which belongs to the issuer only".to_owned());
+            }
+            let jwk: Jwk = serde_json::from_value(key).map_err(|error| format!("no key of a JWKS: {error}"))?;
+            keys.extend(VerifyingKey::of_jwk(&jwk)?);
+        }
         if keys.is_empty() {
             return Err("the JWKS has no key that verifies for HS256, RS256, ES256 or EdDSA".to_owned());
         }

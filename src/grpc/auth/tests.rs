@@ -305,6 +305,12 @@ fn weak_keys_and_keys_for_other_uses_are_refused() {
         let error = parse_keys(&text).err().unwrap_or_else(|| panic!("{what} is taken"));
         assert!(error.contains(part), "{what}: {error}");
     }
+    let modulus = URL_SAFE_NO_PAD.encode([0xff; 256]);
+    let private = json!({"keys": [{"kty": "RSA", "n": modulus, "e": "AQAB", "d": "AQAB"}]}).to_string();
+    assert!(parse_keys(&private).err().expect("private").contains("private key"));
+    let foreign =
+        json!({"keys": [{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}, {"kty": "RSA", "n": modulus, "e": "AQAB"}]});
+    assert_eq!(parse_keys(&foreign.to_string()).expect("one is known").len(), 1);
     let weak = json!({"keys": [{"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 64]), "e": "AQAB"}]}).to_string();
     assert!(parse_keys(&weak).err().expect("weak").contains("512"));
     let one = json!({"keys": [{"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQ"}]}).to_string();
