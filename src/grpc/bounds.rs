@@ -239,7 +239,8 @@ impl Counting {
             self.path.push((field.name.clone(), None));
             return Err(TooLarge::Elements { field: self.path(), most });
         }
-        Ok(Some(*count - 1))
+        // An empty packed list has none.
+        Ok(Some(count.saturating_sub(1)))
     }
 
     fn path(&self) -> String {
