@@ -25,29 +25,23 @@ pub struct Redactor {
     short: ByFirst,
 }
 
-/// Secrets by their first byte; of each the longest first, so that none is replaced in part.
-struct ByFirst {
-    of_byte: Vec<Vec<Vec<u8>>>,
-    /// All of them, for what is escaped.
-    all: Vec<Vec<u8>>,
-}
+/// Secrets in the order of their first byte; of each the longest first, so that none is replaced in part.
+struct ByFirst(Vec<Vec<u8>>);
 
 impl ByFirst {
     fn new(mut secrets: Vec<Vec<u8>>) -> Self {
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        let mut of_byte = vec![Vec::new(); 256];
-        for secret in &secrets {
-            of_byte[usize::from(secret[0])].push(secret.clone());
-        }
-        Self { of_byte, all: secrets }
+        secrets.sort_by_key(|secret| (secret[0], std::cmp::Reverse(secret.len())));
+        Self(secrets)
     }
 
-    /// Those that may begin with a byte of a text.
+    /// Those that may begin with a byte of a text: all of them, where an escape does.
     fn beginning_with(&self, byte: u8) -> &[Vec<u8>] {
-        match byte {
-            b'%' | b'+' | b'\\' | b'&' => &self.all,
-            _ => &self.of_byte[usize::from(byte)],
+        if matches!(byte, b'%' | b'+' | b'\\' | b'&') {
+            return &self.0;
         }
+        let from = self.0.partition_point(|secret| secret[0] < byte);
+        let count = self.0[from..].partition_point(|secret| secret[0] == byte);
+        &self.0[from..from + count]
     }
 }
 
@@ -134,7 +128,7 @@ impl Redactor {
 
     /// The value of a header, without secrets.
     pub fn header(&self, value: &[u8]) -> Vec<u8> {
-        if self.short.all.iter().any(|secret| secret == value) {
+        if self.short.0.iter().any(|secret| secret == value) {
             return REPLACEMENT.to_vec();
         }
         // Only its beginning is kept.
