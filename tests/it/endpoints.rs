@@ -18,11 +18,11 @@ use rustls::{
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
-    process::{Child, Command},
+    process::Command,
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually, nginx::nginx};
 
 /// A server that trusts an authority of the test's own.
 async fn trusting(database: &Database, flags: &[&str]) -> Server {
@@ -210,46 +210,15 @@ async fn refused_streams_go_out_again_at_once() {
     }
 }
 
-/// nginx over TLS that ends each connection after ten streams, as it does by default after a thousand.
-async fn nginx(folder: &Path) -> (Child, String) {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/nginx");
-    assert!(program.exists(), "{} is missing: ./tests/run installs it", program.display());
-    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
-    for name in ["logs", "body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-        std::fs::create_dir_all(folder.join(name)).expect("makes");
-    }
-    let config = format!(
-        "daemon off; master_process off; pid logs/pid; error_log logs/error.log; events {{ worker_connections 512; }}
-         http {{
-           access_log off; keepalive_requests 10;
-           client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
-           scgi_temp_path scgi;
-           server {{
-             listen 127.0.0.1:{port} ssl http2; ssl_certificate end.pem; ssl_certificate_key end.key;
-             location / {{ return 200 'ok'; }}
-           }}
-         }}"
-    );
-    std::fs::write(folder.join("nginx.conf"), config).expect("writes");
-    let child = Command::new(program)
-        .args(["-e", "logs/error.log", "-c", "nginx.conf", "-p"])
-        .arg(folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("starts");
-    let address = format!("127.0.0.1:{port}");
-    eventually("nginx listens", || async { tokio::net::TcpStream::connect(&address).await.ok() }).await;
-    (child, format!("https://{address}/"))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_ends_its_connections_fails_nothing() {
     let database = Database::sqlite();
     let server = trusting(&database, &["--retry-delays-ms", "3600000"]).await;
-    let (mut child, url) = nginx(database.folder.path()).await;
-    let service = wire(&server, "42", &url).await;
+    // It ends each connection after ten streams, as it does by default after a thousand.
+    let http = "access_log off; keepalive_requests 10; server { listen LISTEN ssl http2; ssl_certificate end.pem;
+        ssl_certificate_key end.key; location / { return 200 'ok'; } }";
+    let (mut child, address) = nginx(database.folder.path(), http).await;
+    let service = wire(&server, "42", &format!("https://{address}/")).await;
     for round in 0..6 {
         publish(&service, "42", round * 100, 100).await;
     }

@@ -6,11 +6,14 @@ use std::{path::Path, process::Stdio, time::Duration};
 use hookline::grpc::pb;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command},
 };
 
-use crate::harness::{Database, Server, account_42, automation, deal, eventually};
+use crate::harness::{
+    Database, Server, account_42, automation, deal, eventually,
+    nginx::{free_port, nginx},
+};
 
 /// A place that answers from where it thinks a request leads: `/ok/api/` is the endpoint's, everything else is not.
 struct Place {
@@ -41,43 +44,12 @@ impl Place {
     }
 }
 
-async fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
-/// nginx as Debian has it: locations match the decoded path.
-async fn nginx(folder: &Path) -> Place {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/nginx");
-    assert!(program.exists(), "{} is missing: ./tests/run installs it", program.display());
-    let port = free_port().await;
-    for name in ["logs", "body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-        std::fs::create_dir_all(folder.join(name)).expect("makes");
-    }
-    let config = format!(
-        "daemon off; master_process off; pid logs/pid; error_log logs/error.log; events {{ worker_connections 64; }}
-         http {{
-           log_format seen '$status $request_uri $uri'; access_log logs/access.log seen;
-           client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
-           scgi_temp_path scgi;
-           server {{
-             listen 127.0.0.1:{port};
-             location /ok/api/ {{ return 200 'in'; }}
-             location / {{ return 404 'OUT'; }}
-           }}
-         }}"
-    );
-    std::fs::write(folder.join("nginx.conf"), config).expect("writes");
-    let child = Command::new(program)
-        .args(["-e", "logs/error.log", "-c", "nginx.conf", "-p"])
-        .arg(folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("starts");
-    let address = format!("127.0.0.1:{port}");
-    Place { child, address, log: folder.join("logs/access.log") }.listens().await
+/// nginx: locations match the decoded path.
+async fn nginx_place(folder: &Path) -> Place {
+    let http = "log_format seen '$status $request_uri $uri'; access_log logs/access.log seen;
+        server { listen LISTEN; location /ok/api/ { return 200 'in'; } location / { return 404 'OUT'; } }";
+    let (child, address) = nginx(folder, http).await;
+    Place { child, address, log: folder.join("logs/access.log") }
 }
 
 /// A WSGI server, whose application sees a decoded path and takes it for one of a file system, as many do.
@@ -148,7 +120,7 @@ const HARMLESS: [&str; 6] = ["AC/DC", "50% off", "1..2", "a;b=c", "ü/日本", "
 async fn no_path_climbs_at_nginx_or_a_wsgi_server() {
     let database = Database::sqlite();
     let server = Server::start(&database, &["--retry-delays-ms", "3600000"]).await;
-    let places = [nginx(&database.folder.path().join("nginx")).await, wsgi(database.folder.path()).await];
+    let places = [nginx_place(&database.folder.path().join("nginx")).await, wsgi(database.folder.path()).await];
     // They can be climbed: otherwise this would prove nothing.
     assert!(places[0].raw("/ok/api/deals/..%2F..%2F..%2Fadmin").await.contains("OUT"));
     assert!(places[1].raw("/ok/api/deals/..;/..;/..;/admin").await.contains("OUT"));

@@ -1,5 +1,6 @@
 //! A server process, a receiver, databases and clients for the tests.
 
+pub mod nginx;
 mod receiver;
 
 use std::{net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
