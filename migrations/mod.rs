@@ -14,6 +14,8 @@ mod m0004_audit;
 mod m0005_catalogue;
 #[path = "m0006_data_keys.rs"]
 mod m0006_data_keys;
+#[path = "m0007_leases.rs"]
+pub mod m0007_leases;
 
 /// Every step, in order.
 pub struct Migrator;
@@ -28,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_audit::Migration),
             Box::new(m0005_catalogue::Migration),
             Box::new(m0006_data_keys::Migration),
+            Box::new(m0007_leases::Migration),
         ]
     }
 

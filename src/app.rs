@@ -1,4 +1,4 @@
-//! Puts the parts together: waits for the database's lock, opens the store, starts the engine, serves the port, and
+//! Puts the parts together: waits for the database's lease, opens the store, starts the engine, serves the port, and
 //! ends in order.
 
 use std::{
@@ -31,7 +31,7 @@ use crate::{
     keys::Keys,
     operations::{self, Operations},
     port::{Bounds, Files, Port, Tls, TlsFiles},
-    store::{Location, Lock, SEALING_KEY_BYTES, Sealer, Store},
+    store::{Lease, Location, SEALING_KEY_BYTES, Sealer, Store},
     telemetry::{Telemetry, chain},
 };
 
@@ -107,7 +107,7 @@ impl Application {
         self.operations_address
     }
 
-    /// Runs until it is told to stop or the database's lock is lost.
+    /// Runs until it is told to stop or another process has taken the database over.
     pub async fn run_until_stopped(
         self,
         arbiters: Vec<ArbiterHandle>,
@@ -132,13 +132,19 @@ impl Application {
         let port = Port { name: "grpc", listener: self.listener, bounds, tls };
         let served = serve(doors.router(health_service), self.args.bounds.streams_of_connection_max);
         let server = tokio::spawn(port.serve(served, closing.clone()));
-        let lock = tokio::select! {
-            lock = Lock::acquire(&self.location) => lock.map_err(|error| start_error("the database's lock", &error))?,
+        let lease_length = Duration::from_millis(self.args.lease_ms);
+        let lease = tokio::select! {
+            lease = Lease::acquire(&self.location, lease_length) => {
+                lease.map_err(|error| start_error("the database's lease", &error))?
+            }
             () = signals.shutdown.cancelled() => return Ok(()),
         };
+        let kept = lease.clone();
+        tokio::spawn(async move { kept.keep().await });
         let sealer = Sealer::new(&self.sealing).map_err(|error| start_error("the sealing keys", &error))?;
-        let store =
-            Store::open(&self.location, sealer, &metrics).await.map_err(|error| start_error("the database", &error))?;
+        let store = Store::open(&self.location, lease.clone(), sealer, &metrics)
+            .await
+            .map_err(|error| start_error("the database", &error))?;
         let urls = UrlPolicy {
             allow_http: self.args.allow_http,
             addresses: AddressPolicy { allowed: self.args.allow_addresses.clone() },
@@ -170,13 +176,17 @@ impl Application {
             database = %self.location,
             "serving"
         );
-        let lost = tokio::select! {
+        let is_deposed = tokio::select! {
             () = signals.shutdown.cancelled() => false,
-            () = lock.lost() => true,
+            () = lease.deposed() => true,
         };
         is_ready.store(false, Ordering::SeqCst);
-        if lost {
-            return Err(StartError("the database's lock was lost: another process may write now".to_owned()));
+        if is_deposed {
+            // It may neither answer nor send any more; what it has begun is the other's now.
+            engine.stop_starting();
+            stopping.cancel();
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, store.close()).await;
+            return Err(StartError("another process has taken the database's lease over".to_owned()));
         }
         tracing::info!("shutting down; a second signal ends the waiting");
         report(&health, ServingStatus::NotServing).await;
@@ -204,7 +214,7 @@ impl Application {
         if tokio::time::timeout(CLOSE_TIMEOUT, store.close()).await.is_err() {
             tracing::warn!("the database did not close in time");
         }
-        drop(lock);
+        lease.release().await;
         Ok(())
     }
 }
@@ -218,6 +228,14 @@ pub fn check(args: &ServeArgs) -> Result<PlanLimits, StartError> {
             "listening on {} needs keys of your own: give --sealing-key-file and one of --signing-key-file and \
              --token-key-files (a key is made with `head -c 32 /dev/urandom | base64`), or listen on the loopback",
             args.listen
+        )));
+    }
+    let is_leased = matches!(Location::parse(&args.database.database), Ok(Location::Postgres(_)));
+    if is_leased && args.request_deadline_ms.saturating_mul(2) > args.lease_ms {
+        return Err(StartError(format!(
+            "--request-deadline-ms {} is more than half of --lease-ms {}: a request could outlast the right to send it; \
+             lower the deadline or lengthen the lease",
+            args.request_deadline_ms, args.lease_ms
         )));
     }
     plan_limits(args)

@@ -247,6 +247,11 @@ pub struct ServeArgs {
     /// given. /etc/hosts and search domains hold either way.
     #[arg(long, env = "HOOKLINE_DNS_SERVERS", value_delimiter = ',')]
     pub dns_servers: Vec<SocketAddr>,
+    /// How long the right to answer and send lasts that a process takes on PostgreSQL, and renews four times in that time, in
+    /// milliseconds. After a crash the next process waits for its end; a file's lock ends with its process. A request's
+    /// deadline is at most half of it.
+    #[arg(long, env = "HOOKLINE_LEASE_MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=600_000))]
+    pub lease_ms: u64,
     /// One deadline over connecting, sending and the answer, in milliseconds.
     #[arg(long, env = "HOOKLINE_REQUEST_DEADLINE_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub request_deadline_ms: u64,

@@ -26,8 +26,8 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use crate::{
     app::{Application, Signals, StartError, token_rules},
+    clock,
     config::{Cli, Command},
-    engine,
     grpc::{Claims, EVENTS_BYTES_MAX, TokenRules, mint, pb},
     keys::{Keys, signing_key},
     store::Location,
@@ -154,7 +154,7 @@ async fn drive(
             user_id: (role != "service").then(|| "1".to_owned()),
             permissions: Vec::new(),
         };
-        let token = format!("Bearer {}", mint(secret, &claims, rules, engine::now().seconds(), 600)?).parse()?;
+        let token = format!("Bearer {}", mint(secret, &claims, rules, clock::now().seconds(), 600)?).parse()?;
         Ok(Client { channel: channel.clone(), token })
     };
     let service = caller("service", "*")?;

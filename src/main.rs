@@ -161,7 +161,7 @@ fn token(args: &TokenArgs) -> Result<(), StartError> {
         user_id: args.user.clone(),
         permissions: args.permissions.iter().map(|one| one.word().to_owned()).collect(),
     };
-    let now = hookline::engine::now().seconds();
+    let now = hookline::clock::now().seconds();
     let token = mint(&secret, &claims, &token_rules(&args.keys), now, args.ttl_seconds).map_err(StartError)?;
     println!("{token}");
     Ok(())

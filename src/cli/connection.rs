@@ -17,8 +17,8 @@ use tonic::{
 use super::CliError;
 use crate::{
     app::token_rules,
+    clock,
     config::{KeyArgs, Role},
-    engine,
     grpc::{Claims, mint},
     keys::signing_key,
     store::Location,
@@ -163,7 +163,7 @@ impl ConnectionArgs {
             user_id: self.user.clone().filter(|_| self.role != Role::Service),
             permissions: Vec::new(),
         };
-        let now = engine::now().seconds();
+        let now = clock::now().seconds();
         mint(&secret, &claims, &token_rules(&keys), now, TOKEN_SECONDS).map_err(CliError::new)
     }
 }

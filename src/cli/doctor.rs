@@ -18,7 +18,6 @@ use crate::{
     app,
     config::{Cli, ServeArgs},
     domain::timestamp::Timestamp,
-    engine,
     keys::{self, Keys},
     port::TlsFiles,
     store::{Examination, Location, SEALING_KEY_BYTES, Sealer},
@@ -257,7 +256,7 @@ async fn look_at_database(location: &Location, sealing: Option<Vec<[u8; SEALING_
     }
     clock(examination.time.filter(|_| matches!(location, Location::Postgres(_))), found);
     if let (Some(newest), Location::Sqlite(_)) = (examination.time, location)
-        && newest > engine::now().plus_ms(u64::try_from(CLOCK_SKEW_MAX.as_millis()).unwrap_or_default())
+        && newest > crate::clock::now().plus_ms(u64::try_from(CLOCK_SKEW_MAX.as_millis()).unwrap_or_default())
     {
         found.fail("clock", format!("is behind the newest entry of the database ({}): set it", newest.to_rfc3339()));
     }
@@ -265,7 +264,7 @@ async fn look_at_database(location: &Location, sealing: Option<Vec<[u8; SEALING_
 
 /// Compares the clock with the database's, where that has one.
 fn clock(database: Option<Timestamp>, found: &mut Findings) {
-    let now = engine::now();
+    let now = crate::clock::now();
     if now.seconds() < CLOCK_MIN {
         return found.fail("clock", format!("says {}: set it", now.to_rfc3339()));
     }
@@ -304,7 +303,7 @@ fn expiry(what: &'static str, path: &Path, found: &mut Findings) {
     let Some(end) = ends.and_then(|end| i64::try_from(end).ok()) else {
         return found.fail(what, format!("{}: no certificate in PEM", path.display()));
     };
-    let days = (end - engine::now().seconds()) / DAY_SECONDS;
+    let days = (end - crate::clock::now().seconds()) / DAY_SECONDS;
     let at = Timestamp(end * 1_000_000).to_rfc3339();
     match days {
         ..0 => found.fail(what, format!("{} has ended at {at}: renew it; the file is read again", path.display())),

@@ -12,8 +12,8 @@ use super::{
     is_transient, remedy, show,
 };
 use crate::{
+    clock,
     domain::timestamp::Timestamp,
-    engine,
     grpc::pb::{
         self, execution_service_client::ExecutionServiceClient, watch_response::Change,
         watch_service_client::WatchServiceClient,
@@ -124,7 +124,7 @@ fn moment(text: &str) -> Result<prost_types::Timestamp, CliError> {
             return Ok(prost_types::Timestamp { seconds: at.seconds(), nanos: 0 });
         }
     };
-    Ok(prost_types::Timestamp { seconds: engine::now().seconds() - seconds, nanos: 0 })
+    Ok(prost_types::Timestamp { seconds: clock::now().seconds() - seconds, nanos: 0 })
 }
 
 fn states(words: &[String]) -> Result<Vec<i32>, CliError> {
@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn a_moment_is_a_time_or_so_long_ago() {
         assert_eq!(moment("2026-01-31T08:00:00Z").expect("a time").seconds, 1_769_846_400);
-        let now = engine::now().seconds();
+        let now = clock::now().seconds();
         for (text, ago) in [("90m", 5_400), ("12h", 43_200), ("7d", 604_800)] {
             assert!((now - ago - moment(text).expect("a time").seconds).abs() <= 1, "{text}");
         }

@@ -37,7 +37,21 @@ pub enum Breaker {
         at_once: usize,
         /// How long it was left alone last.
         open_ms: u64,
+        /// When its probe ended: what began before says nothing new.
+        #[serde(default)]
+        since: Timestamp,
     },
+}
+
+/// What decides how an endpoint does, beside the attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Around {
+    /// How many requests of the webhook may be under way.
+    pub slots: usize,
+    /// How long it is left alone at first.
+    pub open_ms_min: u64,
+    /// The time.
+    pub now: Timestamp,
 }
 
 /// How an endpoint does.
@@ -75,6 +89,16 @@ impl Breaker {
         }
     }
 
+    /// Whether an attempt says something new: one that began before the endpoint was left alone, or let back in, does not.
+    fn is_told_by(self, started_at: Timestamp) -> bool {
+        match self {
+            Breaker::Closed { .. } => true,
+            Breaker::Open { until, .. } => started_at >= until,
+            Breaker::Ramp { since, .. } => started_at >= since,
+        }
+    }
+
+    /// Only a probe that fails has the endpoint left alone for longer than the last time.
     fn after_failure(self, is_first_try: bool, open_ms_min: u64, now: Timestamp) -> Self {
         let open = |open_ms: u64| Breaker::Open { until: now.plus_ms(open_ms), open_ms };
         match self {
@@ -83,20 +107,17 @@ impl Breaker {
                 Breaker::Closed { failures: failures + 1 }
             }
             Breaker::Closed { .. } => open(open_ms_min),
-            // What was under way when it opened says nothing new.
-            Breaker::Open { until, .. } if now < until => self,
-            Breaker::Open { open_ms, .. } | Breaker::Ramp { open_ms, .. } => {
-                open((open_ms * 2).min(OPEN_MS_MAX.max(open_ms_min)))
-            }
+            Breaker::Open { open_ms, .. } => open((open_ms * 2).min(OPEN_MS_MAX.max(open_ms_min))),
+            Breaker::Ramp { open_ms, .. } => open(open_ms),
         }
     }
 
-    fn after_sign_of_life(self, slots: usize) -> Self {
+    fn after_sign_of_life(self, slots: usize, now: Timestamp) -> Self {
         match self {
             Breaker::Closed { .. } => Breaker::Closed { failures: 0 },
-            Breaker::Open { open_ms, .. } => Breaker::Ramp { at_once: 2, open_ms },
-            Breaker::Ramp { at_once, open_ms } if at_once * 2 < slots => {
-                Breaker::Ramp { at_once: at_once * 2, open_ms }
+            Breaker::Open { open_ms, .. } => Breaker::Ramp { at_once: 2, open_ms, since: now },
+            Breaker::Ramp { at_once, open_ms, since } if at_once * 2 < slots => {
+                Breaker::Ramp { at_once: at_once * 2, open_ms, since }
             }
             Breaker::Ramp { .. } => Breaker::Closed { failures: 0 },
         }
@@ -104,29 +125,32 @@ impl Breaker {
 }
 
 impl Health {
-    /// How it does after an attempt.
+    /// How it does after an attempt that began at a time.
     #[must_use]
-    pub fn after(&self, outcome: &Outcome, is_first_try: bool, slots: usize, open_ms_min: u64, now: Timestamp) -> Self {
+    pub fn after(&self, (outcome, started_at): (&Outcome, Timestamp), is_first_try: bool, around: Around) -> Self {
         if outcome.is_ours() {
             return self.clone();
         }
+        let Around { slots, open_ms_min, now } = around;
         let class = outcome.failure_class();
         let counts = matches!(class, Some(FailureClass::Transport | FailureClass::Timeout | FailureClass::ServerError));
         let breaker = match class {
+            _ if !self.breaker.is_told_by(started_at) => self.breaker,
             _ if counts => self.breaker.after_failure(is_first_try, open_ms_min, now),
             // Whoever asks to slow down is alive, and no reason to hurry.
             Some(FailureClass::Throttled) => match self.breaker {
                 Breaker::Closed { .. } => Breaker::Closed { failures: 0 },
                 other => other,
             },
-            _ => self.breaker.after_sign_of_life(slots),
+            _ => self.breaker.after_sign_of_life(slots, now),
         };
         let mut failed_days = self.failed_days.clone();
         if outcome.is_success() {
             failed_days.clear();
         } else {
+            // A clock that was set back makes no day count twice.
             let today = now.0.div_euclid(DAY_US);
-            if failed_days.last() != Some(&today) && failed_days.len() < FAILED_DAYS_MAX {
+            if failed_days.last().is_none_or(|last| today > *last) && failed_days.len() < FAILED_DAYS_MAX {
                 failed_days.push(today);
             }
         }
@@ -159,10 +183,12 @@ mod tests {
         Outcome::Answer { status, headers: Vec::new(), excerpt: Vec::new(), truncated: false }
     }
 
+    fn around(now: Timestamp) -> Around {
+        Around { slots: SLOTS, open_ms_min: OPEN_MS_DEFAULT, now }
+    }
+
     fn after(health: &Health, statuses: &[u16], now: Timestamp) -> Health {
-        statuses
-            .iter()
-            .fold(health.clone(), |health, status| health.after(&answer(*status), true, SLOTS, OPEN_MS_DEFAULT, now))
+        statuses.iter().fold(health.clone(), |health, status| health.after((&answer(*status), now), true, around(now)))
     }
 
     #[test]
@@ -170,15 +196,11 @@ mod tests {
         let now = Timestamp(1_000_000_000_000);
         let nine = after(&Health::default(), &[503; 9], now);
         assert_eq!(nine.breaker.allowance(SLOTS, now), SLOTS);
-        assert_eq!(
-            nine.after(&answer(503), false, SLOTS, OPEN_MS_DEFAULT, now).breaker,
-            nine.breaker,
-            "retries do not count"
-        );
+        assert_eq!(nine.after((&answer(503), now), false, around(now)).breaker, nine.breaker, "retries do not count");
         assert_eq!(after(&nine, &[404, 503], now).breaker, Breaker::Closed { failures: 1 }, "a 404 is alive");
         assert_eq!(after(&nine, &[429, 503], now).breaker, Breaker::Closed { failures: 1 }, "a 429 too");
         let timeout = Outcome::Error { kind: Reason::Timeout, message: String::new() };
-        let open = nine.after(&timeout, true, SLOTS, OPEN_MS_DEFAULT, now);
+        let open = nine.after((&timeout, now), true, around(now));
         let until = now.plus_ms(OPEN_MS_DEFAULT);
         assert_eq!(open.breaker, Breaker::Open { until, open_ms: OPEN_MS_DEFAULT });
         assert!(nine.must_be_written(&open));
@@ -198,10 +220,32 @@ mod tests {
         assert_eq!(ramp.breaker.allowance(SLOTS, until), 2);
         assert_eq!(after(&ramp, &[200], until).breaker.allowance(SLOTS, until), 4);
         assert_eq!(after(&ramp, &[429], until).breaker, ramp.breaker, "slowly while it asks for it");
-        assert!(matches!(after(&ramp, &[500], until).breaker, Breaker::Open { open_ms: 60_000, .. }));
+        assert!(
+            matches!(after(&ramp, &[500], until).breaker, Breaker::Open { open_ms: OPEN_MS_DEFAULT, .. }),
+            "only a probe that fails makes it longer"
+        );
         let closed = after(&ramp, &[200, 200], until);
         assert_eq!(closed.breaker, Breaker::Closed { failures: 0 });
         assert!(ramp.must_be_written(&closed) && !closed.must_be_written(&after(&closed, &[200], until)));
+    }
+
+    /// A burst at an endpoint that comes back: what began before tells nothing, in whatever order it ends.
+    #[test]
+    fn only_probes_move_the_hold_and_only_once() {
+        let now = Timestamp(1_000_000_000_000);
+        let open = after(&Health::default(), &[503; 10], now);
+        let until = now.plus_ms(OPEN_MS_DEFAULT);
+        let late = until.plus_ms(50);
+        let end = |health: &Health, status, started_at| health.after((&answer(status), started_at), true, around(late));
+        let burst = [200, 503, 200, 503, 200, 503, 503];
+        let after_burst = burst.iter().fold(open.clone(), |health, status| end(&health, *status, now));
+        assert_eq!(after_burst.breaker, open.breaker, "all of it began before");
+        let ramp = end(&open, 200, until);
+        let again = burst.iter().fold(ramp.clone(), |health, status| end(&health, *status, until));
+        assert_eq!(again.breaker, ramp.breaker, "it began before the probe had ended");
+        let failed = end(&ramp, 503, late);
+        let twice = burst.iter().fold(failed.clone(), |health, status| end(&health, *status, late));
+        assert_eq!(twice.breaker, Breaker::Open { until: late.plus_ms(OPEN_MS_DEFAULT), open_ms: OPEN_MS_DEFAULT });
     }
 
     #[test]
@@ -212,6 +256,7 @@ mod tests {
         assert!(!two.is_hopeless());
         assert!(after(&two, &[404], day(5)).is_hopeless());
         assert!(!after(&after(&two, &[200], day(3)), &[404], day(4)).is_hopeless(), "a success begins anew");
+        assert!(!after(&two, &[404], day(1)).is_hopeless(), "a clock set back over midnight");
         let stored = serde_json::to_string(&two).expect("serializes");
         assert_eq!(stored, r#"{"breaker":{"closed":{"failures":0}},"failed_days":[1,2]}"#);
         assert_eq!(serde_json::from_str::<Health>(&stored).expect("reads"), two);

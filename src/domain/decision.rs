@@ -12,7 +12,7 @@ use super::{
     change::Change,
     command::{Answer, Command},
     event::{Event, Rejection},
-    execution::{Attempt, Recorded, Unfinished},
+    execution::{Attempt, Recorded, Unfinished, Unreadable},
     history::Expired,
     id::{EventId, ExecutionUid, WebhookUid},
     job::JobRows,
@@ -43,6 +43,8 @@ pub enum Input {
     Due(DueRows),
     /// Executions that are written as running, but that nobody is sending.
     Resume(Vec<Unfinished>),
+    /// Executions whose rows cannot be read, or cannot be decided on.
+    Unreadable(Vec<Unreadable>),
     /// Executions have been kept for long enough.
     Expired(Expired),
     /// Executions that a job looks at next.
@@ -71,8 +73,23 @@ pub struct DueRows {
     pub webhook: WebhookUid,
     /// The executions.
     pub rows: Vec<Unfinished>,
+    /// Those among them whose rows cannot be read.
+    pub unreadable: Vec<Unreadable>,
     /// When the next one that was not taken is due.
     pub next: Option<Timestamp>,
+}
+
+impl DueRows {
+    /// Each execution alone.
+    pub fn split(self) -> impl Iterator<Item = Self> {
+        let Self { webhook, rows, unreadable, next } = self;
+        let one = move |row: Option<Unfinished>, unreadable: Option<Unreadable>| {
+            let (rows, unreadable) = (row.into_iter().collect(), unreadable.into_iter().collect());
+            Self { webhook, rows, unreadable, next }
+        };
+        let readable: Vec<_> = rows.into_iter().map(|row| one(Some(row), None)).collect();
+        readable.into_iter().chain(unreadable.into_iter().map(move |row| one(None, Some(row))))
+    }
 }
 
 /// What an input is answered with once the change is durable.

@@ -323,6 +323,12 @@ impl Progress {
         self.state == State::Paused && self.reason == Some(Reason::ExecutionLimit)
     }
 
+    /// It ends by a fault of ours.
+    pub fn break_off(&self, now: Timestamp) -> Self {
+        let reason = Some(Reason::Internal);
+        Self { state: State::Failed, reason, due_at: None, ended_at: Some(now), ..self.clone() }
+    }
+
     /// It ends before anything is sent.
     pub fn stop(&self, reason: Reason, now: Timestamp) -> Self {
         Self { state: State::Stopped, reason: Some(reason), due_at: None, ended_at: Some(now), ..self.clone() }
@@ -356,6 +362,27 @@ impl Unfinished {
     /// What it waits for: its webhook, or the limit.
     pub fn waits_for(&self) -> Option<WebhookUid> {
         if self.progress.is_held_back() { Some(THE_LIMIT) } else { self.webhook() }
+    }
+}
+
+/// An execution that has not ended and that nobody can go on with: its row cannot be read, or every decision on it breaks
+/// down. It ends, and its account goes on.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    /// The execution.
+    pub uid: ExecutionUid,
+    /// What kind of thing it is a run of.
+    pub source_kind: SourceKind,
+    /// Where it stands.
+    pub progress: Progress,
+    /// The webhook whose slot it has, if this account's memory says that it is running.
+    pub was_running: Option<WebhookUid>,
+}
+
+impl From<&Unfinished> for Unreadable {
+    fn from(execution: &Unfinished) -> Self {
+        let Unfinished { uid, source_kind, progress, .. } = execution.clone();
+        Self { uid, source_kind, progress, was_running: None }
     }
 }
 

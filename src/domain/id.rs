@@ -104,6 +104,13 @@ text_id!(
     }
 );
 
+impl ResourceId {
+    /// In the place of one that cannot be read.
+    pub fn unreadable() -> Self {
+        Self("unreadable".to_owned())
+    }
+}
+
 fn resource_id(text: &str, letter_first: bool) -> Result<(), String> {
     let inner_ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let first_ok = |c: char| c.is_ascii_lowercase() || (!letter_first && c.is_ascii_digit());

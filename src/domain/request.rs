@@ -125,6 +125,22 @@ pub struct Record {
     pub first_action: usize,
 }
 
+impl Record {
+    /// In the place of one that cannot be read: it has no requests and no trace.
+    pub fn unreadable() -> Self {
+        Self {
+            source_name: String::new(),
+            source_id: ResourceId::unreadable(),
+            causation_depth: 0,
+            traceparent: format!("00-{:032x}-{:016x}-00", 0, 0),
+            parent_span: None,
+            requests: Vec::new(),
+            explanation: Vec::new(),
+            first_action: 0,
+        }
+    }
+}
+
 /// Builds the requests of an automation for an event. What cannot be built says why and is never sent.
 pub fn build<'w>(
     automation: &Automation,

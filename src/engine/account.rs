@@ -1,6 +1,7 @@
 //! The account actor: a thin shell around the domain's decisions. It queues what comes in, lets the domain decide,
 //! commits, applies, and only then answers and sends. One commit is in flight at a time.
 
+mod aside;
 mod queue;
 mod reading;
 
@@ -15,16 +16,17 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler,
 use tokio::sync::oneshot;
 
 pub use self::queue::Wait;
-use self::queue::{Item, Queue};
-use super::{CommandReply, EngineError, Shared, clock, gauges::Vitals, tally, traces};
+use self::queue::{Queue, Rows};
+use super::{CommandReply, EngineError, Shared, gauges::Vitals, tally, traces};
 use crate::{
+    clock,
     domain::{
         account::{Account, AccountSlot},
         change::Change,
         command::Command,
         decision::{Decision, Ended, EventReply, Input, Reply, Surroundings, decide},
         due,
-        event::{Event, Rejection, RejectionReason},
+        event::Event,
         execution::State,
         id::{AccountId, EventId},
         miss::Miss,
@@ -36,8 +38,10 @@ use crate::{
 
 /// How many messages wait for an account; senders wait beyond that.
 const MAILBOX_MESSAGES_MAX: usize = 1_024;
-/// How long an account waits after its database failed.
-const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+/// How long an account rests after its database failed, at first; then twice as long each time.
+const TROUBLE_REST_MIN: Duration = Duration::from_millis(250);
+/// How long it rests at most.
+const TROUBLE_REST_MAX: Duration = Duration::from_secs(8);
 
 /// Owns one account.
 pub struct AccountActor {
@@ -49,6 +53,8 @@ pub struct AccountActor {
     queue: Queue,
     /// Whether the last decision deleted old executions.
     has_expired: bool,
+    /// How often in a row nothing could be read or written.
+    troubles: u32,
     known: HashSet<EventId>,
     vitals: Arc<Vitals>,
     timer: Option<SpawnHandle>,
@@ -67,6 +73,7 @@ impl AccountActor {
             is_busy: false,
             queue: Queue::default(),
             has_expired: false,
+            troubles: 0,
             known: HashSet::new(),
             timer: None,
             last_active: tokio::time::Instant::now(),
@@ -122,12 +129,8 @@ impl Handler<TakeEvents> for AccountActor {
     type Result = ();
 
     fn handle(&mut self, message: TakeEvents, ctx: &mut Self::Context) {
-        self.queue.push(Item::Events {
-            events: message.events,
-            replies: Vec::new(),
-            reply: message.reply,
-            wait: message.wait,
-        });
+        let TakeEvents { events, reply, wait } = message;
+        self.queue.push_events(queue::Events { events, replies: Vec::new(), reply, wait });
         self.turn(ctx);
     }
 }
@@ -136,14 +139,9 @@ impl Handler<TakeCommand> for AccountActor {
     type Result = ();
 
     fn handle(&mut self, message: TakeCommand, ctx: &mut Self::Context) {
-        let is_new = message.command.repeat.is_none();
-        self.queue.push(Item::Command {
-            command: message.command,
-            is_new,
-            execution: None,
-            reply: message.reply,
-            wait: message.wait,
-        });
+        let TakeCommand { command, reply, wait } = message;
+        let is_new = command.repeat.is_none();
+        self.queue.push_call(queue::Call { command, is_new, execution: None, reply, wait });
         self.turn(ctx);
     }
 }
@@ -152,7 +150,7 @@ impl Handler<TakeOutcome> for AccountActor {
     type Result = ();
 
     fn handle(&mut self, TakeOutcome(ended): TakeOutcome, ctx: &mut Self::Context) {
-        self.queue.push(Item::Outcome(ended));
+        self.queue.push_outcome(ended);
         self.turn(ctx);
     }
 }
@@ -177,7 +175,7 @@ impl AccountActor {
         let now = clock::now();
         if self.slot.account.as_ref().is_some_and(|account| now < account.window.start) && self.queue.is_empty() {
             // The clock was set back: the window starts anew, and that is written down.
-            self.queue.push(Item::Tidy);
+            self.queue.push_rows(Rows::Tidy);
         }
         let wanted = self.wanted(now);
         if !wanted.is_nothing() {
@@ -202,10 +200,21 @@ impl AccountActor {
         self.turn(ctx);
     }
 
-    /// Rests after the database failed, then tries again.
+    /// Tells callers that the database failed, and rests; longer each time in a row.
     fn pause(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
-        tracing::warn!(account.id = %self.slot.id, error = %chain(error), "the database is in trouble; trying again");
-        ctx.run_later(TROUBLE_PAUSE, |actor, ctx| actor.free(ctx));
+        let error = chain(error);
+        self.queue.fail_callers(&EngineError::Unavailable(error.clone()));
+        let rest = self.next_rest();
+        let rest_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(account.id = %self.slot.id, error, rest_ms, "the database is in trouble; trying again");
+        ctx.run_later(rest, |actor, ctx| actor.free(ctx));
+    }
+
+    /// How long to rest before the next try; longer each time until something is written.
+    fn next_rest(&mut self) -> Duration {
+        let rest = TROUBLE_REST_MIN.saturating_mul(1 << self.troubles.min(8)).min(TROUBLE_REST_MAX);
+        self.troubles += 1;
+        rest
     }
 
     fn load(&mut self, ctx: &mut Context<Self>) {
@@ -222,10 +231,7 @@ impl AccountActor {
                 actor.take_in(read);
                 actor.free(ctx);
             }
-            Err(error) => {
-                actor.queue.fail_callers(&chain(&error));
-                actor.pause(&error, ctx);
-            }
+            Err(error) => actor.pause(&error, ctx),
         }));
     }
 
@@ -242,18 +248,24 @@ impl AccountActor {
         if let Some(account) = &self.slot.account {
             self.shared.watchers.tell(&self.slot.id, account.revision);
         }
+        for _ in &read.unreadable {
+            self.shared.metrics.unreadable("execution");
+        }
+        if !read.unreadable.is_empty() {
+            self.queue.push_rows(Rows::Unreadable(read.unreadable));
+        }
         if !read.orphans.is_empty() {
-            self.queue.push_first(Item::Resume(read.orphans));
+            self.queue.push_rows(Rows::Resume(read.orphans));
         }
         for ended in self.shared.flights.unrecorded(&self.slot.id) {
-            self.queue.push_first(Item::Outcome(ended));
+            self.queue.push_outcome(ended);
         }
     }
 
     fn decide_and_commit(&mut self, ctx: &mut Context<Self>) {
         self.busy();
         let inputs = self.queue.batch();
-        self.queue.note_waits(inputs.len(), |waited| self.shared.metrics.mailbox_wait(waited));
+        self.queue.note_waits(|waited| self.shared.metrics.mailbox_wait(waited));
         self.has_expired = inputs.iter().any(|input| matches!(input, Input::Expired(_)));
         let now = clock::now();
         let decided = catch_unwind(AssertUnwindSafe(|| {
@@ -267,18 +279,16 @@ impl AccountActor {
             };
             decide(&self.slot, &inputs, &self.known, &mut around)
         }));
-        self.queue.decided();
         let decision = match decided {
             Ok(decision) => decision,
             Err(_) => {
-                self.isolate_fault(&inputs);
-                return self.free(ctx);
+                tracing::error!(account.id = %self.slot.id, inputs = inputs.len(), "a decision broke down");
+                return self.turn_away(&inputs, ctx);
             }
         };
         traces::evaluated(&self.shared.spans, &self.slot.id, &inputs, &decision, now);
         if decision.change.is_empty {
-            self.settle(decision);
-            return self.free(ctx);
+            return self.settle(decision, ctx);
         }
         let store = self.shared.store.clone();
         let spans = self.shared.spans.clone();
@@ -288,43 +298,16 @@ impl AccountActor {
             traces::committed(&spans, &decision, begun, receipt.error_type());
             (decision, receipt)
         };
-        ctx.spawn(
-            commit.into_actor(self).map(|(decision, receipt), actor, ctx| actor.received(decision, receipt, ctx)),
-        );
+        ctx.spawn(commit.into_actor(self).map(move |(decision, receipt), actor, ctx| {
+            actor.received(decision, receipt, &inputs, ctx);
+        }));
     }
 
-    /// A decision broke down. Alone, its input is turned away; in a batch, each is tried alone.
-    fn isolate_fault(&mut self, inputs: &[Input]) {
-        tracing::error!(account.id = %self.slot.id, inputs = inputs.len(), "a decision broke down");
-        if !self.queue.isolate(inputs.len()) {
-            return;
-        }
-        self.shared.metrics.fault("decision");
-        let message = "an internal error; it was logged";
-        let reply = match inputs.first() {
-            Some(Input::Event(_)) => {
-                Reply::Event(EventReply::Rejected(Rejection::new("event", RejectionReason::Internal, message)))
-            }
-            Some(Input::Command(..)) => {
-                return self.queue.fail_first_command(message);
-            }
-            Some(Input::Job(rows)) => {
-                // Passed over until the account is read anew, so that everything else goes on.
-                if let Some(account) = &mut self.slot.account {
-                    account.jobs.remove(&rows.job);
-                }
-                Reply::None
-            }
-            _ => Reply::None,
-        };
-        self.hand_out(vec![reply]);
-    }
-
-    fn received(&mut self, decision: Decision, receipt: Receipt, ctx: &mut Context<Self>) {
+    fn received(&mut self, decision: Decision, receipt: Receipt, inputs: &[Input], ctx: &mut Context<Self>) {
         match receipt {
             Receipt::Committed => {
-                self.settle(decision);
-                self.free(ctx);
+                self.troubles = 0;
+                self.settle(decision, ctx);
             }
             Receipt::Duplicate(events) => {
                 self.known.extend(events);
@@ -334,23 +317,31 @@ impl AccountActor {
                 tracing::warn!(account.id = %self.slot.id, "the account was changed elsewhere; reading it anew");
                 self.is_loaded = false;
                 self.in_doubt = true;
-                self.free(ctx);
+                let rest = self.next_rest();
+                ctx.run_later(rest, |actor, ctx| actor.free(ctx));
             }
-            Receipt::Failed(error) => {
-                self.queue.fail_callers(&chain(&error));
-                self.pause(&error, ctx);
+            Receipt::Refused(error) => {
+                let error = chain(&error);
+                tracing::error!(account.id = %self.slot.id, error, "the database never takes what a decision has made");
+                self.turn_away(inputs, ctx);
             }
+            Receipt::Failed(error) => self.pause(&error, ctx),
             Receipt::Unknown(error) => {
                 self.is_loaded = false;
                 self.in_doubt = true;
-                self.queue.fail_callers(&chain(&error));
                 self.pause(&error, ctx);
             }
         }
     }
 
-    /// The change is durable, or there is none: take it in, answer, send.
-    fn settle(&mut self, mut decision: Decision) {
+    /// The change is durable, or there is none: take it in, answer, send; unless another process may do so by now. What
+    /// nothing was written for has met no fence, so only the lease tells that it was decided on what is true.
+    fn settle(&mut self, mut decision: Decision, ctx: &mut Context<Self>) {
+        if !self.shared.store.lease().is_held() {
+            self.is_loaded = false;
+            self.in_doubt = true;
+            return self.pause(&StoreError::Lapsed, ctx);
+        }
         // What was not written has advanced nothing.
         if !decision.change.is_empty {
             self.tell_notices(&decision.change);
@@ -373,6 +364,7 @@ impl AccountActor {
             let acknowledged_at = acknowledged_at(&dispatch);
             self.shared.dispatch(&self.slot.id, dispatch, acknowledged_at);
         }
+        self.free(ctx);
     }
 
     /// Remembers why automations did not run.
@@ -470,7 +462,7 @@ impl AccountActor {
         }
         let is_untidy = account.true_due_at(now, &self.shared.config.rules) != account.next_due_at;
         if is_untidy || account.has_unwritten_traffic() {
-            self.queue.push(Item::Tidy);
+            self.queue.push_rows(Rows::Tidy);
             return self.turn(ctx);
         }
         let soon = now.plus_ms(u64::try_from(2 * self.shared.config.idle_after.as_millis()).unwrap_or(u64::MAX));

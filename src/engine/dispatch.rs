@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
 use super::{Shared, tally};
+use crate::clock;
 use crate::domain::{
     decision::{Dispatch, Ended},
     execution::{Attempt, Outcome, Reason},
@@ -43,12 +44,14 @@ impl Handler<Send> for DispatchActor {
 
     fn handle(&mut self, Send { dispatch, acknowledged_at }: Send, ctx: &mut Self::Context) {
         let shared = Arc::clone(&self.shared);
-        let started_at = super::clock::now();
+        let started_at = clock::now();
         let (execution, action_no, attempt_no) = (dispatch.execution, dispatch.action_no, dispatch.attempt_no);
         // Sockets belong to the shared pool of workers, not to this actor's thread.
         let account = self.account.clone();
         let task = tokio::spawn(async move {
             let _slot = shared.slots.acquire().await;
+            // Once the lease has ended another process may send this; while it lasts nobody else does.
+            shared.store.lease().held().await;
             tally::started(&shared.metrics, acknowledged_at);
             let attempt = shared.http.send(&account, &dispatch, &shared.spans).await;
             tally::attempted(&shared.metrics, &attempt);

@@ -12,8 +12,9 @@ use std::{
 
 use opentelemetry::KeyValue;
 
-use super::{Shared, clock};
+use super::Shared;
 use crate::{
+    clock,
     domain::{
         account::Account,
         breaker::Breaker,

@@ -1,7 +1,6 @@
 //! The only place that knows actix: account actors, dispatch actors, the scheduler and the HTTP client.
 
 mod account;
-mod clock;
 mod dispatch;
 mod flights;
 mod gauges;
@@ -32,8 +31,9 @@ use self::{
     http::Http,
     watchers::Watchers,
 };
-pub use self::{clock::now, http::HttpConfig, watchers::Watcher};
+pub use self::{http::HttpConfig, watchers::Watcher};
 use crate::{
+    clock,
     domain::{
         caller::Caller,
         command::{Answer, Command, TESTS_AT_ONCE_MAX, Task},
@@ -179,7 +179,7 @@ impl Engine {
             metrics,
             gauges: Gauges::default(),
             watchers: Arc::default(),
-            misses: Mutex::new(MissBook::new(misses_bytes_max, now())),
+            misses: Mutex::new(MissBook::new(misses_bytes_max, clock::now())),
             tests: Shares::new(TESTS_AT_ONCE_MAX),
             may_start: AtomicBool::new(true),
         };
@@ -241,8 +241,9 @@ impl Engine {
             _ => return Err(gone()),
         };
         let _slot = self.shared.slots.acquire().await;
+        self.shared.store.lease().held().await;
         let execution = ExecutionUid(uuid::Uuid::now_v7());
-        let request = test_request(account, &webhook, now());
+        let request = test_request(account, &webhook, clock::now());
         let body = request.body.text().into_owned();
         let record = Arc::new(Record {
             source_name: "a test".to_owned(),

@@ -7,8 +7,12 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Engine, clock};
-use crate::store::Before;
+use super::Engine;
+use crate::{
+    clock,
+    store::{Before, Store, StoreError},
+    telemetry::chain,
+};
 
 /// How often the database is asked which accounts are due.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -21,11 +25,15 @@ const ANSWERS_KEPT_MS: u64 = 24 * 3_600 * 1_000;
 /// Every how many periods old answers and entries of audit trails are removed.
 const CLEANING_PERIODS: u64 = 60;
 
+/// How long commits have the file for themselves before more room is given back.
+const GIVING_BACK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Runs for as long as the process.
 pub async fn run(engine: Engine) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut counting: Option<JoinHandle<()>> = None;
+    let mut cleaning: Option<JoinHandle<()>> = None;
     for period in 0_u64.. {
         ticks.tick().await;
         wake_due(&engine).await;
@@ -45,10 +53,25 @@ pub async fn run(engine: Engine) {
             let now = clock::now();
             let audit = now.minus_ms(engine.shared.config.audit_kept_ms);
             let before = Before { answers: now.minus_ms(ANSWERS_KEPT_MS), audit };
-            let store = engine.shared.store.clone();
             // Beside the waking, however much there is.
-            tokio::spawn(async move { while store.expire_some(before).await {} });
+            if cleaning.as_ref().is_none_or(JoinHandle::is_finished) {
+                cleaning = Some(tokio::spawn(clean(engine.shared.store.clone(), before)));
+            }
         }
+    }
+}
+
+/// Removes what was kept for long enough, and gives the room back.
+async fn clean(store: Store, before: Before) {
+    let cleaned = async {
+        while store.expire_some(before).await? {}
+        while store.give_back_some().await? {
+            tokio::time::sleep(GIVING_BACK_PAUSE).await;
+        }
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = cleaned.await {
+        tracing::warn!(error = %chain(&error), "could not remove what is old; trying again");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::clock;
 use crate::{
+    clock,
     domain::{
         change::Change,
         decision::{Decision, Dispatch},

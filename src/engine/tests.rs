@@ -13,7 +13,7 @@ use crate::{
         plan::{Plan, PlanLimits},
         retry::Schedule,
     },
-    store::{Location, Sealer},
+    store::{Lease, Location, Sealer},
 };
 
 const IDLE_AFTER: Duration = Duration::from_millis(100);
@@ -34,6 +34,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
         let path = folder.path().join("test.db");
         let store = Store::open(
             &Location::Sqlite(path.clone()),
+            Lease::of_nobody_else(),
             Sealer::new(&[[1; 32]]).expect("a sealer"),
             &Metrics::default(),
         )

@@ -3,8 +3,8 @@
 
 use opentelemetry::{KeyValue, trace::SpanKind};
 
-use super::clock;
 use crate::{
+    clock,
     domain::{
         decision::{Decision, Dispatch, Input},
         execution::{Attempt, Outcome, Progress, State, Unfinished},

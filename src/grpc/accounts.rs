@@ -9,6 +9,7 @@ use super::{
     convert, name, pb, status,
 };
 use crate::{
+    clock,
     domain::{
         caller::AccountScope,
         command::{Answer, Command, Task},
@@ -16,7 +17,7 @@ use crate::{
         id::AccountId,
         refusal::Violations,
     },
-    engine::{self, CommandReply},
+    engine::CommandReply,
 };
 
 /// How many requests of one account may be in flight, whatever its limits say.
@@ -140,7 +141,7 @@ impl Api {
     ) -> Result<pb::GetAccountUsageResponse, Status> {
         let view = self.account_of(&entered.account).await?;
         let usage = self.store.usage(&view).await.map_err(status::store)?;
-        let usage = convert::usage(&view, &usage, &self.rules, engine::now());
+        let usage = convert::usage(&view, &usage, &self.rules, clock::now());
         Ok(pb::GetAccountUsageResponse { usage: Some(usage) })
     }
 

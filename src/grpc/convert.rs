@@ -105,7 +105,9 @@ pub fn limit_overrides(given: pb::AccountLimits) -> LimitOverrides {
 
 /// How much of its limits an account uses at a time.
 pub fn usage(view: &AccountView, counts: &UsageCounts, rules: &Rules, now: Timestamp) -> pb::AccountUsage {
-    let window = view.window.at(now, rules.window_length_ms);
+    // Where the last one is over, no window is under way: the next execution begins one.
+    let is_over = now >= view.window.end(rules.window_length_ms);
+    let window = (!is_over).then_some(view.window);
     let limits = rules.limits(&view.facts);
     let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     pb::AccountUsage {
@@ -116,9 +118,9 @@ pub fn usage(view: &AccountView, counts: &UsageCounts, rules: &Rules, now: Times
             requests_in_flight: Some(limits.requests_in_flight),
             retention_days: Some(limits.retention_days),
         }),
-        executions_used: u32::try_from(window.used).unwrap_or_default(),
-        window_start_time: Some(timestamp(window.start)),
-        reset_time: Some(timestamp(window.end(rules.window_length_ms))),
+        executions_used: window.map_or(0, |window| u32::try_from(window.used).unwrap_or_default()),
+        window_start_time: window.map(|window| timestamp(window.start)),
+        reset_time: window.map(|window| timestamp(window.end(rules.window_length_ms))),
         paused_executions: view.paused,
         oldest_paused_time: counts.oldest_paused.map(timestamp),
         active_automations: number(counts.active_automations),

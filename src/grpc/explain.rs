@@ -9,6 +9,7 @@ use super::{
     automations, convert, events, name, pb, status,
 };
 use crate::{
+    clock,
     domain::{
         caller::Caller,
         command,
@@ -18,7 +19,6 @@ use crate::{
         miss::Missed,
         refusal::Refusal,
     },
-    engine,
     store::AccountView,
 };
 
@@ -51,7 +51,7 @@ impl Api {
             }
             None => return Err(status::invalid("automation", "is required: a saved automation, or a draft")),
         };
-        let (execution, now) = (ExecutionUid(Uuid::now_v7()), engine::now());
+        let (execution, now) = (ExecutionUid(Uuid::now_v7()), clock::now());
         let found = dry_run(&entered.account, &account, &automation, &event, &self.rules, execution, now);
         let found = found.map_err(|error| status::invalid("event", error))?;
         Ok(pb::DryRunResponse {

@@ -10,6 +10,7 @@ use super::{
     convert, name, pb, status,
 };
 use crate::{
+    clock,
     domain::{
         caller::Caller,
         command::{Answer, Command, Task, WebhookPatch},
@@ -17,7 +18,6 @@ use crate::{
         refusal::{Refusal, Violations},
         webhook::{OVERLAP_MS_DEFAULT, OVERLAP_MS_MAX, Webhook},
     },
-    engine,
 };
 
 fn created(answer: &Answer, shows_secrets: bool) -> pb::CreateWebhookResponse {
@@ -211,7 +211,7 @@ impl Api {
         let view = self.account_of(&entered.account).await?;
         let found = self.store.webhook_health(view.uid, &id).await.map_err(status::store)?;
         let (health, traffic) = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", request.name)))?;
-        let mut health = convert::webhook_health(&entered.account, &health, &traffic, engine::now());
+        let mut health = convert::webhook_health(&entered.account, &health, &traffic, clock::now());
         if let (Some(reader), Some(failure)) = (entered.caller.history_of(), &traffic.last_failure) {
             // Which execution it was is only for those who may read it.
             let found = self.store.find_execution(view.uid, failure.execution, Some(reader), false).await;

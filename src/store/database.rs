@@ -1,4 +1,4 @@
-//! Opens the database: SQLite in a file, or PostgreSQL; and holds the lock that keeps a second process out.
+//! Opens the database: SQLite in a file, or PostgreSQL.
 
 use std::{
     fmt,
@@ -10,29 +10,33 @@ use std::{
 
 use rustix::fs::OFlags;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, SqlxSqliteConnector, Statement,
+    ConnectionTrait, DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
     sqlx::{
-        ConnectOptions as _, Connection as _,
-        postgres::PgConnectOptions,
+        self, ConnectOptions as _, Connection as _,
+        postgres::{PgConnectOptions, PgPoolOptions},
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
     },
 };
 
-use super::StoreError;
+use super::{StoreError, writer::WriterOptions};
 
-/// How many connections read.
-const READERS: u32 = 4;
+/// How many connections read for the engine.
+const ENGINE_READERS: u32 = 4;
+/// How many connections read for people.
+const PEOPLE_READERS: u32 = 8;
+/// How long SQLite's log is left at its length once it is written back to the file; it is cut to it where it is longer.
+pub const LOG_BYTES_KEPT: u64 = 64 * 1_024 * 1_024;
+/// How long a connection that comes back to its pool may take to answer.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many lanes write to PostgreSQL.
 const POSTGRES_LANES: usize = 4;
 /// How long a statement waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The key of the advisory locks: "hookline" in ASCII, for the process, and one more for migrations.
+/// The key of the advisory locks: "hookline" in ASCII, which processes of before leases hold, and one more for migrations.
 pub const PROCESS_LOCK: i64 = 0x686f_6f6b_6c69_6e65;
 const MIGRATION_LOCK: i64 = PROCESS_LOCK + 1;
 /// How often a process that waits for the lock of a file asks for it.
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(200);
-/// How often the connection that holds PostgreSQL's lock is checked.
-const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where the data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,56 +85,6 @@ impl fmt::Display for Location {
     }
 }
 
-/// The lock that keeps a second process out of a database for as long as it is held.
-pub struct Lock {
-    held: Held,
-}
-
-enum Held {
-    /// Released when the file is closed.
-    File { _file: File },
-    /// Released when the connection ends.
-    Connection(DatabaseConnection),
-}
-
-impl Lock {
-    /// Waits for the lock.
-    pub async fn acquire(location: &Location) -> Result<Self, StoreError> {
-        let held = match location {
-            Location::Sqlite(path) => {
-                Held::File { _file: lock_file(&beside(path, ".lock")).await.map_err(StoreError::Lock)? }
-            }
-            Location::Postgres(url) => {
-                reach(url).await?;
-                let connection = postgres(url, 1).await?;
-                advisory_lock(&connection, PROCESS_LOCK).await?;
-                Held::Connection(connection)
-            }
-        };
-        Ok(Self { held })
-    }
-
-    /// Ends when the lock is lost: PostgreSQL gives it to another process once our connection is gone.
-    pub async fn lost(&self) {
-        let Held::Connection(connection) = &self.held else {
-            return std::future::pending().await;
-        };
-        let sql = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted";
-        loop {
-            tokio::time::sleep(LOCK_CHECK_INTERVAL).await;
-            let statement = Statement::from_string(connection.get_database_backend(), sql);
-            let held = connection.query_one_raw(statement).await;
-            let count: i64 = match held {
-                Ok(Some(row)) => row.try_get_by_index(0).unwrap_or_default(),
-                _ => 0,
-            };
-            if count == 0 {
-                return;
-            }
-        }
-    }
-}
-
 /// A file beside the database.
 pub fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
@@ -139,7 +93,7 @@ pub fn beside(database: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Locks a file. It asks again and again instead of waiting in the system call, which nothing could interrupt.
-async fn lock_file(path: &Path) -> std::io::Result<File> {
+pub async fn lock_file(path: &Path) -> std::io::Result<File> {
     // Whoever can open it can hold the lock.
     let no_links = OFlags::NOFOLLOW.bits().cast_signed();
     let file =
@@ -173,10 +127,14 @@ async fn advisory_lock(connection: &DatabaseConnection, key: i64) -> Result<(), 
 
 /// The connections of an open database.
 pub struct Connections {
-    /// Those that write, one a lane.
-    pub writers: Vec<DatabaseConnection>,
-    /// The pool that reads.
-    pub reader: DatabaseConnection,
+    /// What brings the schema up to date and looks at what is there, before anything else is done.
+    pub first: DatabaseConnection,
+    /// How those connect that write, one a lane.
+    pub writers: Vec<WriterOptions>,
+    /// The pool from which the engine reads.
+    pub engine: DatabaseConnection,
+    /// The pool from which people read, so that they never hold up the engine.
+    pub people: DatabaseConnection,
 }
 
 /// One connection to a database that exists, to look at it.
@@ -216,22 +174,40 @@ pub async fn open(location: &Location) -> Result<Connections, StoreError> {
                 .foreign_keys(true)
                 .busy_timeout(Duration::from_secs(10))
                 .pragma("cache_size", "-32000")
+                // Checkpoints run beside the commits, not in them: see `upkeep`.
+                .pragma("wal_autocheckpoint", "0")
+                .pragma("journal_size_limit", LOG_BYTES_KEPT.to_string())
                 .disable_statement_logging();
-            let writer = sqlite_pool(1).connect_with(options.clone()).await.map_err(StoreError::Open)?;
-            let reader = sqlite_pool(READERS).connect_with(options).await.map_err(StoreError::Open)?;
+            let first = sqlite_pool(1).connect_with(options.clone()).await.map_err(StoreError::Open)?;
+            let engine = sqlite_pool(ENGINE_READERS).connect_with(options.clone()).await.map_err(StoreError::Open)?;
+            let people = sqlite_pool(PEOPLE_READERS).connect_with(options.clone()).await.map_err(StoreError::Open)?;
             Ok(Connections {
-                writers: vec![SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)],
-                reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+                first: SqlxSqliteConnector::from_sqlx_sqlite_pool(first),
+                writers: vec![WriterOptions::Sqlite(options)],
+                engine: SqlxSqliteConnector::from_sqlx_sqlite_pool(engine),
+                people: SqlxSqliteConnector::from_sqlx_sqlite_pool(people),
             })
         }
         Location::Postgres(url) => {
-            let mut writers = Vec::with_capacity(POSTGRES_LANES);
-            for _ in 0..POSTGRES_LANES {
-                writers.push(postgres(url, 1).await?);
-            }
-            Ok(Connections { writers, reader: postgres(url, READERS).await? })
+            let first = postgres(url, 1).await?;
+            check_encoding(&first).await?;
+            let options = postgres_options(url)?;
+            Ok(Connections {
+                first,
+                writers: vec![WriterOptions::Postgres(options); POSTGRES_LANES],
+                engine: postgres(url, ENGINE_READERS).await?,
+                people: postgres(url, PEOPLE_READERS).await?,
+            })
         }
     }
+}
+
+/// Texts of people are in UTF-8; a database with another encoding would refuse some of them for ever.
+pub async fn check_encoding(connection: &DatabaseConnection) -> Result<(), StoreError> {
+    let asked = Statement::from_string(connection.get_database_backend(), "SHOW server_encoding");
+    let found = connection.query_one_raw(asked).await?;
+    let encoding: String = found.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default();
+    if encoding == "UTF8" { Ok(()) } else { Err(StoreError::ServerEncoding(encoding)) }
 }
 
 /// Makes a file, where there is none, that only its owner can read: events and bodies are in it. SQLite gives the files
@@ -258,18 +234,30 @@ async fn reach(url: &str) -> Result<(), StoreError> {
     connection.close().await.map_err(StoreError::Open)
 }
 
+pub fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(StoreError::Open)?;
+    let is_named = options.get_application_name().is_some_and(|name| !name.is_empty());
+    let options = if is_named { options } else { options.application_name("hookline") };
+    Ok(options.disable_statement_logging())
+}
+
 async fn postgres(url: &str, connections: u32) -> Result<DatabaseConnection, StoreError> {
-    let mut options = ConnectOptions::new(url);
-    options
+    let pool = PgPoolOptions::new()
         .max_connections(connections)
         .min_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .sqlx_logging(false)
-        .set_application_name("hookline");
-    if connections == 1 {
-        options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
-    }
-    Ok(Database::connect(options).await?)
+        // Each connection is asked when it comes back, not once more when it is taken.
+        .test_before_acquire(false)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // One that says nothing any more is given up, instead of being waited for.
+                let asked = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+                asked.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())).flatten().map(|()| true)
+            })
+        });
+    let pool = if connections == 1 { pool.idle_timeout(None).max_lifetime(None) } else { pool };
+    let pool = pool.connect_with(postgres_options(url)?).await.map_err(StoreError::Open)?;
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
 /// Brings the schema up to date; two processes that try at once do it one after the other.

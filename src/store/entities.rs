@@ -200,6 +200,7 @@ entity!(answers, "answers", {
     account_uid: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     request_id: String,
+    account_id: Option<String>,
     fingerprint: Vec<u8>,
     answer: Vec<u8>,
     created_at: i64,

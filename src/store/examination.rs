@@ -152,6 +152,14 @@ fn lock_of(location: &Location) -> Option<bool> {
 }
 
 async fn is_locked(connection: &DatabaseConnection) -> Result<bool, StoreError> {
+    if has_table(connection, "leases").await? {
+        let sql =
+            "SELECT COUNT(*) FROM leases WHERE ends_at > (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint";
+        if number(connection, sql).await?.unwrap_or_default() > 0 {
+            return Ok(true);
+        }
+    }
+    // A version of before leases holds a lock.
     let key = database::PROCESS_LOCK;
     let sql = format!(
         "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = {} AND objid = {} \

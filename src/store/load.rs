@@ -19,12 +19,13 @@ use crate::domain::{
     catalogue::Catalogue,
     decision::DueRows,
     due::{Expiring, Wanted},
-    execution::{State, THE_LIMIT, Unfinished},
+    execution::{State, THE_LIMIT, Unfinished, Unreadable},
     history::{Expired, ExpiredRow, History},
     id::{AccountId, AccountUid, ExecutionUid, RequestId, WebhookUid},
     limits::Backlog,
     timestamp::Timestamp,
 };
+use crate::telemetry::chain;
 
 /// An account's executions whose request is under way. The order of the join is given: SQLite would read all of the
 /// account's history first.
@@ -51,6 +52,18 @@ pub struct Read {
     pub loaded: Loaded,
     /// Executions that are written as running, but that nobody holds.
     pub orphans: Vec<Unfinished>,
+    /// Executions that are written as running and whose rows cannot be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// The answer to the first call of a key.
+pub struct FirstAnswer {
+    /// The account that it was about.
+    pub account: AccountUid,
+    /// What was asked.
+    pub fingerprint: Vec<u8>,
+    /// The answer.
+    pub answer: Vec<u8>,
 }
 
 impl Store {
@@ -62,10 +75,18 @@ impl Store {
         held: &HashSet<ExecutionUid>,
         in_doubt: bool,
     ) -> Result<Option<Read>, StoreError> {
+        if in_doubt {
+            // Somebody else may write: the lease tells whether we may still do anything.
+            self.lease.renew().await.map_err(StoreError::Unwritten)?;
+        }
+        if !self.lease.is_held() {
+            return Err(StoreError::Lapsed);
+        }
         let Some(found) = self.account_row(id).await? else {
             return Ok(None);
         };
-        let row = if in_doubt || found.next_due_at.is_some() {
+        // What the process before had under way may still land, unless it gave its lease back.
+        let row = if in_doubt || found.next_due_at.is_some() || self.lease.is_after_a_break() {
             self.journal.fence(AccountUid(found.uid)).await?;
             match self.account_row(id).await? {
                 Some(row) => row,
@@ -84,8 +105,8 @@ impl Store {
         let of_row = |row: &webhooks::Model| Ok((WebhookUid(row.uid), rows::traffic(row)?));
         let traffic = webhooks.iter().map(of_row).collect::<Result<_, StoreError>>()?;
         let webhooks = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect::<Result<_, _>>()?;
-        let (running, orphans) =
-            self.running(row.uid).await?.into_iter().partition(|execution| held.contains(&execution.uid));
+        let (running, unreadable) = self.running(row.uid).await?;
+        let (running, orphans) = running.into_iter().partition(|execution| held.contains(&execution.uid));
         let mut waiting = self.waiting(row.uid).await?;
         let (oldest_paused, newest_paused) = self.paused(AccountUid(row.uid)).await?;
         waiting.extend(oldest_paused.map(|oldest| (THE_LIMIT, oldest)));
@@ -106,7 +127,7 @@ impl Store {
             traffic,
             jobs: self.unfinished_jobs(AccountUid(row.uid)).await?,
         };
-        Ok(Some(Read { loaded, orphans }))
+        Ok(Some(Read { loaded, orphans, unreadable }))
     }
 
     /// Reads an account to look at: its rules and limits, and nothing of what is under way.
@@ -174,12 +195,12 @@ impl Store {
         Ok(found)
     }
 
-    async fn running(&self, account: Uuid) -> Result<Vec<Unfinished>, StoreError> {
+    async fn running(&self, account: Uuid) -> Result<(Vec<Unfinished>, Vec<Unreadable>), StoreError> {
         let values = [account.into(), DUE_RUNNING.into()];
         let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), RUNNING_SQL, values);
         let rows = executions::Model::find_by_statement(statement).all(&self.reader).await?;
         let beginnings = self.beginnings(AccountUid(account), &rows).await?;
-        rows.iter().map(|row| rows::unfinished(row, &beginnings)).collect()
+        Ok(readable(&rows, &beginnings))
     }
 
     /// The earliest due time of what waits for each webhook: one look into the index each, however much waits.
@@ -237,10 +258,9 @@ impl Store {
         let taken = found.iter().take(rows_max).take_while(|row| due(row)).count();
         let next = found.get(taken).and_then(|row| row.due_at).map(Timestamp);
         let beginnings = self.beginnings(account, &found[..taken]).await?;
-        let unfinished = found[..taken].iter().map(|row| rows::unfinished(row, &beginnings));
-        let rows = unfinished.collect::<Result<Vec<_>, _>>()?;
+        let (rows, unreadable) = readable(&found[..taken], &beginnings);
         debug_assert!(rows.iter().all(|row| row.progress.state != State::Running));
-        Ok(DueRows { webhook, rows, next })
+        Ok(DueRows { webhook, rows, unreadable, next })
     }
 
     /// Executions that ended before a time, oldest first; some of them, and where to look for more.
@@ -333,10 +353,33 @@ impl Store {
         Ok(found)
     }
 
-    /// The stored answer to a repeatable call: the fingerprint of what was asked, and the answer.
-    pub async fn answer(&self, account: AccountUid, key: &RequestId) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let found =
-            super::entities::answers::Entity::find_by_id((account.0, key.to_string())).one(&self.reader).await?;
-        Ok(found.map(|row| (row.fingerprint, row.answer)))
+    /// The stored answer to a repeatable call about an account, which may be gone or another one by now.
+    pub async fn answer(&self, account: &AccountId, key: &RequestId) -> Result<Option<FirstAnswer>, StoreError> {
+        use super::entities::answers::{Column as C, Entity};
+        let found = Entity::find()
+            .filter(C::AccountId.eq(account.as_str()))
+            .filter(C::RequestId.eq(key.to_string()))
+            .order_by_desc(C::CreatedAt)
+            .limit(1)
+            .one(&self.reader)
+            .await?;
+        let Some(row) = found else { return Ok(None) };
+        Ok(Some(FirstAnswer { account: AccountUid(row.account_uid), fingerprint: row.fingerprint, answer: row.answer }))
     }
+}
+
+/// Executions as far as they can be read: one that cannot is ended, and holds up no other.
+fn readable(rows: &[executions::Model], beginnings: &rows::Beginnings) -> (Vec<Unfinished>, Vec<Unreadable>) {
+    let (mut found, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match rows::unfinished(row, beginnings) {
+            Ok(execution) => found.push(execution),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(execution.id = %ExecutionUid(row.uid), error, "an execution cannot be read; it fails");
+                unreadable.push(rows::unreadable(row));
+            }
+        }
+    }
+    (found, unreadable)
 }

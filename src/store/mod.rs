@@ -10,30 +10,39 @@ mod executions;
 mod history;
 mod jobs;
 mod journal;
+mod lane;
+mod lease;
 mod load;
 #[path = "../../migrations/mod.rs"]
 mod migrations;
 mod prepared;
+mod removal;
 mod rotation;
 mod rows;
 mod seal;
 mod statements;
 mod totals;
+mod upkeep;
+mod writer;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use uuid::Uuid;
 
+use self::upkeep::Upkeep;
 pub use self::{
     audit::{AuditFilter, AuditView},
     backup::backup,
     changes::{ChangeCursor, Changed},
-    database::{Location, Lock},
+    database::Location,
     examination::Examination,
     executions::ExecutionView,
     history::{AccountView, Page, UsageCounts},
-    journal::{Before, Journal, Receipt},
-    load::{DueAccount, Read},
+    journal::{Journal, Receipt},
+    lease::Lease,
+    load::{DueAccount, FirstAnswer, Read},
+    removal::Before,
     rotation::{Rotated, RotationPlace},
     seal::{SEALING_KEY_BYTES, Sealer},
     totals::Totals,
@@ -52,6 +61,12 @@ pub enum StoreError {
     /// PostgreSQL could not be reached.
     #[error("PostgreSQL at {0} could not be reached")]
     Unreachable(String, #[source] sea_orm::sqlx::Error),
+    /// Its encoding cannot hold every text.
+    #[error(
+        "the database's encoding is {0}, which cannot hold every text: make one with \
+         CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    ServerEncoding(String),
     /// Its lock could not be taken.
     #[error("the database's lock file could not be locked")]
     Lock(#[source] std::io::Error),
@@ -64,6 +79,9 @@ pub enum StoreError {
     /// A statement failed.
     #[error("the database refused a statement")]
     Statement(#[from] DbErr),
+    /// A group was not written.
+    #[error("the database is in trouble: {0}")]
+    Unwritten(String),
     /// A commit may or may not have been written.
     #[error("the database did not say whether a commit was written: {0}")]
     Uncertain(String),
@@ -82,6 +100,12 @@ pub enum StoreError {
     /// A secret could not be sealed or opened.
     #[error("a secret could not be sealed or opened: {0}")]
     Sealing(&'static str),
+    /// The lease has ended.
+    #[error(
+        "the lease of the database has ended: the database was out of reach for too long, or another process has taken \
+         over"
+    )]
+    Lapsed,
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
@@ -91,53 +115,108 @@ pub enum StoreError {
 #[derive(Clone)]
 pub struct Store {
     reader: DatabaseConnection,
-    connections: Arc<[DatabaseConnection]>,
+    people: DatabaseConnection,
     journal: Journal,
     sealer: Arc<Sealer>,
+    upkeep: Option<Arc<Upkeep>>,
+    lease: Lease,
+    last_wall_time: Option<Timestamp>,
 }
 
 impl Store {
-    /// Opens the database, brings its schema up to date and starts the journal. The caller holds the lock.
-    pub async fn open(location: &Location, sealer: Sealer, metrics: &Metrics) -> Result<Self, StoreError> {
+    /// Opens the database, brings its schema up to date and starts the journal.
+    pub async fn open(
+        location: &Location,
+        lease: Lease,
+        sealer: Sealer,
+        metrics: &Metrics,
+    ) -> Result<Self, StoreError> {
         let connections = database::open(location).await?;
-        if let Some(writer) = connections.writers.first() {
-            database::migrate(writer, location).await?;
-            match examination::try_secrets(writer, &sealer).await? {
-                (0, failed) if failed > 0 => return Err(StoreError::SealingKey),
-                (_, failed) if failed > 0 => {
-                    tracing::error!(
-                        webhooks = failed,
-                        "stored secrets of webhooks cannot be opened; their accounts do not load"
-                    );
-                }
-                _ => {}
+        let first = &connections.first;
+        database::migrate(first, location).await?;
+        match examination::try_secrets(first, &sealer).await? {
+            (0, failed) if failed > 0 => return Err(StoreError::SealingKey),
+            (_, failed) if failed > 0 => {
+                tracing::error!(
+                    webhooks = failed,
+                    "stored secrets of webhooks cannot be opened; their accounts do not load"
+                );
             }
-            rotation::key_fingerprints(writer, &sealer).await?;
-            // Limits may have been configured anew meanwhile: whoever waits for one is looked at.
-            writer.execute_unprepared("UPDATE accounts SET next_due_at = 0 WHERE paused > 0").await?;
+            _ => {}
         }
+        rotation::key_fingerprints(first, &sealer).await?;
+        // Limits may have been configured anew meanwhile: whoever waits for one is looked at.
+        first.execute_unprepared("UPDATE accounts SET next_due_at = 0 WHERE paused > 0").await?;
+        let last_wall_time = match location {
+            Location::Sqlite(_) => lease::told_time(first).await?,
+            Location::Postgres(_) => lease.last_wall_time(),
+        };
+        first.close_by_ref().await?;
+        let upkeep = match location {
+            Location::Sqlite(path) => Some(Arc::new(Upkeep::start(path.clone()))),
+            Location::Postgres(_) => None,
+        };
         let sealer = Arc::new(sealer);
-        let all = connections.writers.iter().chain([&connections.reader]).cloned().collect();
         let journal = Journal::start(connections.writers, Arc::clone(&sealer), metrics);
-        Ok(Self { reader: connections.reader, connections: all, journal, sealer })
+        Ok(Self {
+            reader: connections.engine,
+            people: connections.people,
+            journal,
+            sealer,
+            upkeep,
+            lease,
+            last_wall_time,
+        })
+    }
+
+    /// The store as people read from it: over connections of their own.
+    #[must_use]
+    pub fn for_people(&self) -> Self {
+        Self { reader: self.people.clone(), ..self.clone() }
+    }
+
+    /// The right to answer and send.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The last time that was told before this process was there, by a clock that was trusted.
+    pub fn last_wall_time(&self) -> Option<Timestamp> {
+        self.last_wall_time
+    }
+
+    /// Tells the time, by a clock that is trusted, to whoever opens the database next.
+    pub async fn tell_wall_time(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.lease.tell(now);
+        match self.reader.get_database_backend() {
+            // Told with the next renewal.
+            DbBackend::Postgres => Ok(()),
+            backend => self.journal.run(AccountUid(Uuid::nil()), vec![lease::tell_sql(backend, now)]).await.map(drop),
+        }
+    }
+
+    /// For how long the oldest change has waited that is not written yet.
+    pub fn oldest_wait(&self) -> Duration {
+        self.journal.oldest_wait()
     }
 
     /// Closes every connection; the last one to a SQLite file folds its log into it.
     pub async fn close(&self) {
-        for connection in self.connections.iter() {
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.stop().await;
+        }
+        for connection in [&self.reader, &self.people] {
             if let Err(error) = connection.close_by_ref().await {
                 tracing::warn!(error = %error, "a connection to the database did not close in order");
             }
         }
+        self.journal.close().await;
     }
 
     /// Brings the schema up to date and nothing else.
     pub async fn migrate(location: &Location) -> Result<(), StoreError> {
         let connections = database::open(location).await?;
-        match connections.writers.first() {
-            Some(writer) => database::migrate(writer, location).await,
-            None => Ok(()),
-        }
+        database::migrate(&connections.first, location).await
     }
 
     /// Writes a change whole, or not at all.
@@ -163,7 +242,12 @@ impl Store {
     }
 
     /// Removes a bounded part of what was made before a time. Answers whether there may be more.
-    pub async fn expire_some(&self, before: Before) -> bool {
+    pub async fn expire_some(&self, before: Before) -> Result<bool, StoreError> {
         self.journal.expire_some(before).await
+    }
+
+    /// Gives a bounded part of what is free in a SQLite file back to the file system. Answers whether there may be more.
+    pub async fn give_back_some(&self) -> Result<bool, StoreError> {
+        self.journal.give_back_some().await
     }
 }

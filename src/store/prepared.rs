@@ -154,13 +154,22 @@ impl Prepared {
                     Ok::<_, StoreError>(answers::Model {
                         account_uid: account.0,
                         request_id: answer.request_id.to_string(),
-                        fingerprint: sealer.fingerprint(account.0, &answer.fingerprint)?,
+                        account_id: Some(change.account_id.to_string()),
+                        fingerprint: fingerprint(sealer, change, &answer.fingerprint)?,
                         answer: answer.answer.clone(),
                         created_at: answer.created_at.0,
                     })
                 })
                 .transpose()?,
         })
+    }
+
+    /// About how many bytes of events, requests and answers it has.
+    pub fn bytes(&self) -> usize {
+        let events = self.events.iter().map(|event| event.payload.len()).sum::<usize>();
+        let executions = self.executions.iter().map(|one| one.requests.len()).sum::<usize>();
+        let attempts = self.attempts.iter().map(|one| one.excerpt.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        events + executions + attempts
     }
 
     /// About how many rows it has.
@@ -171,6 +180,14 @@ impl Prepared {
             + self.attempts.len()
             + 1
             + self.expired.as_ref().map_or(0, |expired| expired.executions.len())
+    }
+}
+
+/// The fingerprint of a call. That of one which deletes the account must outlive the account's own key.
+fn fingerprint(sealer: &Sealer, change: &Change, asked: &[u8]) -> Result<Vec<u8>, StoreError> {
+    match &change.facts {
+        Some(facts) if facts.deleted => sealer.fingerprint_of_installation(asked),
+        _ => sealer.fingerprint(change.account.0, asked),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         plan::{LimitOverrides, Plan},
         timestamp::Timestamp,
     },
-    store::Location,
+    store::{Lease, Location},
     telemetry::Metrics,
 };
 
@@ -18,7 +18,9 @@ const ATTEMPTS: u128 = 1_200;
 
 async fn open(path: &std::path::Path, keys: &[[u8; 32]]) -> Store {
     let sealer = Sealer::new(keys).expect("a sealer");
-    Store::open(&Location::Sqlite(path.to_owned()), sealer, &Metrics::default()).await.expect("opens")
+    Store::open(&Location::Sqlite(path.to_owned()), Lease::of_nobody_else(), sealer, &Metrics::default())
+        .await
+        .expect("opens")
 }
 
 fn sealed_url(of: u128, sealer: &Sealer, account: Uuid) -> Vec<u8> {

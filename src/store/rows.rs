@@ -24,7 +24,9 @@ use crate::domain::{
     automation::{Activation, Automation, AutomationSpec},
     change::{AttemptEnded, Change},
     event::{Action, Event},
-    execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
+    execution::{
+        Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished, Unreadable,
+    },
     history::{History, StateCounts},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId},
     limits::{Backlog, Window},
@@ -399,6 +401,27 @@ pub fn unfinished(row: &executions::Model, beginnings: &Beginnings) -> Stored<Un
         record: Arc::new(record(row, beginnings)?),
         progress: progress(row)?,
     })
+}
+
+/// An execution whose row cannot be read as a whole, as far as it can.
+pub fn unreadable(row: &executions::Model) -> Unreadable {
+    let state = state_of(row.state).unwrap_or(State::Pending);
+    let number = |number: i32| u32::try_from(number).unwrap_or_default();
+    Unreadable {
+        uid: ExecutionUid(row.uid),
+        source_kind: source_kind_of(row.source_kind).unwrap_or(SourceKind::Automation),
+        progress: Progress {
+            state,
+            reason: row.reason.as_deref().and_then(Reason::parse),
+            due_at: row.due_at.map(Timestamp),
+            action_no: usize::try_from(row.action_no).unwrap_or_default(),
+            attempts: number(row.attempts),
+            failed_actions: number(row.failed_actions),
+            ended_at: None,
+            admitted: Some(row.admitted_window).filter(|window| *window != NOT_ADMITTED),
+        },
+        was_running: None,
+    }
 }
 
 /// The row of an attempt.

@@ -207,12 +207,17 @@ impl Sealer {
     /// data key makes it, so that it stays good when the installation's key is changed.
     pub fn fingerprint(&self, account: Uuid, asked: &[u8]) -> Result<Vec<u8>, StoreError> {
         let of_account = self.data_keys().get(&account).cloned();
-        let (id, mut mac) = match &of_account {
-            Some(key) => (DATA_KEY_ID, key.fingerprints.clone()),
-            None => (self.current, self.current()?.fingerprints.clone()),
-        };
+        let Some(key) = of_account else { return self.fingerprint_of_installation(asked) };
+        let mut mac = key.fingerprints.clone();
         mac.update(asked);
-        Ok([&id[..], &mac.finalize().into_bytes()].concat())
+        Ok([&DATA_KEY_ID[..], &mac.finalize().into_bytes()].concat())
+    }
+
+    /// The fingerprint of a call about an account that has no key yet, or soon none any more.
+    pub fn fingerprint_of_installation(&self, asked: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let mut mac = self.current()?.fingerprints.clone();
+        mac.update(asked);
+        Ok([&self.current[..], &mac.finalize().into_bytes()].concat())
     }
 
     /// Whether a stored fingerprint is that of what a call asks.
@@ -222,9 +227,8 @@ impl Sealer {
         let mut mac = match (id == DATA_KEY_ID, &of_account, self.keys.get(id)) {
             (true, Some(key), _) => key.fingerprints.clone(),
             (false, _, Some(key)) => key.fingerprints.clone(),
-            // The account is being erased, and its key is gone: all that is left to ask is what was asked before.
-            (true, None, _) => return true,
-            (false, _, None) => return false,
+            // The account is gone, and its key with it: nobody can say any more what was asked.
+            (true, None, _) | (false, _, None) => return false,
         };
         mac.update(asked);
         mac.verify_slice(tag).is_ok()

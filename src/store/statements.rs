@@ -7,8 +7,7 @@ use std::{
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    Statement, Value,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryFilter, Statement, Value,
     sea_query::{Expr, ExprTrait as _, OnConflict, Query},
 };
 use uuid::Uuid;
@@ -19,6 +18,7 @@ use super::{
         webhooks,
     },
     prepared::{Expired, Prepared},
+    writer::Writer,
 };
 use crate::domain::id::EventId;
 
@@ -54,10 +54,7 @@ pub fn known_events_sql(backend: DbBackend, keys: usize) -> String {
 }
 
 /// Which of the changes' events are stored already, by account.
-pub async fn known_events(
-    txn: &DatabaseTransaction,
-    changes: &[Box<Prepared>],
-) -> Result<HashMap<Uuid, HashSet<EventId>>, DbErr> {
+pub async fn known_events(txn: &Writer, changes: &[Box<Prepared>]) -> Result<HashMap<Uuid, HashSet<EventId>>, DbErr> {
     let mut known: HashMap<Uuid, HashSet<EventId>> = HashMap::new();
     let keys: Vec<_> = changes.iter().flat_map(|change| &change.events).collect();
     for chunk in keys.chunks(PARAMETERS_MAX / 2) {
@@ -76,7 +73,7 @@ pub async fn known_events(
 }
 
 /// Creates accounts, and compares and advances the revisions of the others. Answers which were as expected.
-pub async fn advance_accounts(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result<HashSet<Uuid>, DbErr> {
+pub async fn advance_accounts(txn: &Writer, changes: &[&Prepared]) -> Result<HashSet<Uuid>, DbErr> {
     let mut advanced = HashSet::new();
     for created in changes.iter().filter_map(|change| change.created.as_ref()) {
         let insert = accounts::Entity::insert(created.clone().into_active_model())
@@ -120,7 +117,7 @@ pub async fn advance_accounts(txn: &DatabaseTransaction, changes: &[&Prepared]) 
 }
 
 /// Writes what commands change: rare, so one statement a thing.
-pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result<(), DbErr> {
+pub async fn write_own_things(txn: &Writer, changes: &[&Prepared]) -> Result<(), DbErr> {
     for change in changes {
         if let Some(facts) = &change.facts {
             let row = accounts::ActiveModel {
@@ -207,7 +204,7 @@ pub async fn write_own_things(txn: &DatabaseTransaction, changes: &[&Prepared]) 
         if let Some(answer) = &change.answer {
             use answers::Column as C;
             let replace = OnConflict::columns([C::AccountUid, C::RequestId])
-                .update_columns([C::Fingerprint, C::Answer, C::CreatedAt])
+                .update_columns([C::AccountId, C::Fingerprint, C::Answer, C::CreatedAt])
                 .to_owned();
             let insert = answers::Entity::insert(answer.clone().into_active_model()).on_conflict(replace);
             insert.exec_without_returning(txn).await?;
@@ -230,7 +227,7 @@ const DELETED_SQL: [&str; 5] = [
 ];
 
 /// Deletes executions with their attempts, and each event with its last execution.
-async fn delete_expired(txn: &DatabaseTransaction, account: Uuid, expired: &Expired) -> Result<(), DbErr> {
+async fn delete_expired(txn: &Writer, account: Uuid, expired: &Expired) -> Result<(), DbErr> {
     if !expired.executions.is_empty() {
         attempts::Entity::delete_many()
             .filter(attempts::Column::AccountUid.eq(account))
@@ -275,7 +272,7 @@ const EXECUTION_COLUMNS: usize = 25;
 const ATTEMPT_COLUMNS: usize = 14;
 
 /// Writes events, executions, their steps and attempts of the whole group in wide statements.
-pub async fn write_rows(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result<(), DbErr> {
+pub async fn write_rows(txn: &Writer, changes: &[&Prepared]) -> Result<(), DbErr> {
     let events: Vec<events::ActiveModel> = changes.iter().flat_map(|change| active(&change.events)).collect();
     for chunk in events.chunks(PARAMETERS_MAX / EVENT_COLUMNS) {
         events::Entity::insert_many(chunk.iter().cloned()).exec_without_returning(txn).await?;
@@ -292,7 +289,7 @@ pub async fn write_rows(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Res
     write_steps(txn, changes).await
 }
 
-async fn write_steps(txn: &DatabaseTransaction, changes: &[&Prepared]) -> Result<(), DbErr> {
+async fn write_steps(txn: &Writer, changes: &[&Prepared]) -> Result<(), DbErr> {
     const COLUMNS: usize = 12;
     let steps: Vec<_> = changes.iter().flat_map(|change| change.steps.iter().map(move |step| (change, step))).collect();
     for chunk in steps.chunks(PARAMETERS_MAX / COLUMNS) {

@@ -26,6 +26,7 @@ struct Instruments {
     matches: Counter<u64>,
     executions: Counter<u64>,
     faults: Counter<u64>,
+    unreadable: Counter<u64>,
     crossings: Counter<u64>,
     breaker_transitions: Counter<u64>,
     webhooks_disabled: Counter<u64>,
@@ -59,6 +60,12 @@ impl Default for Metrics {
                 "Executions that have ended, by final state, reason and kind of source",
             ),
             faults: counter("hookline.faults", "{fault}", "Decisions and requests that broke down: faults of ours"),
+            unreadable: counter(
+                "hookline.unreadable",
+                "{row}",
+                "Rows of the database that cannot be read: executions that fail by it, webhooks that are disabled by it, \
+                 automations whose events wait for a person",
+            ),
             crossings: counter(
                 "hookline.limit.crossings",
                 "{crossing}",
@@ -109,6 +116,9 @@ impl Metrics {
         for what in ["decision", "request"] {
             self.0.faults.add(0, &[KeyValue::new("what", what)]);
         }
+        for what in ["execution", "webhook", "automation"] {
+            self.0.unreadable.add(0, &[KeyValue::new("what", what)]);
+        }
         for percent in CROSSINGS_PERCENT {
             self.0.crossings.add(0, &[KeyValue::new("percent", i64::from(percent))]);
         }
@@ -154,6 +164,11 @@ impl Metrics {
     /// Something broke down.
     pub fn fault(&self, what: &'static str) {
         self.0.faults.add(1, &[KeyValue::new("what", what)]);
+    }
+
+    /// A row of the database cannot be read.
+    pub fn unreadable(&self, what: &'static str) {
+        self.0.unreadable.add(1, &[KeyValue::new("what", what)]);
     }
 
     /// A share of a limit is reached.

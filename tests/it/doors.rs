@@ -480,7 +480,8 @@ async fn a_shutdown_lets_requests_end_and_starts_no_other(database: Database) {
 }
 
 async fn a_second_signal_ends_the_waiting(database: Database) {
-    let server = Server::start(&database, &["--shutdown-grace-ms", "600000", "--request-deadline-ms", "60000"]).await;
+    let flags = ["--shutdown-grace-ms", "600000", "--request-deadline-ms", "60000", "--lease-ms", "120000"];
+    let server = Server::start(&database, &flags).await;
     let receiver = Receiver::start().await;
     let service = with_an_automation(&server, &receiver).await;
     receiver.hold();

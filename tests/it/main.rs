@@ -16,6 +16,7 @@ mod doors;
 mod endpoints;
 mod explain;
 mod failures;
+mod faults;
 mod harness;
 mod history;
 mod layers;

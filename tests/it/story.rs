@@ -13,6 +13,7 @@ crate::on_both_databases!(
     what_waits_is_sent_after_a_restart,
     a_deleted_account_is_erased_and_its_id_is_free_again,
     a_repeated_call_has_one_effect,
+    a_key_outlives_its_account,
     a_deleted_webhook_fails_what_waits_and_what_comes,
 );
 
@@ -257,6 +258,38 @@ async fn a_repeated_call_has_one_effect(database: Database) {
         assert!(stored.windows(4).any(|window| window == b"hook"), "the file is the database");
         assert!(!stored.windows(6).any(|window| window == b"s3cret"), "credentials are sealed at rest");
     }
+}
+
+async fn a_key_outlives_its_account(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let service = server.client("service", "*", &[]).await;
+    let create = async |key: &str| {
+        let account = Some(pb::Account { plan: pb::Plan::Power.into(), ..pb::Account::default() });
+        let request = pb::CreateAccountRequest { account_id: "42".into(), account, request_id: key.into() };
+        service.accounts().create_account(service.ask(request)).await
+    };
+    let delete = async |key: &str| {
+        let request = pb::DeleteAccountRequest {
+            name: "accounts/42".into(),
+            request_id: key.into(),
+            ..pb::DeleteAccountRequest::default()
+        };
+        service.accounts().delete_account(service.ask(request)).await
+    };
+    let get = async || {
+        let request = pb::GetAccountRequest { name: "accounts/42".into() };
+        service.accounts().get_account(service.ask(request)).await
+    };
+    create("create-1").await.expect("creates");
+    delete("delete-1").await.expect("deletes");
+    eventually("it is erased", || async { (database.count("accounts").await == 0).then_some(()) }).await;
+    create("create-1").await.expect("the first answer");
+    assert_eq!(get().await.expect_err("it stays deleted").code(), tonic::Code::NotFound);
+    create("create-2").await.expect("creates");
+    delete("delete-1").await.expect("the first answer");
+    get().await.expect("the new account is another one");
+    let other = delete("create-2").await.expect_err("another call");
+    assert_eq!(other.code(), tonic::Code::InvalidArgument);
 }
 
 async fn a_deleted_webhook_fails_what_waits_and_what_comes(database: Database) {

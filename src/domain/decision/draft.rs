@@ -16,7 +16,7 @@ use crate::domain::{
     caller::Caller,
     change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
     command,
-    execution::{NewExecution, Recorded, State, Unfinished},
+    execution::{NewExecution, Recorded, State, Unfinished, Unreadable},
     history::{Expired, look_again_at},
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
     job::{Job, retry_room},
@@ -24,6 +24,7 @@ use crate::domain::{
     miss::Miss,
     notice::notices,
     plan::{LimitOverrides, Limits, Plan},
+    request::Record,
     timestamp::Timestamp,
     traffic::Traffic,
     webhook::Webhook,
@@ -155,6 +156,10 @@ impl<'a, 'w> Draft<'a, 'w> {
                 self.resume(rows);
                 Reply::None
             }
+            Input::Unreadable(rows) => {
+                self.break_off(rows);
+                Reply::None
+            }
             Input::Expired(expired) => {
                 self.expire(expired);
                 Reply::None
@@ -242,6 +247,25 @@ impl<'a, 'w> Draft<'a, 'w> {
         }
         self.stepped.insert(execution.uid, self.change.steps.len());
         self.change.steps.push(Step { execution, was_running });
+    }
+
+    /// Ends executions that nobody can go on with.
+    pub(super) fn break_off(&mut self, rows: &[Unreadable]) {
+        for row in rows {
+            if row.progress.state.is_final() || self.has_stepped(row.uid) {
+                continue;
+            }
+            if row.progress.is_held_back() {
+                self.change.backlog.count = self.change.backlog.count.saturating_sub(1);
+            }
+            let execution = Unfinished {
+                uid: row.uid,
+                source_kind: row.source_kind,
+                record: Arc::new(Record::unreadable()),
+                progress: row.progress.break_off(self.around.now),
+            };
+            self.step(row.progress.state, execution, row.was_running);
+        }
     }
 
     /// Deletes executions that have been kept for long enough.

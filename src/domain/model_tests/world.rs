@@ -299,7 +299,7 @@ impl World {
         let taken = found.iter().take(wanted.rows_max).take_while(|(due, ..)| *due <= wanted.by).count();
         let next = found.get(taken).map(|(due, ..)| *due);
         let rows = found[..taken].iter().map(|(_, uid, row)| unfinished(*uid, row)).collect();
-        DueRows { webhook: wanted.webhook, rows, next }
+        DueRows { webhook: wanted.webhook, rows, unreadable: Vec::new(), next }
     }
 
     pub fn expired(&self, wanted: due::Expiring) -> Expired {

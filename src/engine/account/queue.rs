@@ -1,4 +1,7 @@
-//! What waits in an account: calls, events, outcomes and rows, oldest first, each with those who wait for its answer.
+//! What waits in an account: outcomes, rows, calls and events, each kind oldest first, with those who wait for an answer.
+//!
+//! A decision takes outcomes first, then rows that are due, then a call or events, in turn: whoever publishes fast never
+//! holds up what was promised before. A quarter of each change is left to calls and events.
 
 use std::{
     collections::VecDeque,
@@ -11,20 +14,26 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::super::{CommandReply, EngineError};
 use crate::{
     domain::{
+        change::CHANGE_ROWS_MAX,
         command::Command,
         decision::{DueRows, Ended, EventReply, Input, Reply},
         event::Event,
-        execution::{Recorded, Unfinished},
+        execution::{Recorded, Unfinished, Unreadable},
         history::Expired,
-        id::{ExecutionUid, RequestId},
+        id::{AccountUid, ExecutionUid, RequestId},
         job::JobRows,
         refusal::Refusal,
     },
+    store::FirstAnswer,
     telemetry::Metrics,
 };
 
-/// How many inputs one decision looks at.
-const BATCH_INPUTS_MAX: usize = 1_000;
+/// How many events one decision looks at.
+const BATCH_EVENTS_MAX: usize = 1_000;
+/// How many rows outcomes and what is due may touch in a change, while a call or events wait, too.
+const OWN_ROWS_MAX: usize = CHANGE_ROWS_MAX - CHANGE_ROWS_MAX / 4;
+/// How many rows an outcome touches: its execution's and its attempt's.
+const OUTCOME_ROWS: usize = 2;
 
 /// The wait of a call or a frame of events: since when, and the place that it holds meanwhile.
 pub struct Wait {
@@ -38,248 +47,347 @@ impl Wait {
     pub fn new(since: Instant, place: OwnedSemaphorePermit) -> Self {
         Self { since, is_noted: false, _place: place }
     }
+
+    /// Tells how long it has waited, the first time that it is asked.
+    fn note(&mut self, note: &mut impl FnMut(Duration)) {
+        if !std::mem::replace(&mut self.is_noted, true) {
+            note(self.since.elapsed());
+        }
+    }
 }
 
-/// What waits to be decided.
-pub enum Item {
-    Events {
-        events: Vec<Arc<Event>>,
-        replies: Vec<EventReply>,
-        reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
-        wait: Wait,
-    },
-    Command {
-        command: Arc<Command>,
-        is_new: bool,
-        /// The execution that the call is about, once it was looked for.
-        execution: Option<Option<Arc<Recorded>>>,
-        reply: oneshot::Sender<Result<CommandReply, EngineError>>,
-        wait: Wait,
-    },
-    Outcome(Ended),
+/// Events that wait to be decided, in part decided.
+pub struct Events {
+    pub events: Vec<Arc<Event>>,
+    pub replies: Vec<EventReply>,
+    pub reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
+    pub wait: Wait,
+}
+
+/// A call that waits to be decided.
+pub struct Call {
+    pub command: Arc<Command>,
+    /// Whether it is known to be no repetition.
+    pub is_new: bool,
+    /// The execution that the call is about, once it was looked for.
+    pub execution: Option<Option<Arc<Recorded>>>,
+    pub reply: oneshot::Sender<Result<CommandReply, EngineError>>,
+    pub wait: Wait,
+}
+
+/// What was read, and waits to be decided.
+#[derive(Clone)]
+pub enum Rows {
     Due(DueRows),
     Resume(Vec<Unfinished>),
+    Unreadable(Vec<Unreadable>),
     Expired(Expired),
     Job(JobRows),
     Tidy,
 }
 
-/// What waits, oldest first.
+impl Rows {
+    fn count(&self) -> usize {
+        match self {
+            Rows::Due(due) => due.rows.len() + due.unreadable.len(),
+            Rows::Resume(rows) => rows.len(),
+            Rows::Unreadable(rows) => rows.len(),
+            Rows::Expired(expired) => expired.rows.len(),
+            Rows::Job(_) | Rows::Tidy => 1,
+        }
+    }
+
+    fn input(&self) -> Input {
+        match self {
+            Rows::Due(rows) => Input::Due(rows.clone()),
+            Rows::Resume(rows) => Input::Resume(rows.clone()),
+            Rows::Unreadable(rows) => Input::Unreadable(rows.clone()),
+            Rows::Expired(expired) => Input::Expired(expired.clone()),
+            Rows::Job(rows) => Input::Job(rows.clone()),
+            Rows::Tidy => Input::Tidy,
+        }
+    }
+}
+
+/// Which queue an input of a decision came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Outcome,
+    Rows,
+    Call,
+    Event,
+}
+
+/// What waits.
 #[derive(Default)]
 pub struct Queue {
-    items: VecDeque<Item>,
-    /// How many of the next inputs are decided alone, after a decision broke down.
-    one_at_a_time: usize,
+    outcomes: VecDeque<Ended>,
+    rows: VecDeque<Rows>,
+    calls: VecDeque<Call>,
+    events: VecDeque<Events>,
+    /// Where the inputs of the decision that is being made came from.
+    taken: Vec<Kind>,
+    /// The inputs that are decided alone, after a decision on all of them broke down.
+    alone: VecDeque<Kind>,
+    /// Whether events had their turn last, not a call.
+    is_turn_of_calls: bool,
 }
 
 impl Queue {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.outcomes.is_empty() && self.rows.is_empty() && self.calls.is_empty() && self.events.is_empty()
     }
 
-    /// Puts an item at the end.
-    pub fn push(&mut self, item: Item) {
-        self.items.push_back(item);
+    /// An attempt ended.
+    pub fn push_outcome(&mut self, ended: Ended) {
+        self.outcomes.push_back(ended);
     }
 
-    /// Puts an item before all others.
-    pub fn push_first(&mut self, item: Item) {
-        self.items.push_front(item);
+    /// Rows were read.
+    pub fn push_rows(&mut self, rows: Rows) {
+        self.rows.push_back(rows);
+    }
+
+    /// A call came in.
+    pub fn push_call(&mut self, call: Call) {
+        self.calls.push_back(call);
+    }
+
+    /// Events came in.
+    pub fn push_events(&mut self, events: Events) {
+        self.events.push_back(events);
     }
 
     /// Forgets what a fresh reading of the account brings again.
     pub fn forget_own(&mut self) {
-        self.items.retain(|item| matches!(item, Item::Events { .. } | Item::Command { .. }));
+        self.outcomes.clear();
+        self.rows.clear();
+        self.alone.clear();
         self.forget_executions();
     }
 
     /// Whether rows were read that are not decided yet.
     pub fn has_rows(&self) -> bool {
-        self.items.iter().any(|item| matches!(item, Item::Due(_) | Item::Resume(_) | Item::Expired(_) | Item::Job(_)))
+        self.rows.iter().any(|rows| !matches!(rows, Rows::Tidy))
     }
 
     /// The key of the call whose stored answer must be looked for before the next decision: that of the first call
     /// in the queue, if it may be a repetition.
     pub fn repetition(&self) -> Option<RequestId> {
-        let first = self.items.iter().find_map(|item| match item {
-            Item::Command { command, is_new, .. } => Some((command, *is_new)),
-            _ => None,
-        });
-        let (command, is_new) = first?;
-        command.repeat.as_ref().filter(|_| !is_new).map(|repeat| repeat.request_id.clone())
+        let call = self.calls.front().filter(|call| !call.is_new)?;
+        call.command.repeat.as_ref().map(|repeat| repeat.request_id.clone())
     }
 
     /// The execution that must be read before the next decision: that of the first call in the queue.
     pub fn execution(&self) -> Option<ExecutionUid> {
-        let first = self.items.iter().find(|item| matches!(item, Item::Command { .. }));
-        match first {
-            Some(Item::Command { command, execution: None, .. }) => command.execution(),
-            _ => None,
-        }
+        self.calls.front().filter(|call| call.execution.is_none())?.command.execution()
     }
 
     /// The execution of the first call was looked for.
     pub fn found_execution(&mut self, found: Option<Recorded>) {
-        let found = found.map(Arc::new);
-        for item in &mut self.items {
-            if let Item::Command { execution, .. } = item {
-                *execution = Some(found);
-                return;
-            }
+        if let Some(call) = self.calls.front_mut() {
+            call.execution = Some(found.map(Arc::new));
         }
     }
 
     /// No call has its execution read any more: something may have changed it.
     fn forget_executions(&mut self) {
-        for item in &mut self.items {
-            if let Item::Command { execution, .. } = item {
-                *execution = None;
-            }
+        for call in &mut self.calls {
+            call.execution = None;
         }
     }
 
-    /// The first call that may be a repetition: answer it as before, or let it be decided.
+    /// The first call may be a repetition: answer it as before, or let it be decided.
     pub fn answer_repetition(
         &mut self,
-        answer: Option<(Vec<u8>, Vec<u8>)>,
-        is_fingerprint: impl Fn(&[u8], &[u8]) -> bool,
+        answer: Option<FirstAnswer>,
+        is_fingerprint: impl Fn(AccountUid, &[u8], &[u8]) -> bool,
     ) {
-        let first = self.items.iter().position(|item| matches!(item, Item::Command { is_new: false, .. }));
-        let Some(at) = first else { return };
-        let Some((fingerprint, answer)) = answer else {
-            if let Some(Item::Command { is_new, .. }) = self.items.get_mut(at) {
-                *is_new = true;
-            }
+        let Some(call) = self.calls.front_mut().filter(|call| !call.is_new) else { return };
+        let Some(FirstAnswer { account, fingerprint, answer }) = answer else {
+            call.is_new = true;
             return;
         };
-        if let Some(Item::Command { command, reply, .. }) = self.items.remove(at) {
-            let is_same =
-                command.repeat.as_ref().is_some_and(|repeat| is_fingerprint(&fingerprint, &repeat.fingerprint));
-            let message = "was used for another call within 24 hours: use a new one";
-            let _ = reply.send(if is_same {
-                Ok(CommandReply::Repeated(answer))
-            } else {
-                Err(EngineError::Refused(Refusal::invalid("request_id", message)))
-            });
-        }
+        let Some(Call { command, reply, .. }) = self.calls.pop_front() else { return };
+        let is_same =
+            command.repeat.as_ref().is_some_and(|repeat| is_fingerprint(account, &fingerprint, &repeat.fingerprint));
+        let message = "was used for another call within 24 hours: use a new one";
+        let _ = reply.send(if is_same {
+            Ok(CommandReply::Repeated(answer))
+        } else {
+            Err(EngineError::Refused(Refusal::invalid("request_id", message)))
+        });
     }
 
-    /// The inputs of the next decision: from the front of the queue up to and with the first command.
-    pub fn batch(&self) -> Vec<Input> {
-        let most = if self.one_at_a_time > 0 { 1 } else { BATCH_INPUTS_MAX };
+    /// The inputs of the next decision.
+    pub fn batch(&mut self) -> Vec<Input> {
+        self.taken.clear();
         let mut inputs = Vec::new();
-        for item in &self.items {
-            match item {
-                Item::Events { events, replies, .. } => {
-                    inputs.extend(events[replies.len()..].iter().map(|event| Input::Event(Arc::clone(event))));
-                }
-                Item::Command { command, execution, .. } => {
-                    inputs.push(Input::Command(Arc::clone(command), execution.clone().flatten()));
-                    break;
-                }
-                Item::Outcome(ended) => inputs.push(Input::Outcome(ended.clone())),
-                Item::Due(rows) => inputs.push(Input::Due(rows.clone())),
-                Item::Resume(rows) => inputs.push(Input::Resume(rows.clone())),
-                Item::Expired(expired) => inputs.push(Input::Expired(expired.clone())),
-                Item::Job(rows) => inputs.push(Input::Job(rows.clone())),
-                Item::Tidy => inputs.push(Input::Tidy),
-            }
-            if inputs.len() >= most {
+        if let Some(kind) = self.next_alone() {
+            self.taken.push(kind);
+            inputs.extend(self.first(kind));
+            return inputs;
+        }
+        let others_wait = !self.calls.is_empty() || !self.events.is_empty();
+        let rows_max = if others_wait { OWN_ROWS_MAX } else { CHANGE_ROWS_MAX };
+        let outcomes = self.outcomes.len().min((rows_max / OUTCOME_ROWS).max(1));
+        inputs.extend(self.outcomes.iter().take(outcomes).cloned().map(Input::Outcome));
+        self.taken.resize(outcomes, Kind::Outcome);
+        let mut own = outcomes * OUTCOME_ROWS;
+        for rows in &self.rows {
+            if own > 0 && own + rows.count() > rows_max {
                 break;
             }
+            own += rows.count();
+            inputs.push(rows.input());
+            self.taken.push(Kind::Rows);
         }
-        inputs.truncate(most);
+        if !self.calls.is_empty() && (self.events.is_empty() || self.is_turn_of_calls) {
+            inputs.extend(self.first(Kind::Call));
+            self.taken.push(Kind::Call);
+            self.is_turn_of_calls = false;
+            return inputs;
+        }
+        self.is_turn_of_calls = true;
+        let waiting = self.events.iter().flat_map(|item| &item.events[item.replies.len()..]);
+        inputs.extend(waiting.take(BATCH_EVENTS_MAX).map(|event| Input::Event(Arc::clone(event))));
+        self.taken.resize(inputs.len(), Kind::Event);
         inputs
     }
 
-    /// A decision looks at so many inputs: tells how long those have waited that no decision has looked at before.
-    pub fn note_waits(&mut self, inputs: usize, mut note: impl FnMut(Duration)) {
-        let mut looked_at = 0;
-        for item in &mut self.items {
-            if looked_at >= inputs {
+    /// The kind of the next input that is decided alone, if one of that kind still waits.
+    fn next_alone(&mut self) -> Option<Kind> {
+        while let Some(kind) = self.alone.pop_front() {
+            if self.first(kind).is_some() {
+                return Some(kind);
+            }
+        }
+        None
+    }
+
+    /// The oldest input of a kind.
+    fn first(&self, kind: Kind) -> Option<Input> {
+        match kind {
+            Kind::Outcome => self.outcomes.front().cloned().map(Input::Outcome),
+            Kind::Rows => self.rows.front().map(Rows::input),
+            Kind::Call => self
+                .calls
+                .front()
+                .map(|call| Input::Command(Arc::clone(&call.command), call.execution.clone().flatten())),
+            Kind::Event => {
+                let item = self.events.front()?;
+                item.events.get(item.replies.len()).map(|event| Input::Event(Arc::clone(event)))
+            }
+        }
+    }
+
+    /// A decision looks at its inputs: tells how long those have waited that no decision has looked at before.
+    pub fn note_waits(&mut self, mut note: impl FnMut(Duration)) {
+        if self.taken.contains(&Kind::Call)
+            && let Some(call) = self.calls.front_mut()
+        {
+            call.wait.note(&mut note);
+        }
+        let mut events = self.taken.iter().filter(|kind| **kind == Kind::Event).count();
+        for item in &mut self.events {
+            if events == 0 {
                 return;
             }
-            looked_at += match item {
-                Item::Events { events, replies, .. } => events.len() - replies.len(),
-                _ => 1,
-            };
-            let (Item::Events { wait, .. } | Item::Command { wait, .. }) = item else { continue };
-            if !std::mem::replace(&mut wait.is_noted, true) {
-                note(wait.since.elapsed());
-            }
+            events = events.saturating_sub(item.events.len() - item.replies.len());
+            item.wait.note(&mut note);
         }
     }
 
-    /// A decision on these inputs broke down. Answers whether one of them alone is at fault; otherwise each is tried
+    /// A decision on its inputs broke down. Answers whether one of them alone is at fault; otherwise each is tried
     /// alone.
-    pub fn isolate(&mut self, inputs: usize) -> bool {
-        if inputs > 1 {
-            self.one_at_a_time = inputs;
+    pub fn isolate(&mut self) -> bool {
+        if self.taken.len() > 1 {
+            self.alone = self.taken.iter().copied().collect();
         }
-        inputs <= 1
+        self.taken.len() <= 1
     }
 
-    /// One decision less to be made alone.
-    pub fn decided(&mut self) {
-        self.one_at_a_time = self.one_at_a_time.saturating_sub(1);
+    /// Rows that a decision broke down on are decided in smaller parts. Answers the rows where there is only one, which
+    /// is taken out of the queue.
+    pub fn split_rows(&mut self) -> Option<Rows> {
+        let rows = self.rows.pop_front()?;
+        let mut parts: Vec<Rows> = match rows {
+            Rows::Due(due) if due.rows.len() + due.unreadable.len() > 1 => due.split().map(Rows::Due).collect(),
+            Rows::Resume(rows) if rows.len() > 1 => rows.into_iter().map(|row| Rows::Resume(vec![row])).collect(),
+            Rows::Unreadable(rows) if rows.len() > 1 => {
+                rows.into_iter().map(|row| Rows::Unreadable(vec![row])).collect()
+            }
+            one => return Some(one),
+        };
+        self.alone = std::iter::repeat_n(Kind::Rows, parts.len()).chain(self.alone.drain(..)).collect();
+        while let Some(part) = parts.pop() {
+            self.rows.push_front(part);
+        }
+        None
+    }
+
+    /// Takes the oldest outcome out, which cannot be decided.
+    pub fn drop_outcome(&mut self) -> Option<Ended> {
+        self.outcomes.pop_front()
+    }
+
+    /// Puts what is left of an input that broke a decision before everything else that was read.
+    pub fn push_rows_first(&mut self, rows: Rows) {
+        self.rows.push_front(rows);
+        self.alone.push_front(Kind::Rows);
     }
 
     /// Turns the first call away; its decision broke down.
-    pub fn fail_first_command(&mut self, message: &str) {
-        if let Some(Item::Command { reply, .. }) = self.items.pop_front() {
+    pub fn fail_first_call(&mut self, message: &str) {
+        if let Some(Call { reply, .. }) = self.calls.pop_front() {
             let _ = reply.send(Err(EngineError::Internal(message.to_owned())));
         }
     }
 
-    /// Hands the answers to those who wait, oldest first. Answers the executions whose outcomes were among the inputs.
+    /// Hands the answers to those whose inputs were decided, in the order of the inputs. Answers the executions whose
+    /// outcomes were among them.
     pub fn hand_out(&mut self, replies: Vec<Reply>, metrics: &Metrics) -> Vec<ExecutionUid> {
         let mut ended_executions = Vec::new();
         self.forget_executions();
-        for answer in replies {
-            match (self.items.front_mut(), answer) {
-                (Some(Item::Events { replies, events, .. }), Reply::Event(answer)) => {
-                    replies.push(answer);
-                    if replies.len() < events.len() {
-                        continue;
-                    }
-                    if let Some(Item::Events { replies, reply, wait, .. }) = self.items.pop_front() {
-                        metrics.answered("events", wait.since.elapsed());
-                        let _ = reply.send(Ok(replies));
-                    }
-                }
-                (Some(Item::Command { .. }), Reply::Command(answer)) => {
-                    if let Some(Item::Command { reply, wait, .. }) = self.items.pop_front() {
+        for (kind, answer) in std::mem::take(&mut self.taken).into_iter().zip(replies) {
+            match (kind, answer) {
+                (Kind::Event, Reply::Event(answer)) => self.answer_event(answer, metrics),
+                (Kind::Call, Reply::Command(answer)) => {
+                    if let Some(Call { reply, wait, .. }) = self.calls.pop_front() {
                         metrics.answered("command", wait.since.elapsed());
                         let _ = reply.send(answer.map(CommandReply::Fresh).map_err(EngineError::Refused));
                     }
                 }
-                (Some(Item::Outcome(ended)), Reply::None) => {
-                    ended_executions.push(ended.execution);
-                    self.items.pop_front();
-                }
-                _ => {
-                    self.items.pop_front();
-                }
+                (Kind::Outcome, _) => ended_executions.extend(self.outcomes.pop_front().map(|ended| ended.execution)),
+                (Kind::Rows, _) => drop(self.rows.pop_front()),
+                (Kind::Event | Kind::Call, _) => {}
             }
         }
         // What was read for a job may not be true any more.
-        self.items.retain(|item| !matches!(item, Item::Job(_)));
+        self.rows.retain(|rows| !matches!(rows, Rows::Job(_)));
         ended_executions
     }
 
+    fn answer_event(&mut self, answer: EventReply, metrics: &Metrics) {
+        let Some(item) = self.events.front_mut() else { return };
+        item.replies.push(answer);
+        if item.replies.len() < item.events.len() {
+            return;
+        }
+        if let Some(Events { replies, reply, wait, .. }) = self.events.pop_front() {
+            metrics.answered("events", wait.since.elapsed());
+            let _ = reply.send(Ok(replies));
+        }
+    }
+
     /// In trouble callers are told at once; what the account owes the world stays queued.
-    pub fn fail_callers(&mut self, message: &str) {
-        for item in std::mem::take(&mut self.items) {
-            match item {
-                Item::Events { reply, .. } => {
-                    let _ = reply.send(Err(EngineError::Unavailable(message.to_owned())));
-                }
-                Item::Command { reply, .. } => {
-                    let _ = reply.send(Err(EngineError::Unavailable(message.to_owned())));
-                }
-                other => self.items.push_back(other),
-            }
+    pub fn fail_callers(&mut self, error: &EngineError) {
+        for item in self.events.drain(..) {
+            let _ = item.reply.send(Err(error.clone()));
+        }
+        for call in self.calls.drain(..) {
+            let _ = call.reply.send(Err(error.clone()));
         }
     }
 }

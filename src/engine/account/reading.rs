@@ -4,20 +4,20 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use uuid::Uuid;
 
-use super::{AccountActor, queue::Item};
+use super::{AccountActor, queue::Rows};
 use crate::{
     domain::{
         decision::DueRows,
         due,
         execution::Recorded,
         history::Expired,
-        id::{ExecutionUid, RequestId},
+        id::{AccountUid, ExecutionUid, RequestId},
         job::JobRows,
         timestamp::Timestamp,
     },
-    store::StoreError,
-    telemetry::chain,
+    store::{FirstAnswer, StoreError},
 };
 
 /// What must be read before the next decision.
@@ -41,7 +41,7 @@ impl Wanted {
 /// What was read.
 #[derive(Default)]
 struct Found {
-    answer: Option<(Vec<u8>, Vec<u8>)>,
+    answer: Option<FirstAnswer>,
     execution: Option<Recorded>,
     due: Vec<DueRows>,
     expired: Option<Expired>,
@@ -51,8 +51,10 @@ struct Found {
 impl AccountActor {
     /// What must be read first.
     pub(super) fn wanted(&self, now: Timestamp) -> Wanted {
+        // A key may have been used for an account of this id that is gone by now.
+        let answer = self.queue.repetition();
         let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
-        let Some(account) = living else { return Wanted::default() };
+        let Some(account) = living else { return Wanted { answer, ..Wanted::default() } };
         let may_start = self.shared.may_start.load(Ordering::SeqCst);
         let rules = &self.shared.config.rules;
         let due = if self.queue.has_rows() || !may_start { Vec::new() } else { due::wanted(account, now, rules) };
@@ -60,19 +62,21 @@ impl AccountActor {
         let is_turn = self.queue.is_empty() || !self.has_expired;
         let expiring = if self.queue.has_rows() || !is_turn { None } else { due::expiring(account, now, rules) };
         let job = if self.queue.has_rows() || !may_start { None } else { due::job(account, now, rules) };
-        Wanted { answer: self.queue.repetition(), execution: self.queue.execution(), due, expiring, job }
+        Wanted { answer, execution: self.queue.execution(), due, expiring, job }
     }
 
     /// Reads it, then decides.
     pub(super) fn read(&mut self, wanted: Wanted, ctx: &mut Context<Self>) {
-        let Some(uid) = self.slot.account.as_ref().map(|account| account.uid) else { return };
+        // Without an account only answers are looked for.
+        let uid = self.slot.account.as_ref().map_or(AccountUid(Uuid::nil()), |account| account.uid);
+        let id = self.slot.id.clone();
         self.busy();
         let shared = Arc::clone(&self.shared);
         let (asked_answer, asked_execution) = (wanted.answer.is_some(), wanted.execution);
         let read = async move {
             let mut found = Found::default();
             if let Some(key) = &wanted.answer {
-                found.answer = shared.store.answer(uid, key).await?;
+                found.answer = shared.store.answer(&id, key).await?;
             }
             if let Some(execution) = wanted.execution {
                 found.execution = shared.store.recorded(uid, &[execution.0]).await?.pop();
@@ -95,18 +99,20 @@ impl AccountActor {
                 }
                 if asked_answer {
                     let store = &actor.shared.store;
-                    actor
-                        .queue
-                        .answer_repetition(found.answer, |stored, asked| store.is_fingerprint(uid, stored, asked));
-                }
-                if let Some(job) = found.job {
-                    actor.queue.push_first(Item::Job(job));
-                }
-                if let Some(expired) = found.expired {
-                    actor.queue.push_first(Item::Expired(expired));
+                    let is_same = |account, stored: &[u8], asked: &[u8]| store.is_fingerprint(account, stored, asked);
+                    actor.queue.answer_repetition(found.answer, is_same);
                 }
                 for rows in found.due {
-                    actor.queue.push_first(Item::Due(rows));
+                    for _ in &rows.unreadable {
+                        actor.shared.metrics.unreadable("execution");
+                    }
+                    actor.queue.push_rows(Rows::Due(rows));
+                }
+                if let Some(expired) = found.expired {
+                    actor.queue.push_rows(Rows::Expired(expired));
+                }
+                if let Some(job) = found.job {
+                    actor.queue.push_rows(Rows::Job(job));
                 }
                 // The next call may be a repetition, or be about an execution, too: that must be looked up first.
                 let is_unread = actor.queue.repetition().is_some() || actor.queue.execution().is_some();
@@ -116,10 +122,7 @@ impl AccountActor {
                     actor.decide_and_commit(ctx);
                 }
             }
-            Err(error) => {
-                actor.queue.fail_callers(&chain(&error));
-                actor.pause(&error, ctx);
-            }
+            Err(error) => actor.pause(&error, ctx),
         }));
     }
 }

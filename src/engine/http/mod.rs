@@ -18,8 +18,9 @@ use self::{
     failure::{classify, is_unprocessed},
     resolver::LOOKING_FOR,
 };
-use super::{clock, traces};
+use super::traces;
 use crate::{
+    clock,
     domain::{
         address::AddressPolicy,
         decision::Dispatch,

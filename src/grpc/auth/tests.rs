@@ -91,7 +91,7 @@ fn rules() -> TokenRules {
 }
 
 fn now() -> i64 {
-    crate::engine::now().seconds()
+    crate::clock::now().seconds()
 }
 
 /// The claims of a good token.

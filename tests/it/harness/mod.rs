@@ -1,6 +1,7 @@
 //! A server process, a receiver, databases and clients for the tests.
 
 pub mod nginx;
+pub mod proxy;
 mod receiver;
 
 use std::{net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
@@ -101,6 +102,15 @@ impl Database {
     }
 }
 
+/// How long leases are in tests: whoever starts after a kill waits for the end of one.
+const LEASE: [&str; 4] = ["--lease-ms", "5000", "--request-deadline-ms", "2500"];
+
+/// What a server on PostgreSQL is told of its lease, where the test does not.
+fn lease(url: &str, flags: &[&str]) -> &'static [&'static str] {
+    let is_told = flags.contains(&"--lease-ms") || flags.contains(&"--request-deadline-ms");
+    if url.starts_with("postgres") && !is_told { &LEASE } else { &[] }
+}
+
 /// A server process.
 pub struct Server {
     child: Child,
@@ -160,6 +170,7 @@ impl Server {
             .args(if flags.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
             .args(["--database", &database.url])
             .args(flags)
+            .args(lease(&database.url, flags))
             .envs(variables.iter().copied())
             .current_dir(database.folder.path())
             .stdout(Stdio::piped())

@@ -81,6 +81,7 @@ impl Draft<'_, '_> {
             self.change.backlog.count = self.change.backlog.count.saturating_sub(1);
             self.step(row.progress.state, execution, None);
         }
+        self.break_off(&taken.unreadable);
         self.change.waiting.push((THE_LIMIT, next));
         self.change.is_empty = false;
     }

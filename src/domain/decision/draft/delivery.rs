@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     account::Account,
-    breaker::Health,
+    breaker::{Around, Health},
     change::{AttemptEnded, HealthChange},
     execution::{Attempt, Reason, SourceKind, State, THE_LIMIT, Unfinished, advance, fail_action, settle},
     id::WebhookUid,
@@ -84,15 +84,13 @@ impl Draft<'_, '_> {
     /// Takes note of how an endpoint does after an attempt. Answers whether it is no use to go on with it.
     pub(super) fn note_health(&mut self, account: &Account, webhook: WebhookUid, ended: &Ended) -> bool {
         let before = self.health(account, webhook);
-        let slots = webhook_slots(&self.limits);
-        let is_first_try = ended.attempt_no == 1;
-        let health = before.after(
-            &ended.attempt.outcome,
-            is_first_try,
-            slots,
-            self.around.rules.breaker_open_ms,
-            self.around.now,
-        );
+        let around = Around {
+            slots: webhook_slots(&self.limits),
+            open_ms_min: self.around.rules.breaker_open_ms,
+            now: self.around.now,
+        };
+        let attempt = (&ended.attempt.outcome, ended.attempt.started_at);
+        let health = before.after(attempt, ended.attempt_no == 1, around);
         let is_hopeless = health.is_hopeless();
         if health != before {
             let is_written = before.must_be_written(&health);
@@ -124,6 +122,7 @@ impl Draft<'_, '_> {
         self.change.waiting.push((taken.webhook, taken.next));
         self.change.is_empty = false;
         self.resume(&taken.rows);
+        self.break_off(&taken.unreadable);
     }
 
     pub(super) fn resume(&mut self, rows: &[Unfinished]) {
