@@ -1,14 +1,7 @@
 //! Puts the parts together: waits for the database's lease, opens the store, starts the engine, serves the port, and
 //! ends in order.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::ArbiterHandle;
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -26,16 +19,23 @@ use crate::{
     },
     engine::{Engine, EngineConfig, HttpConfig},
     grpc::{
-        Admission, Api, Authenticator, CallBounds, Doors, SERVICE_NAMES, TokenRules, UNACKED_BYTES_OF_ALL_MAX, serve,
+        Admission, Api, Authenticator, CallBounds, Doors, READS_OF_ACCOUNT_AT_ONCE_MAX, SERVICE_NAMES, TokenRules,
+        UNACKED_BYTES_OF_ALL_MAX, serve,
     },
     keys::Keys,
-    operations::{self, Operations},
+    operations::{self, Operations, Readiness},
     port::{Bounds, Files, Port, Tls, TlsFiles},
+    shares::Shares,
     store::{Lease, Location, SEALING_KEY_BYTES, Sealer, Store},
     telemetry::{Telemetry, chain},
 };
 
 const DAY_MS: u64 = 86_400_000;
+/// How often it is looked whether the database lets the process serve.
+const READINESS_PERIOD: Duration = Duration::from_millis(250);
+/// How long a commit may wait before the process says that it is not ready.
+const COMMIT_WAIT_MAX: Duration = Duration::from_secs(10);
+const STOPPING: &str = "not ready: stopping";
 /// How long closing the database may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -115,9 +115,9 @@ impl Application {
         signals: Signals,
     ) -> Result<(), StartError> {
         let (spans, metrics) = (telemetry.spans.clone(), telemetry.metrics.clone());
-        let is_ready = Arc::new(AtomicBool::new(false));
+        let readiness = Arc::<Readiness>::default();
         let files = Files::raised();
-        let operations = Operations::new(telemetry.page.clone(), telemetry.level.clone(), Arc::clone(&is_ready));
+        let operations = Operations::new(telemetry.page.clone(), telemetry.level.clone(), Arc::clone(&readiness));
         let over = CancellationToken::new();
         let _over = over.clone().drop_guard();
         let port =
@@ -157,7 +157,8 @@ impl Application {
         let streams = TaskTracker::new();
         let api = Api {
             engine: engine.clone(),
-            store: store.clone(),
+            store: store.for_people(),
+            reads: Shares::new(READS_OF_ACCOUNT_AT_ONCE_MAX),
             room: Arc::new(Semaphore::new(UNACKED_BYTES_OF_ALL_MAX)),
             spans,
             metrics,
@@ -169,7 +170,7 @@ impl Application {
         };
         doors.open(api).map_err(|error| start_error("the services", &error))?;
         report(&health, ServingStatus::Serving).await;
-        is_ready.store(true, Ordering::SeqCst);
+        let watched = tokio::spawn(watch_readiness(store.clone(), Arc::clone(&readiness)));
         tracing::info!(
             server.address = %self.address,
             operations.address = %self.operations_address,
@@ -180,7 +181,8 @@ impl Application {
             () = signals.shutdown.cancelled() => false,
             () = lease.deposed() => true,
         };
-        is_ready.store(false, Ordering::SeqCst);
+        watched.abort();
+        readiness.set(Err(STOPPING.to_owned()));
         if is_deposed {
             // It may neither answer nor send any more; what it has begun is the other's now.
             engine.stop_starting();
@@ -216,6 +218,21 @@ impl Application {
         }
         lease.release().await;
         Ok(())
+    }
+}
+
+/// Tells whoever asks for readiness how the database does.
+async fn watch_readiness(store: Store, readiness: Arc<Readiness>) {
+    loop {
+        let waited = store.oldest_wait();
+        readiness.set(if !store.lease().is_held() {
+            Err("not ready: the lease of the database has ended, and cannot be renewed yet".to_owned())
+        } else if waited > COMMIT_WAIT_MAX {
+            Err(format!("not ready: a commit has waited for {} s; the database is in trouble", waited.as_secs()))
+        } else {
+            Ok("ok".to_owned())
+        });
+        tokio::time::sleep(READINESS_PERIOD).await;
     }
 }
 

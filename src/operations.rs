@@ -4,10 +4,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -57,19 +54,39 @@ GET /log-level   what is logged
 PUT /log-level   log something else, such as info,hookline=debug; only from this host
 ";
 
+/// Whether the gRPC port serves, and what is to be said about it.
+pub struct Readiness(Mutex<Result<String, String>>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Mutex::new(Err("not ready: starting, or waiting for the database's lease".to_owned())))
+    }
+}
+
+impl Readiness {
+    /// It is so from now on.
+    pub fn set(&self, state: Result<String, String>) {
+        *self.state() = state;
+    }
+
+    fn state(&self) -> MutexGuard<'_, Result<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What the port knows.
 #[derive(Clone)]
 pub struct Operations {
     page: Page,
     level: LogLevel,
-    is_ready: Arc<AtomicBool>,
+    readiness: Arc<Readiness>,
     readers: Arc<Semaphore>,
 }
 
 impl Operations {
     /// A port that shows this page, changes this level, and tells whether the gRPC port serves.
-    pub fn new(page: Page, level: LogLevel, is_ready: Arc<AtomicBool>) -> Self {
-        Self { page, level, is_ready, readers: Arc::new(Semaphore::new(METRICS_AT_ONCE_MAX)) }
+    pub fn new(page: Page, level: LogLevel, readiness: Arc<Readiness>) -> Self {
+        Self { page, level, readiness, readers: Arc::new(Semaphore::new(METRICS_AT_ONCE_MAX)) }
     }
 
     /// Serves connections over HTTP/1.
@@ -144,11 +161,10 @@ async fn metrics(State(operations): State<Operations>) -> Response {
     }
 }
 
-async fn ready(State(operations): State<Operations>) -> (StatusCode, &'static str) {
-    if operations.is_ready.load(Ordering::SeqCst) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting, waiting for the database's lock, or stopping\n")
+async fn ready(State(operations): State<Operations>) -> (StatusCode, String) {
+    match &*operations.readiness.state() {
+        Ok(text) => (StatusCode::OK, format!("{text}\n")),
+        Err(text) => (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n")),
     }
 }
 

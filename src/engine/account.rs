@@ -13,7 +13,7 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use self::queue::Wait;
 use self::queue::{Queue, Rows};
@@ -49,6 +49,8 @@ pub struct AccountActor {
     slot: AccountSlot,
     is_loaded: bool,
     in_doubt: bool,
+    /// A place among the loads of what is due.
+    load_place: Option<OwnedSemaphorePermit>,
     is_busy: bool,
     queue: Queue,
     /// Whether the last decision deleted old executions.
@@ -70,6 +72,7 @@ impl AccountActor {
             slot: AccountSlot { id, account: None },
             is_loaded: false,
             in_doubt: false,
+            load_place: None,
             is_busy: false,
             queue: Queue::default(),
             has_expired: false,
@@ -123,7 +126,10 @@ pub struct TakeOutcome(pub Ended);
 /// Look whether something is due.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Wake;
+pub struct Wake {
+    /// A place among the loads, which the account keeps until it is loaded.
+    pub place: Option<OwnedSemaphorePermit>,
+}
 
 impl Handler<TakeEvents> for AccountActor {
     type Result = ();
@@ -158,7 +164,8 @@ impl Handler<TakeOutcome> for AccountActor {
 impl Handler<Wake> for AccountActor {
     type Result = ();
 
-    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+    fn handle(&mut self, Wake { place }: Wake, ctx: &mut Self::Context) {
+        self.load_place = place.filter(|_| !self.is_loaded);
         self.turn(ctx);
     }
 }
@@ -212,6 +219,7 @@ impl AccountActor {
 
     /// How long to rest before the next try; longer each time until something is written.
     fn next_rest(&mut self) -> Duration {
+        self.load_place = None;
         let rest = TROUBLE_REST_MIN.saturating_mul(1 << self.troubles.min(8)).min(TROUBLE_REST_MAX);
         self.troubles += 1;
         rest
@@ -228,6 +236,7 @@ impl AccountActor {
         };
         ctx.spawn(read.into_actor(self).map(|read, actor, ctx| match read {
             Ok(read) => {
+                actor.load_place = None;
                 actor.take_in(read);
                 actor.free(ctx);
             }

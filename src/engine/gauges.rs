@@ -135,6 +135,17 @@ pub fn watch(metrics: &Metrics, shared: &Arc<Shared>) {
     gauge("process.memory.usage", "By", "Physical memory of the process", |_| memory_bytes());
     gauge("process.open_file_descriptor.count", "{file_descriptor}", "Open files and sockets", |_| open_files());
     watch_waiting(metrics, Arc::downgrade(shared));
+    let commits = Arc::downgrade(shared);
+    metrics
+        .meter()
+        .f64_observable_gauge("hookline.commit.age")
+        .with_unit("s")
+        .with_description("For how long the oldest change has waited that is not written yet")
+        .with_callback(move |seen| {
+            let waited = commits.upgrade().map(|shared| shared.store.oldest_wait()).unwrap_or_default();
+            seen.observe(waited.as_secs_f64(), &[]);
+        })
+        .build();
     let age = Arc::downgrade(shared);
     metrics
         .meter()

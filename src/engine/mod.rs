@@ -21,7 +21,7 @@ use std::{
 };
 
 use actix::{Actor, Addr, ArbiterHandle, Handler, Message};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::{
     account::{AccountActor, TakeCommand, TakeEvents, TakeOutcome, Wait, Wake},
@@ -53,6 +53,8 @@ use crate::{
 
 /// How often an actor that has just stopped is started anew for one message.
 const RESTARTS_MAX: usize = 5;
+/// How many accounts that are due are loaded at a time, so that a call to another one waits for few of them.
+const LOADS_AT_ONCE_MAX: usize = 64;
 /// How many calls and frames of events wait in an account; callers wait beyond that.
 const INPUTS_WAITING_MAX: usize = 1_024;
 
@@ -82,6 +84,8 @@ pub(crate) struct Shared {
     accounts: Mutex<HashMap<AccountId, Seat>>,
     flights: Flights,
     slots: Semaphore,
+    /// Places for the loads of accounts that the scheduler wakes.
+    loads: Arc<Semaphore>,
     spans: Spans,
     metrics: Metrics,
     gauges: Gauges,
@@ -175,6 +179,7 @@ impl Engine {
             accounts: Mutex::default(),
             flights: Flights::default(),
             slots,
+            loads: Arc::new(Semaphore::new(LOADS_AT_ONCE_MAX)),
             spans,
             metrics,
             gauges: Gauges::default(),
@@ -283,8 +288,9 @@ impl Engine {
     }
 
     /// Looks at an account whose time has come.
-    async fn wake(&self, account: &AccountId) {
-        let _ = self.tell(account, || Wake).await;
+    async fn wake(&self, account: &AccountId, place: OwnedSemaphorePermit) {
+        let mut place = Some(place);
+        let _ = self.tell(account, || Wake { place: place.take() }).await;
     }
 
     fn is_awake(&self, account: &AccountId) -> bool {

@@ -88,7 +88,9 @@ async fn wake_due(engine: &Engine) {
         };
         for account in &due {
             if !engine.is_awake(&account.id) {
-                engine.wake(&account.id).await;
+                // Whoever calls loads at once; what is due takes its turn.
+                let Ok(place) = Arc::clone(&engine.shared.loads).acquire_owned().await else { return };
+                engine.wake(&account.id, place).await;
             }
         }
         match due.last() {

@@ -15,6 +15,7 @@ use crate::{
         id::AccountId,
         refusal::Refusal,
     },
+    shares::Share,
     telemetry::call_context,
 };
 
@@ -147,7 +148,31 @@ impl<R> Enter<R> for Backend {
     }
 }
 
+/// What a method is let in with: most are about one account.
+pub trait Entering {
+    /// The account.
+    fn account(&self) -> Option<&AccountId>;
+}
+
+impl<A> Entering for Entered<A> {
+    fn account(&self) -> Option<&AccountId> {
+        Some(&self.account)
+    }
+}
+
+impl Entering for Backend {
+    fn account(&self) -> Option<&AccountId> {
+        None
+    }
+}
+
 impl Api {
+    /// Waits for a place among the readings of an account, if the method reads: nobody's pages hold up those of others.
+    pub(super) async fn reading(&self, method: &str, account: Option<&AccountId>) -> Option<Share<AccountId>> {
+        let reads = ["list_", "get_", "count_", "dry_run"].iter().any(|beginning| method.starts_with(beginning));
+        self.reads.of(account.filter(|_| reads)?).take().await
+    }
+
     /// Takes a call in: its caller, as far as the method lets them, and its message.
     pub(super) fn enter<E: Enter<R>, R>(&self, request: Request<R>) -> Result<(E, R), Status> {
         // Verified before the message was read.
@@ -253,6 +278,7 @@ macro_rules! serve {
                 request: tonic::Request<pb::$request>,
             ) -> Result<tonic::Response<pb::$response>, Status> {
                 let (entered, message) = self.enter(request)?;
+                let _reading = self.reading(stringify!($method), $crate::grpc::access::Entering::account(&entered)).await;
                 Api::$method(self, entered, message).await.map(tonic::Response::new)
             })*
             $($more)*

@@ -48,6 +48,7 @@ use crate::{
         url::UrlPolicy,
     },
     engine::Engine,
+    shares::Shares,
     store::{AccountView, Page, Store},
     telemetry::{Metrics, Spans},
 };
@@ -130,6 +131,9 @@ pub fn read_wire(wire: &[u8]) {
     }
 }
 
+/// How many calls of an account read at a time; more wait. There are eight connections for all.
+pub const READS_OF_ACCOUNT_AT_ONCE_MAX: usize = 3;
+
 /// Every service, over one engine and one store.
 #[derive(Clone)]
 pub struct Api {
@@ -137,6 +141,8 @@ pub struct Api {
     pub engine: Engine,
     /// Reads.
     pub store: Store,
+    /// Places for the readings of each account.
+    pub reads: Shares<AccountId>,
     /// Room for the bytes of all streams that are held unacknowledged.
     pub room: Arc<Semaphore>,
     /// Makes the spans of events.

@@ -118,7 +118,7 @@ impl Store {
             let place = ChangeCursor { revision: row.changed_revision, execution: row.uid, notice: 0, ..cursor };
             let is_readable = sieve.is_readable(row.source_uid, row.acting_user.as_deref());
             let change = if is_readable {
-                Changed::Execution(Box::new(execution_view(row, rows::brief_record(row)?)?))
+                Changed::Execution(Box::new(execution_view(row, rows::brief_record(row))))
             } else {
                 Changed::Nothing
             };

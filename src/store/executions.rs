@@ -25,6 +25,7 @@ use crate::domain::{
     subscription::beginning,
     timestamp::Timestamp,
 };
+use crate::telemetry::chain;
 
 /// How many rows one page of the history looks at; with narrow filters a page may be empty and not the last.
 const SCANNED_ROWS_MAX: u64 = 10_000;
@@ -153,7 +154,7 @@ impl Store {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let beginnings = self.beginnings(account, std::slice::from_ref(&row)).await?;
-        let mut view = execution_view(&row, rows::record(&row, &beginnings)?)?;
+        let mut view = execution_view(&row, rows::record(&row, &beginnings));
         let attempts = attempts::Entity::find()
             .filter(attempts::Column::AccountUid.eq(account.0))
             .filter(attempts::Column::ExecutionUid.eq(uid.0))
@@ -192,9 +193,10 @@ impl Store {
         let of_event = |row: events::Model| {
             let id = row.event_id.parse().map_err(StoreError::Row)?;
             let event = Event::from_stored(id, &row.payload).map_err(StoreError::Encoding)?;
-            Ok((row.event_id, beginning(&event)))
+            Ok::<_, StoreError>((row.event_id, beginning(&event)))
         };
-        found.into_iter().map(of_event).collect()
+        // The executions of an event that cannot be read cannot be read either, and say so.
+        Ok(found.into_iter().filter_map(|row| of_event(row).ok()).collect())
     }
 
     /// The automations of an account, living or deleted, that fit a condition.
@@ -310,8 +312,7 @@ impl Store {
             .order_by_desc(executions::Column::Uid)
             .all(&self.reader)
             .await?;
-        let view = |row| execution_view(row, rows::brief_record(row)?);
-        let items = found.iter().map(view).collect::<Result<_, _>>()?;
+        let items = found.iter().map(|row| execution_view(row, rows::brief_record(row))).collect();
         Ok(Page { items, next })
     }
 
@@ -445,23 +446,27 @@ fn readable(account: AccountUid, reader: Option<&UserId>) -> Condition {
         .add(sea_orm::ExprTrait::in_subquery(source(), of_webhooks))
 }
 
-/// An execution as it is shown, from its row.
-pub(super) fn execution_view(row: &executions::Model, record: Record) -> Result<ExecutionView, StoreError> {
-    Ok(ExecutionView {
+/// An execution as people see it. What of its row cannot be read is left empty, so that its page is shown.
+pub(super) fn execution_view(row: &executions::Model, record: Result<Record, StoreError>) -> ExecutionView {
+    let record = record.unwrap_or_else(|error| {
+        tracing::warn!(execution.id = %ExecutionUid(row.uid), error = %chain(&error), "an execution cannot be read");
+        Record::unreadable()
+    });
+    ExecutionView {
         uid: ExecutionUid(row.uid),
-        source_kind: rows::source_kind_of(row.source_kind)?,
+        source_kind: rows::source_kind_of(row.source_kind).unwrap_or(SourceKind::Automation),
         event_id: row.event_id.clone(),
         run: row.run,
         object: row.object.clone(),
-        action: rows::action_of(row.action)?,
+        action: rows::action_of(row.action).unwrap_or(Action::Change),
         entity_id: row.entity_id.clone(),
         acting_user: row.acting_user.clone(),
-        progress: rows::progress(row)?,
+        progress: rows::progress(row).unwrap_or_else(|_| rows::unreadable(row).progress),
         created_at: Timestamp(row.created_at),
         trace: row.trace.clone(),
         retry_of: row.retry_of.map(ExecutionUid),
         changed_revision: row.changed_revision,
         record,
         attempts: HashMap::new(),
-    })
+    }
 }

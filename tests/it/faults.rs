@@ -276,3 +276,38 @@ async fn an_outcome_whose_commit_is_in_doubt_is_recorded_once() {
     reconcile(&service, &(0..3).collect(), &receiver).await;
     assert_eq!(receiver.got().len(), 3, "what is known to have arrived is not sent again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_execution_that_cannot_be_read_fails_alone() {
+    for database in [Database::sqlite(), Database::postgres().await] {
+        let receiver = Receiver::start().await;
+        let server = Server::start(&database, &["--retry-delays-ms", "1000"]).await;
+        let (service, _) = account(&server, &receiver.url).await;
+        receiver.hold();
+        publish(&service, 0..2, "").await.expect("acknowledges");
+        eventually("both are under way", || async { (receiver.got().len() == 2).then_some(()) }).await;
+        server.kill().await;
+        // One that was under way, and another one that waits, hold what they cannot hold.
+        let broken = "'{broken'";
+        let broken = if database.url.starts_with("postgres") { format!("{broken}::bytea") } else { broken.to_owned() };
+        database.execute(&format!("UPDATE executions SET requests = {broken} WHERE event_id = 'e0'")).await;
+        receiver.release();
+        let server = Server::start(&database, &["--retry-delays-ms", "1000"]).await;
+        let service = server.client("service", "*", &[]).await;
+        publish(&service, 2..4, "").await.expect("the account goes on");
+        let history = eventually("every execution ends", || async {
+            let found = service.history("42").await;
+            (found.len() == 4 && found.iter().all(|execution| execution.end_time.is_some())).then_some(found)
+        })
+        .await;
+        for execution in &history {
+            let is_broken = execution.event_id == "e0";
+            let expected = if is_broken { pb::ExecutionState::Failed } else { pb::ExecutionState::Succeeded };
+            assert_eq!(execution.state(), expected, "{}", execution.event_id);
+            assert_eq!(execution.reason, if is_broken { "INTERNAL" } else { "" });
+        }
+        let broken = history.iter().find(|execution| execution.event_id == "e0").expect("it is shown");
+        let shown = service.execution(&broken.name).await;
+        assert!(shown.requests.is_empty(), "what cannot be read is left empty");
+    }
+}
