@@ -61,6 +61,11 @@ impl Receiver {
         self.desk.at.lock().expect("unpoisoned").push((path.to_owned(), status));
     }
 
+    /// Answers everywhere with the one status again.
+    pub fn answer_alike(&self) {
+        self.desk.at.lock().expect("unpoisoned").clear();
+    }
+
     /// Asks to be left alone with every answer.
     pub fn retry_after(&self, text: &str) {
         *self.desk.retry_after.lock().expect("unpoisoned") = Some(text.to_owned());
