@@ -1,6 +1,6 @@
 //! The dispatch actor: sends the requests of one execution, one after the other, and reports each outcome.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
@@ -49,12 +49,15 @@ impl Handler<Send> for DispatchActor {
         // Sockets belong to the shared pool of workers, not to this actor's thread.
         let account = self.account.clone();
         let task = tokio::spawn(async move {
-            let _slot = shared.slots.acquire().await;
+            let webhook = dispatch.webhook.uid;
+            let _slot = shared.slots.take(&account, webhook).await;
             // Once the lease has ended another process may send this; while it lasts nobody else does.
             shared.store.lease().held().await;
             tally::started(&shared.metrics, acknowledged_at);
             let attempt = shared.http.send(&account, &dispatch, &shared.spans).await;
             tally::attempted(&shared.metrics, &attempt);
+            let took = Duration::from_micros(u64::try_from(attempt.duration_us).unwrap_or_default());
+            shared.slots.note(webhook, took, matches!(attempt.outcome, Outcome::Answer { .. }));
             attempt
         });
         let report = task.into_actor(self).map(move |ended, actor, ctx| {

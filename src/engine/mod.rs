@@ -6,6 +6,7 @@ mod flights;
 mod gauges;
 mod http;
 mod scheduler;
+mod slots;
 mod tally;
 mod traces;
 mod watchers;
@@ -29,6 +30,7 @@ use self::{
     flights::Flights,
     gauges::Gauges,
     http::Http,
+    slots::Slots,
     watchers::Watchers,
 };
 pub use self::{http::HttpConfig, watchers::Watcher};
@@ -83,7 +85,7 @@ pub(crate) struct Shared {
     arbiters: Vec<ArbiterHandle>,
     accounts: Mutex<HashMap<AccountId, Seat>>,
     flights: Flights,
-    slots: Semaphore,
+    slots: Slots,
     /// Places for the loads of accounts that the scheduler wakes.
     loads: Arc<Semaphore>,
     spans: Spans,
@@ -169,7 +171,7 @@ impl Engine {
     ) -> Result<Self, String> {
         let http =
             Http::new(config.http.clone()).map_err(|error| format!("the HTTP client could not be made: {error}"))?;
-        let slots = Semaphore::new(config.requests_in_flight_max);
+        let slots = Slots::new(config.requests_in_flight_max);
         let misses_bytes_max = config.misses_bytes_max;
         let shared = Shared {
             store,
@@ -245,7 +247,7 @@ impl Engine {
             CommandReply::Fresh(Answer::Webhook { webhook, .. }) => webhook,
             _ => return Err(gone()),
         };
-        let _slot = self.shared.slots.acquire().await;
+        let _slot = self.shared.slots.take(account, webhook.uid).await;
         self.shared.store.lease().held().await;
         let execution = ExecutionUid(uuid::Uuid::now_v7());
         let request = test_request(account, &webhook, clock::now());

@@ -311,3 +311,56 @@ async fn an_execution_that_cannot_be_read_fails_alone() {
         assert!(shown.requests.is_empty(), "what cannot be read is left empty");
     }
 }
+
+/// How long requests of a healthy account take from their acknowledgement to their arrival, in milliseconds, sorted.
+async fn delays(service: &Client, receiver: &Receiver, numbers: std::ops::Range<u64>) -> Vec<f64> {
+    let mut delays = Vec::new();
+    for number in numbers {
+        let before = receiver.got().len();
+        publish(service, number..number + 1, "").await.expect("acknowledges");
+        let acknowledged = std::time::Instant::now();
+        while receiver.got().len() == before {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        delays.push(acknowledged.elapsed().as_secs_f64() * 1_000.0);
+    }
+    delays.sort_by(f64::total_cmp);
+    delays
+}
+
+/// Prints a figure: how long a healthy account's requests take, alone and beside a thousand automations whose endpoint hangs.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints a figure: run it from a release build"]
+async fn figure_of_a_healthy_account_beside_hanging_ones() {
+    let (database, healthy, hanging) = (Database::sqlite(), Receiver::start().await, Receiver::start().await);
+    let server = Server::start(&database, &["--request-deadline-ms", "8000"]).await;
+    let (service, _) = account(&server, &healthy.url).await;
+    delays(&service, &healthy, 0..50).await;
+    let alone = delays(&service, &healthy, 50..450).await;
+    hanging.hold();
+    // Forty accounts with 25 automations each want more slots than there are.
+    for tenant in 100..140 {
+        let id = tenant.to_string();
+        service.create_account(&id, pb::Plan::Enterprise).await.expect("creates");
+        let admin = server.client("global_admin", &id, &["--user", "1"]).await;
+        admin.create_webhook(&id, "hook", &hanging.url).await.expect("creates");
+        for _ in 0..25 {
+            let one = automation(&id, "hook", "deal", pb::EventAction::Change, "{}");
+            admin.create_automation(&id, one).await.expect("creates");
+        }
+        let events = (0..8).map(|event| deal(&format!("h{event}"), "8", "{}")).collect();
+        service.publish(&id, events).await.expect("acknowledges");
+    }
+    eventually("every slot that may be taken is", || async { (hanging.got().len() >= 768).then_some(()) }).await;
+    let beside = delays(&service, &healthy, 450..850).await;
+    let at = |delays: &[f64], share: usize| delays[delays.len() * share / 100];
+    println!(
+        "alone p50 {:.2} ms, p99 {:.2} ms; beside hanging ones p50 {:.2} ms, p99 {:.2} ms; {} hang; p99 ratio {:.2}",
+        at(&alone, 50),
+        at(&alone, 99),
+        at(&beside, 50),
+        at(&beside, 99),
+        hanging.got().len(),
+        at(&beside, 99) / at(&alone, 99)
+    );
+}
