@@ -12,13 +12,15 @@
 //! - [`engine`] is the only place that knows actix and reqwest: one actor an account, one an execution under way.
 //! - [`grpc`] is the only place that knows protobuf.
 //! - [`app`] puts them together, with [`operations`], the HTTP port for those who run it; [`port`] listens for both, with
-//!   bounds that hold before a caller is known; [`config`], [`keys`], [`reload`], [`shares`] and [`telemetry`] are leaves;
+//!   bounds that hold before a caller is known; [`clock`], [`config`], [`keys`], [`reload`], [`shares`] and
+//!   [`telemetry`] are leaves;
 //!   [`demo`] is a client, and so is [`cli`], the command line for people.
 //!
 //! # Invariants
 //!
 //! - An event is acknowledged only when every execution that it causes is durable, in one transaction with the event.
 //! - Memory is never ahead of the database: decide, commit, apply, and only then answer and send.
+//! - Nothing is answered or sent by a process whose lease of the database may have ended.
 //! - One commit is in flight per account; each compares and advances the account's revision, so nothing that was
 //!   decided on older state can land.
 //! - A final state never changes; a request never changes once it is built.

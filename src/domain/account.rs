@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    automation::Automation,
+    automation::{Automation, UnreadableAutomation},
     breaker::Health,
     catalogue::Catalogue,
     change::{Change, Step},
@@ -87,6 +87,8 @@ pub struct Account {
     regular: Vec<Arc<Webhook>>,
     /// Automations.
     pub automations: HashMap<AutomationUid, Arc<Automation>>,
+    /// Automations that cannot be read: events that could fit them wait.
+    pub unreadable: Vec<UnreadableAutomation>,
     /// The automations of each trigger.
     triggers: HashMap<(ObjectName, Action), Automations>,
     /// Executions whose request is under way.
@@ -132,6 +134,8 @@ pub struct Loaded {
     pub webhooks: Vec<Webhook>,
     /// Its automations.
     pub automations: Vec<Automation>,
+    /// Those that cannot be read.
+    pub unreadable: Vec<UnreadableAutomation>,
     /// Executions that are written as running.
     pub running: Vec<Unfinished>,
     /// The earliest time at which something waits for each webhook.
@@ -162,6 +166,7 @@ impl Account {
             webhooks: loaded.webhooks.into_iter().map(|webhook| (webhook.uid, Arc::new(webhook))).collect(),
             regular: Vec::new(),
             automations: HashMap::new(),
+            unreadable: loaded.unreadable,
             triggers: HashMap::new(),
             running: HashMap::new(),
             flight: Flight::default(),
@@ -362,6 +367,7 @@ impl AccountSlot {
                 next_due_at: change.next_due_at,
                 webhooks: Vec::new(),
                 automations: Vec::new(),
+                unreadable: Vec::new(),
                 running: Vec::new(),
                 waiting: Vec::new(),
                 health: Vec::new(),
@@ -400,6 +406,7 @@ impl AccountSlot {
         }
         if let Some((uid, _)) = change.deleted_automation {
             account.automations.remove(&uid);
+            account.unreadable.retain(|automation| automation.uid != uid);
         }
         if !change.automations.is_empty() || change.deleted_automation.is_some() {
             account.index_triggers();

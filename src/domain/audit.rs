@@ -174,6 +174,14 @@ pub fn entries(
             changes,
         });
     }
+    let unreadable = change.deleted_automation.and_then(|(uid, _)| {
+        let unreadable = &account?.unreadable;
+        unreadable.iter().find(|automation| automation.uid == uid)
+    });
+    if let Some(before) = unreadable {
+        let resource = format!("accounts/{id}/automations/{}", before.id);
+        found.push(AuditEntry { actor: actor.clone(), verb: Verb::Deleted, resource, changes: Vec::new() });
+    }
     let deleted = change.deleted_automation.and_then(|(uid, _)| account?.automations.get(&uid));
     if let Some(before) = deleted {
         let resource = name(id, "automations", &before.id);

@@ -61,6 +61,26 @@ pub struct ActionSpec {
     pub continue_on_failure: bool,
 }
 
+/// An automation whose row cannot be read. What it would do with an event is not known, so those that could fit it wait
+/// until a person deletes it or its row is mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableAutomation {
+    /// Inside.
+    pub uid: AutomationUid,
+    /// Its id, as it is stored.
+    pub id: String,
+    /// What it is triggered by; none where not even that can be read.
+    pub trigger: Option<(ObjectName, Action)>,
+}
+
+impl UnreadableAutomation {
+    /// Whether it could be triggered by an event.
+    pub fn may_fit(&self, event: &Event) -> bool {
+        let of_event = |(object, action): &(ObjectName, Action)| (object, *action) == (&event.object, event.action);
+        self.trigger.as_ref().is_none_or(of_event)
+    }
+}
+
 /// An automation that is ready to be matched.
 #[derive(Debug, Clone)]
 pub struct Automation {

@@ -184,6 +184,7 @@ impl AccountActor {
             // The clock was set back: the window starts anew, and that is written down.
             self.queue.push_rows(Rows::Tidy);
         }
+        self.hold_up_events();
         let wanted = self.wanted(now);
         if !wanted.is_nothing() {
             return self.read(wanted, ctx);
@@ -195,6 +196,15 @@ impl AccountActor {
             return self.erase(ctx);
         }
         self.set_timer(ctx);
+    }
+
+    /// Events that could fit an automation which cannot be read are not acknowledged.
+    fn hold_up_events(&mut self) {
+        let Some(account) = self.slot.account.as_ref().filter(|account| !account.unreadable.is_empty()) else { return };
+        let ids: Vec<_> = account.unreadable.iter().map(|automation| automation.id.as_str()).collect();
+        let message = format!("cannot read the automation {}: delete it, or have its row mended", ids.join(", "));
+        let unreadable = &account.unreadable;
+        self.queue.refuse_events(|event| unreadable.iter().any(|automation| automation.may_fit(event)), &message);
     }
 
     fn busy(&mut self) {
@@ -250,6 +260,9 @@ impl AccountActor {
         self.known.clear();
         self.slot.account = None;
         let Some(read) = read else { return };
+        for _ in &read.loaded.unreadable {
+            self.shared.metrics.unreadable("automation");
+        }
         self.slot.account = Some(Account::new(read.loaded));
         self.vitals.note(self.slot.account.as_ref());
         self.queue.forget_own();

@@ -13,7 +13,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
     sqlx::{
         self, ConnectOptions as _, Connection as _,
-        postgres::{PgConnectOptions, PgPoolOptions},
+        postgres::{PgConnectOptions, PgConnection, PgPoolOptions},
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
     },
 };
@@ -26,8 +26,8 @@ const ENGINE_READERS: u32 = 4;
 const PEOPLE_READERS: u32 = 8;
 /// How long SQLite's log is left at its length once it is written back to the file; it is cut to it where it is longer.
 pub const LOG_BYTES_KEPT: u64 = 64 * 1_024 * 1_024;
-/// How long a connection that comes back to its pool may take to answer.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection of a pool may take to answer that it is there.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many lanes write to PostgreSQL.
 const POSTGRES_LANES: usize = 4;
 /// How long a statement waits for a connection.
@@ -246,18 +246,19 @@ async fn postgres(url: &str, connections: u32) -> Result<DatabaseConnection, Sto
         .max_connections(connections)
         .min_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // Each connection is asked when it comes back, not once more when it is taken.
+        // Each connection is asked before it is used and when it comes back, and is not waited for: one that says nothing any
+        // more is given up.
         .test_before_acquire(false)
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                // One that says nothing any more is given up, instead of being waited for.
-                let asked = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
-                asked.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())).flatten().map(|()| true)
-            })
-        });
+        .before_acquire(|connection, _| Box::pin(answers(connection)))
+        .after_release(|connection, _| Box::pin(answers(connection)));
     let pool = if connections == 1 { pool.idle_timeout(None).max_lifetime(None) } else { pool };
     let pool = pool.connect_with(postgres_options(url)?).await.map_err(StoreError::Open)?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let asked = tokio::time::timeout(PING_TIMEOUT, connection.ping()).await;
+    asked.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())).flatten().map(|()| true)
 }
 
 /// Brings the schema up to date; two processes that try at once do it one after the other.

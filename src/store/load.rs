@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     account::{Account, Loaded},
-    automation::Automation,
+    automation::{Automation, UnreadableAutomation},
     catalogue::Catalogue,
     decision::DueRows,
     due::{Expiring, Wanted},
@@ -110,6 +110,7 @@ impl Store {
         let mut waiting = self.waiting(row.uid).await?;
         let (oldest_paused, newest_paused) = self.paused(AccountUid(row.uid)).await?;
         waiting.extend(oldest_paused.map(|oldest| (THE_LIMIT, oldest)));
+        let (automations, unreadable_automations) = self.automations_of(row.uid).await?;
         let loaded = Loaded {
             uid: AccountUid(row.uid),
             facts: rows::account_facts(&row)?,
@@ -119,7 +120,8 @@ impl Store {
             history: rows::history(&row)?,
             next_due_at: row.next_due_at.map(Timestamp),
             webhooks,
-            automations: self.automations_of(row.uid).await?,
+            automations,
+            unreadable: unreadable_automations,
             running,
             waiting,
             health,
@@ -135,6 +137,7 @@ impl Store {
         let webhooks =
             webhooks::Entity::find().filter(webhooks::Column::AccountUid.eq(view.uid.0)).all(&self.reader).await?;
         let webhooks = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect::<Result<_, _>>()?;
+        let (automations, unreadable) = self.automations_of(view.uid.0).await?;
         Ok(Account::new(Loaded {
             uid: view.uid,
             facts: view.facts.clone(),
@@ -144,7 +147,8 @@ impl Store {
             history: History::default(),
             next_due_at: None,
             webhooks,
-            automations: self.automations_of(view.uid.0).await?,
+            automations,
+            unreadable,
             running: Vec::new(),
             waiting: Vec::new(),
             health: Vec::new(),
@@ -166,23 +170,28 @@ impl Store {
         Ok(Catalogue::new(added))
     }
 
-    /// Every automation that can be made ready; one that cannot is logged and never triggers.
-    async fn automations_of(&self, account: Uuid) -> Result<Vec<Automation>, StoreError> {
+    /// Every automation that can be made ready, and those that cannot.
+    async fn automations_of(&self, account: Uuid) -> Result<(Vec<Automation>, Vec<UnreadableAutomation>), StoreError> {
         let rows = automations::Entity::find()
             .filter(automations::Column::AccountUid.eq(account))
             .filter(automations::Column::DeletedAt.is_null())
             .all(&self.reader)
             .await?;
         let mut active_for = self.activations_of(account).await?;
-        let mut found = Vec::with_capacity(rows.len());
+        let (mut found, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in rows {
             let users = active_for.remove(&row.uid).unwrap_or_default();
+            let aside = rows::unreadable_automation(&row);
             match rows::automation(row, &users) {
                 Ok(automation) => found.push(automation),
-                Err(error) => tracing::error!(error = %error, "an automation was left out of service"),
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::error!(automation.id = %aside.id, error, "an automation cannot be read; its events wait");
+                    unreadable.push(aside);
+                }
             }
         }
-        Ok(found)
+        Ok((found, unreadable))
     }
 
     pub(super) async fn activations_of(&self, account: Uuid) -> Result<HashMap<Uuid, Vec<String>>, StoreError> {

@@ -2,6 +2,7 @@
 
 mod job;
 mod trail;
+mod unreadable;
 mod webhook;
 
 use std::{collections::HashMap, sync::Arc};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 pub use self::{
     job::{job, job_row, job_state_word},
     trail::{added_fields, audit_entry, audit_rows, catalogue_row, notice, notice_rows},
+    unreadable::{unreadable, unreadable_automation},
     webhook::{ENABLED, health, health_bytes, traffic, traffic_bytes, webhook, webhook_kind_word, webhook_row},
 };
 use super::{
@@ -24,9 +26,7 @@ use crate::domain::{
     automation::{Activation, Automation, AutomationSpec},
     change::{AttemptEnded, Change},
     event::{Action, Event},
-    execution::{
-        Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished, Unreadable,
-    },
+    execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
     history::{History, StateCounts},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId},
     limits::{Backlog, Window},
@@ -401,27 +401,6 @@ pub fn unfinished(row: &executions::Model, beginnings: &Beginnings) -> Stored<Un
         record: Arc::new(record(row, beginnings)?),
         progress: progress(row)?,
     })
-}
-
-/// An execution whose row cannot be read as a whole, as far as it can.
-pub fn unreadable(row: &executions::Model) -> Unreadable {
-    let state = state_of(row.state).unwrap_or(State::Pending);
-    let number = |number: i32| u32::try_from(number).unwrap_or_default();
-    Unreadable {
-        uid: ExecutionUid(row.uid),
-        source_kind: source_kind_of(row.source_kind).unwrap_or(SourceKind::Automation),
-        progress: Progress {
-            state,
-            reason: row.reason.as_deref().and_then(Reason::parse),
-            due_at: row.due_at.map(Timestamp),
-            action_no: usize::try_from(row.action_no).unwrap_or_default(),
-            attempts: number(row.attempts),
-            failed_actions: number(row.failed_actions),
-            ended_at: None,
-            admitted: Some(row.admitted_window).filter(|window| *window != NOT_ADMITTED),
-        },
-        was_running: None,
-    }
 }
 
 /// The row of an attempt.

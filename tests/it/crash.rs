@@ -319,8 +319,7 @@ async fn reconcile(service: &Client, account: &'static str, promised: &Promised,
     }
     let doubled_max = promised.kills * 2 * IN_FLIGHT_MAX;
     assert!(sends <= attempts + doubled_max, "{sends} sends, {attempts} attempts, {} kills", promised.kills);
-    let request =
-        pb::CountExecutionsRequest { parent: format!("accounts/{account}"), ..pb::CountExecutionsRequest::default() };
+    let request = pb::CountExecutionsRequest { parent: format!("accounts/{account}") };
     let counts = service.executions().count_executions(service.ask(request)).await.expect("counts").into_inner().counts;
     let mut listed: HashMap<i32, u64> = HashMap::new();
     for execution in &history {

@@ -312,6 +312,52 @@ async fn an_execution_that_cannot_be_read_fails_alone() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn events_wait_for_an_automation_that_cannot_be_read() {
+    for database in [Database::sqlite(), Database::postgres().await] {
+        let receiver = Receiver::start().await;
+        let server = Server::start(&database, &[]).await;
+        let (service, admin) = account(&server, &receiver.url).await;
+        let one = automation("42", "hook", "person", pb::EventAction::Change, "{}");
+        let broken = admin.create_automation("42", one).await.expect("creates");
+        let id = broken.name.rsplit('/').next().expect("an id").to_owned();
+        assert!(server.terminate().await);
+        let bytes = |text: &str| {
+            let of_postgres = database.url.starts_with("postgres");
+            if of_postgres { format!("'{text}'::bytea") } else { format!("CAST('{text}' AS BLOB)") }
+        };
+        // Its trigger can be read: only events that could fit it wait.
+        let spec = bytes(r#"{"object": "person", "action": "change", "actions": 5}"#);
+        database.execute(&format!("UPDATE automations SET spec = {spec} WHERE id = '{id}'")).await;
+        let server = Server::start(&database, &[]).await;
+        let service_before = service;
+        let service = server.client("service", "*", &[]).await;
+        drop(service_before);
+        publish(&service, 0..2, "").await.expect("what cannot fit it goes on");
+        let mut person = deal("p1", "8", "{}");
+        if let Some(pb::event_input::Kind::Event(event)) = &mut person.kind {
+            event.object = "person".into();
+        }
+        let waits = service.publish("42", vec![person.clone()]).await.expect_err("nobody knows whether it fits");
+        assert_eq!(waits.code(), tonic::Code::Unavailable);
+        assert!(waits.message().contains(&id), "{waits:?}");
+        assert!(server.terminate().await);
+        // Not even its trigger can be read: everything waits.
+        let spec = bytes("nonsense");
+        database.execute(&format!("UPDATE automations SET spec = {spec} WHERE id = '{id}'")).await;
+        let server = Server::start(&database, &[]).await;
+        let service = server.client("service", "*", &[]).await;
+        publish(&service, 2..3, "").await.expect_err("nobody knows whether it fits");
+        let admin = server.client("global_admin", "42", &["--user", "1"]).await;
+        let request =
+            pb::DeleteAutomationRequest { name: broken.name.clone(), ..pb::DeleteAutomationRequest::default() };
+        admin.automations().delete_automation(admin.ask(request)).await.expect("a person deletes it");
+        publish(&service, 2..3, "").await.expect("and everything goes on");
+        service.publish("42", vec![person]).await.expect("and everything goes on");
+        reconcile(&service, &(0..3).collect(), &receiver).await;
+    }
+}
+
 /// How long requests of a healthy account take from their acknowledgement to their arrival, in milliseconds, sorted.
 async fn delays(service: &Client, receiver: &Receiver, numbers: std::ops::Range<u64>) -> Vec<f64> {
     let mut delays = Vec::new();

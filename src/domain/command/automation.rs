@@ -186,6 +186,11 @@ pub fn delete_automation(
     let account_id = draft.slot.id.clone();
     command.caller.require_automation_writer(&account_id)?;
     let account = draft.account()?;
+    // One that cannot be read has no etag that anybody could know.
+    if let Some(unreadable) = account.unreadable.iter().find(|automation| automation.id == id.as_str()) {
+        draft.change.deleted_automation = Some((unreadable.uid, draft.now()));
+        return Ok(Answer::Done);
+    }
     let before = find_automation(account, &account_id, id)?;
     check_etag(etag, before.revision, automation_name(&account_id, id))?;
     draft.change.deleted_automation = Some((before.uid, draft.now()));

@@ -372,6 +372,7 @@ impl World {
         let newest = self.rows.values().filter(|row| row.progress.is_held_back());
         let newest = newest.filter_map(|row| row.progress.due_at).max().unwrap_or_default();
         let loaded = Loaded {
+            unreadable: Vec::new(),
             uid: AccountUid(before.uid.0),
             facts: before.facts.clone(),
             revision: self.written.2,

@@ -381,6 +381,19 @@ impl Queue {
         }
     }
 
+    /// Turns away frames with events that cannot be decided now.
+    pub fn refuse_events(&mut self, waits: impl Fn(&Event) -> bool, message: &str) {
+        let mut kept = VecDeque::with_capacity(self.events.len());
+        for item in self.events.drain(..) {
+            if item.events.iter().any(|event| waits(event)) {
+                let _ = item.reply.send(Err(EngineError::Unavailable(message.to_owned())));
+            } else {
+                kept.push_back(item);
+            }
+        }
+        self.events = kept;
+    }
+
     /// In trouble callers are told at once; what the account owes the world stays queued.
     pub fn fail_callers(&mut self, error: &EngineError) {
         for item in self.events.drain(..) {

@@ -1,0 +1,51 @@
+//! What can be read in any case of rows that cannot be read as a whole.
+
+use serde::Deserialize;
+
+use super::{
+    super::entities::{automations, executions},
+    NOT_ADMITTED, source_kind_of, state_of,
+};
+use crate::domain::{
+    automation::UnreadableAutomation,
+    event::Action,
+    execution::{Progress, Reason, SourceKind, State, Unreadable},
+    id::{AutomationUid, ExecutionUid, ObjectName},
+    timestamp::Timestamp,
+};
+
+/// What can be read of an automation's row in any case.
+pub fn unreadable_automation(row: &automations::Model) -> UnreadableAutomation {
+    #[derive(Deserialize)]
+    struct Trigger {
+        object: ObjectName,
+        action: Action,
+    }
+    let trigger: Option<Trigger> = serde_json::from_slice(&row.spec).ok();
+    UnreadableAutomation {
+        uid: AutomationUid(row.uid),
+        id: row.id.clone(),
+        trigger: trigger.map(|Trigger { object, action }| (object, action)),
+    }
+}
+
+/// An execution whose row cannot be read as a whole, as far as it can.
+pub fn unreadable(row: &executions::Model) -> Unreadable {
+    let state = state_of(row.state).unwrap_or(State::Pending);
+    let number = |number: i32| u32::try_from(number).unwrap_or_default();
+    Unreadable {
+        uid: ExecutionUid(row.uid),
+        source_kind: source_kind_of(row.source_kind).unwrap_or(SourceKind::Automation),
+        progress: Progress {
+            state,
+            reason: row.reason.as_deref().and_then(Reason::parse),
+            due_at: row.due_at.map(Timestamp),
+            action_no: usize::try_from(row.action_no).unwrap_or_default(),
+            attempts: number(row.attempts),
+            failed_actions: number(row.failed_actions),
+            ended_at: None,
+            admitted: Some(row.admitted_window).filter(|window| *window != NOT_ADMITTED),
+        },
+        was_running: None,
+    }
+}
