@@ -57,6 +57,9 @@ impl Examination {
         };
         // Whoever closes a file last takes its log in. Where no service has it open, only the file itself is read.
         let connection = database::examine(location, lock == Some(false)).await?;
+        if matches!(location, Location::Postgres(_)) {
+            database::check_encoding(&connection).await?;
+        }
         let known: Vec<String> = Migrator::migrations().iter().map(|one| one.name().to_owned()).collect();
         let applied = match has_table(&connection, "hookline_migrations").await? {
             true => texts(&connection, "SELECT version FROM hookline_migrations ORDER BY version").await?,

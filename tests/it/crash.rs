@@ -31,7 +31,7 @@ const ACCOUNTS: [&str; 2] = ["42", "43"];
 /// How many requests of an account may be under way: what a kill can send twice.
 const IN_FLIGHT_MAX: u64 = 64;
 /// How many executions a window admits.
-const PER_WINDOW: u32 = 200;
+const PER_WINDOW: u32 = 600;
 const FLAGS: [&str; 12] = [
     "--lease-ms",
     "3000",
@@ -42,7 +42,7 @@ const FLAGS: [&str; 12] = [
     "--breaker-open-ms",
     "100",
     "--execution-window-ms",
-    "10000",
+    "3000",
     "--shutdown-grace-ms",
     "500",
 ];

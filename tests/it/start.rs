@@ -144,3 +144,26 @@ async fn local_keys_are_readable_by_their_owner_only() {
         assert_eq!(mode & 0o777, 0o600, "{path}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cannot_hold_every_text_is_refused() {
+    use sea_orm::ConnectionTrait;
+    let database = Database::postgres().await;
+    let admin = sea_orm::Database::connect(&database.url).await.expect("connects");
+    let name = format!("latin_{}", uuid::Uuid::now_v7().simple());
+    let sql = format!("CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    admin.execute_unprepared(&sql).await.expect("creates");
+    let (server, _) = database.url.rsplit_once('/').expect("a database");
+    let latin = Database { folder: tempfile::tempdir().expect("a folder"), url: format!("{server}/{name}") };
+    let (is_well, log) = Server::spawn(&latin, &[], &[]).await.end().await;
+    assert!(!is_well && log.contains("ENCODING 'UTF8'"), "{log}");
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_hookline"));
+    let output = doctor.args(["doctor", "--database", &latin.url]).current_dir(latin.folder.path()).output().await;
+    let output = output.expect("runs");
+    let told = [output.stdout, output.stderr].concat();
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&told).contains("UTF8"),
+        "{}",
+        String::from_utf8_lossy(&told)
+    );
+}
