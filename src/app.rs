@@ -132,6 +132,7 @@ impl Application {
         let port = Port { name: "grpc", listener: self.listener, bounds, tls };
         let served = serve(doors.router(health_service), self.args.bounds.streams_of_connection_max);
         let server = tokio::spawn(port.serve(served, closing.clone()));
+        let sealer = Sealer::new(&self.sealing).map_err(|error| start_error("the sealing keys", &error))?;
         let lease_length = Duration::from_millis(self.args.lease_ms);
         let lease = tokio::select! {
             lease = Lease::acquire(&self.location, lease_length) => {
@@ -141,10 +142,14 @@ impl Application {
         };
         let kept = lease.clone();
         tokio::spawn(async move { kept.keep().await });
-        let sealer = Sealer::new(&self.sealing).map_err(|error| start_error("the sealing keys", &error))?;
-        let store = Store::open(&self.location, lease.clone(), sealer, &metrics)
-            .await
-            .map_err(|error| start_error("the database", &error))?;
+        let store = match Store::open(&self.location, lease.clone(), sealer, &metrics).await {
+            Ok(store) => store,
+            Err(error) => {
+                // Whoever starts it with the right settings need not wait for the lease's end.
+                lease.release().await;
+                return Err(start_error("the database", &error));
+            }
+        };
         let urls = UrlPolicy {
             allow_http: self.args.allow_http,
             addresses: AddressPolicy { allowed: self.args.allow_addresses.clone() },

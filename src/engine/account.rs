@@ -328,7 +328,6 @@ impl AccountActor {
     fn received(&mut self, decision: Decision, receipt: Receipt, inputs: &[Input], ctx: &mut Context<Self>) {
         match receipt {
             Receipt::Committed => {
-                self.troubles = 0;
                 self.settle(decision, ctx);
             }
             Receipt::Duplicate(events) => {
@@ -364,6 +363,7 @@ impl AccountActor {
             self.in_doubt = true;
             return self.pause(&StoreError::Lapsed, ctx);
         }
+        self.troubles = 0;
         // What was not written has advanced nothing.
         if !decision.change.is_empty {
             self.tell_notices(&decision.change);

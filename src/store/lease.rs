@@ -203,6 +203,10 @@ impl Lease {
     pub async fn renew(&self) -> Result<(), String> {
         let Kind::Row(row) = &self.inner.kind else { return Ok(()) };
         let mut connection = row.connection.lock().await;
+        if self.inner.deposed.is_cancelled() {
+            // Given back, or taken by another process: nothing extends it any more.
+            return Ok(());
+        }
         let wall_time = self.inner.wall_time.load(Ordering::SeqCst);
         let asked_at = clock::since_boot_us();
         match timeout(row.length / RENEWALS, row.extend(&mut connection, wall_time)).await {
@@ -231,8 +235,10 @@ impl Lease {
     /// Gives it back, so that the next process need not wait for its end. Nothing is answered or sent any more.
     pub async fn release(&self) {
         let Kind::Row(row) = &self.inner.kind else { return };
-        self.inner.ends_at.store(i64::MIN, Ordering::SeqCst);
         let mut connection = row.connection.lock().await;
+        // From here on no renewal extends it again, however long the process takes to end.
+        self.inner.deposed.cancel();
+        self.inner.ends_at.store(i64::MIN, Ordering::SeqCst);
         let wall_time = self.inner.wall_time.load(Ordering::SeqCst);
         match timeout(row.length / RENEWALS, row.end(&mut connection, wall_time)).await {
             Ok(Ok(())) => {}

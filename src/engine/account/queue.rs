@@ -246,10 +246,8 @@ impl Queue {
         if !self.calls.is_empty() && (self.events.is_empty() || self.is_turn_of_calls) {
             inputs.extend(self.first(Kind::Call));
             self.taken.push(Kind::Call);
-            self.is_turn_of_calls = false;
             return inputs;
         }
-        self.is_turn_of_calls = true;
         let waiting = self.events.iter().flat_map(|item| &item.events[item.replies.len()..]);
         inputs.extend(waiting.take(BATCH_EVENTS_MAX).map(|event| Input::Event(Arc::clone(event))));
         self.taken.resize(inputs.len(), Kind::Event);
@@ -351,6 +349,13 @@ impl Queue {
         let mut ended_executions = Vec::new();
         self.forget_executions();
         for (kind, answer) in std::mem::take(&mut self.taken).into_iter().zip(replies) {
+            // Whoever was not answered, because the journal has found an event stored or another revision, has its turn
+            // still: what was found is known for the next decision only.
+            match kind {
+                Kind::Call => self.is_turn_of_calls = false,
+                Kind::Event => self.is_turn_of_calls = true,
+                Kind::Outcome | Kind::Rows => {}
+            }
             match (kind, answer) {
                 (Kind::Event, Reply::Event(answer)) => self.answer_event(answer, metrics),
                 (Kind::Call, Reply::Command(answer)) => {
