@@ -195,7 +195,7 @@ impl Loader {
         };
         let account = sequence as usize % ACCOUNTS;
         let events = (0..FRAME_EVENTS).map(event).collect();
-        pb::PublishRequest { sequence, parent: format!("accounts/bench-{account}"), events }
+        pb::PublishRequest { sequence, parent: format!("accounts/bench-{account}"), events, accepts_retry_later: false }
     }
 
     /// As many frames as make the count, each when `may_send` lets it.

@@ -370,6 +370,7 @@ async fn publish(service: &Client) -> Result<(), Failure> {
                 kind: Some(pb::event_input::Kind::Envelope(text.as_bytes().into())),
                 ..pb::EventInput::default()
             }],
+            accepts_retry_later: false,
         })
         .collect();
     let last = SAMPLES.len() as u64;

@@ -119,6 +119,10 @@ pub async fn run(call: CallArgs, account: AccountArgs, task: Task) -> Result<(),
             let page =
                 |page_token| pb::ListAutomationsRequest { parent: parent.clone(), page_size: PAGE_SIZE, page_token };
             let automations = every_page!(token => client.list_automations(page(token)), automations);
+            let unreachable = every_page!(token => client.list_automations(page(token)), unreachable);
+            for name in unreachable {
+                eprintln!("{name} cannot be read, and its events wait: have its row mended, or delete it");
+            }
             if call.json {
                 return show::print_json_list("Automation", &automations);
             }

@@ -256,6 +256,7 @@ impl Publishing {
                         sequence: (next - base) as u64 + 1,
                         parent: self.parent.clone(),
                         events: self.frames[next].events.clone(),
+                        accepts_retry_later: false,
                     });
                     next += 1;
                 }

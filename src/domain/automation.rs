@@ -73,6 +73,14 @@ pub struct UnreadableAutomation {
     pub trigger: Option<(ObjectName, Action)>,
 }
 
+/// An automation as it was read.
+pub type ReadAutomation = Result<Automation, UnreadableAutomation>;
+
+/// The number inside of an automation as it was read.
+pub fn uid_of(read: &ReadAutomation) -> AutomationUid {
+    read.as_ref().map_or_else(|unreadable| unreadable.uid, |automation| automation.uid)
+}
+
 impl UnreadableAutomation {
     /// Whether it could be triggered by an event.
     pub fn may_fit(&self, event: &Event) -> bool {

@@ -87,11 +87,15 @@ pub enum Precondition {
     WebhookDisabled,
     /// A path ending of an endpoint URL would become a query ending, or the reverse.
     EndpointEndingFixed,
+    /// The row of the automation cannot be read.
+    AutomationUnreadable,
+    /// The row of the webhook cannot be read.
+    WebhookUnreadable,
 }
 
 impl Precondition {
     /// Every one.
-    pub const ALL: [Precondition; 12] = [
+    pub const ALL: [Precondition; 14] = [
         Precondition::PlanUpgradeRequired,
         Precondition::AutomationWebhookRequired,
         Precondition::WebhookNotFound,
@@ -104,6 +108,8 @@ impl Precondition {
         Precondition::NothingToRetry,
         Precondition::AutomationNotFound,
         Precondition::WebhookDisabled,
+        Precondition::AutomationUnreadable,
+        Precondition::WebhookUnreadable,
     ];
 
     /// The stable reason that clients match on.
@@ -121,6 +127,8 @@ impl Precondition {
             Precondition::NothingToRetry => "NOTHING_TO_RETRY",
             Precondition::AutomationNotFound => "AUTOMATION_NOT_FOUND",
             Precondition::WebhookDisabled => "WEBHOOK_DISABLED",
+            Precondition::AutomationUnreadable => "AUTOMATION_UNREADABLE",
+            Precondition::WebhookUnreadable => "WEBHOOK_UNREADABLE",
         }
     }
 }
@@ -129,6 +137,20 @@ impl Refusal {
     /// One bad field.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Refusal::Invalid(vec![Violation { field: field.into(), message: message.into() }])
+    }
+
+    /// The row of an automation cannot be read.
+    pub fn automation_unreadable(name: impl Into<String>) -> Self {
+        let message = "this automation's row in the database cannot be read, and its events wait: have it mended, or \
+                       delete the automation";
+        Refusal::precondition(Precondition::AutomationUnreadable, name, message)
+    }
+
+    /// The row of a webhook cannot be read.
+    pub fn webhook_unreadable(name: impl Into<String>) -> Self {
+        let message = "this webhook's row in the database cannot be read, and nothing is sent to it: have it mended, or \
+                       delete the webhook and create another";
+        Refusal::precondition(Precondition::WebhookUnreadable, name, message)
     }
 
     /// Not allowed.

@@ -93,6 +93,12 @@ impl EndpointUrl {
         Url::parse(text).ok().map(|url| Self { text: text.to_owned(), url })
     }
 
+    /// Stands for one that cannot be read; nothing is sent there.
+    pub fn unreadable() -> Self {
+        const TEXT: &str = "https://unreadable.invalid/";
+        Self { text: TEXT.to_owned(), url: Url::parse(TEXT).unwrap_or_else(|_| unreachable!()) }
+    }
+
     /// The URL as it was saved, credentials in its query included.
     pub fn as_str(&self) -> &str {
         &self.text

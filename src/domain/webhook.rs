@@ -87,6 +87,11 @@ impl Webhook {
     pub fn is_enabled(&self) -> bool {
         self.deleted_at.is_none() && self.disabled.is_none()
     }
+
+    /// Whether its row cannot be read: it can be looked at and deleted, and nothing else.
+    pub fn is_unreadable(&self) -> bool {
+        self.disabled == Some(DisableReason::Unreadable)
+    }
 }
 
 impl Webhook {
@@ -127,6 +132,8 @@ pub enum DisableReason {
     Gone,
     /// Attempts have failed on three days without one success.
     Failing,
+    /// Its row in the database cannot be read. Never written: a row that was mended is as it was.
+    Unreadable,
 }
 
 /// A secret that signs requests.

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use self::queue::Wait;
 use self::queue::{Queue, Rows};
-use super::{CommandReply, EngineError, Shared, gauges::Vitals, tally, traces};
+use super::{CommandReply, EngineError, Order, Shared, gauges::Vitals, tally, traces};
 use crate::{
     clock,
     domain::{
@@ -105,6 +105,7 @@ impl Actor for AccountActor {
 #[rtype(result = "()")]
 pub struct TakeEvents {
     pub events: Vec<Arc<Event>>,
+    pub order: Order,
     pub wait: Wait,
     pub reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
 }
@@ -135,8 +136,8 @@ impl Handler<TakeEvents> for AccountActor {
     type Result = ();
 
     fn handle(&mut self, message: TakeEvents, ctx: &mut Self::Context) {
-        let TakeEvents { events, reply, wait } = message;
-        self.queue.push_events(queue::Events { events, replies: Vec::new(), reply, wait });
+        let TakeEvents { events, order, reply, wait } = message;
+        self.queue.push_events(queue::Events { events, replies: Vec::new(), order, reply, wait });
         self.turn(ctx);
     }
 }
@@ -202,9 +203,10 @@ impl AccountActor {
     fn hold_up_events(&mut self) {
         let Some(account) = self.slot.account.as_ref().filter(|account| !account.unreadable.is_empty()) else { return };
         let ids: Vec<_> = account.unreadable.iter().map(|automation| automation.id.as_str()).collect();
-        let message = format!("cannot read the automation {}: delete it, or have its row mended", ids.join(", "));
+        let why = format!("cannot read the automation {}: delete it, or have its row mended", ids.join(", "));
+        let error = EngineError::Unavailable { why, retry_after: TROUBLE_REST_MAX };
         let unreadable = &account.unreadable;
-        self.queue.refuse_events(|event| unreadable.iter().any(|automation| automation.may_fit(event)), &message);
+        self.queue.refuse_events(|event| unreadable.iter().any(|automation| automation.may_fit(event)), &error);
     }
 
     fn busy(&mut self) {
@@ -220,8 +222,8 @@ impl AccountActor {
     /// Tells callers that the database failed, and rests; longer each time in a row.
     fn pause(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         let error = chain(error);
-        self.queue.fail_callers(&EngineError::Unavailable(error.clone()));
         let rest = self.next_rest();
+        self.queue.fail_callers(&EngineError::Unavailable { why: error.clone(), retry_after: rest });
         let rest_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(account.id = %self.slot.id, error, rest_ms, "the database is in trouble; trying again");
         ctx.run_later(rest, |actor, ctx| actor.free(ctx));
@@ -262,6 +264,9 @@ impl AccountActor {
         let Some(read) = read else { return };
         for _ in &read.loaded.unreadable {
             self.shared.metrics.unreadable("automation");
+        }
+        for _ in read.loaded.webhooks.iter().filter(|webhook| webhook.deleted_at.is_none() && webhook.is_unreadable()) {
+            self.shared.metrics.unreadable("webhook");
         }
         self.slot.account = Some(Account::new(read.loaded));
         self.vitals.note(self.slot.account.as_ref());

@@ -55,6 +55,8 @@ use crate::{
 
 /// How often an actor that has just stopped is started anew for one message.
 const RESTARTS_MAX: usize = 5;
+/// When another try may help after an account's actor went away.
+const RESTART_REST: Duration = Duration::from_millis(250);
 /// How many accounts that are due are loaded at a time, so that a call to another one waits for few of them.
 const LOADS_AT_ONCE_MAX: usize = 64;
 /// How many calls and frames of events wait in an account; callers wait beyond that.
@@ -119,9 +121,14 @@ pub enum EngineError {
     /// The rules refuse it; nothing was written.
     #[error("{0}")]
     Refused(Refusal),
-    /// The database is in trouble, or the account's actor went away: it may or may not have been done.
-    #[error("{0}")]
-    Unavailable(String),
+    /// The database or the account is in trouble, or the account's actor went away: it may or may not have been done.
+    #[error("{why}")]
+    Unavailable {
+        /// What is the matter.
+        why: String,
+        /// When another try may help.
+        retry_after: Duration,
+    },
     /// A fault of ours; it was logged.
     #[error("{0}")]
     Internal(String),
@@ -147,6 +154,21 @@ pub struct Tested {
     pub request_id: String,
 }
 
+/// What keeps the order of an account's events over several calls: it ends with the first that are turned away.
+#[derive(Debug, Clone, Default)]
+pub struct Order(Arc<AtomicBool>);
+
+impl Order {
+    /// Events of this order were turned away: none behind them is taken in.
+    fn end(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// Events that were taken in and wait to become durable.
 pub struct Pending(Option<oneshot::Receiver<Result<Vec<EventReply>, EngineError>>>);
 
@@ -154,6 +176,7 @@ impl Pending {
     /// What became of each event.
     pub async fn done(self) -> Result<Vec<EventReply>, EngineError> {
         match self.0 {
+            // An actor that went away has turned away whatever waited in it.
             Some(answer) => answer.await.unwrap_or_else(|_| Err(gone())),
             None => Ok(Vec::new()),
         }
@@ -214,8 +237,13 @@ impl Engine {
     }
 
     /// Takes in events of one account, in the order of the calls. The answer comes when everything that they cause
-    /// is durable.
-    pub async fn publish(&self, account: &AccountId, events: Vec<Arc<Event>>) -> Result<Pending, EngineError> {
+    /// is durable. Once events of an order were turned away, so are those that come after them.
+    pub async fn publish(
+        &self,
+        account: &AccountId,
+        events: Vec<Arc<Event>>,
+        order: &Order,
+    ) -> Result<Pending, EngineError> {
         if events.is_empty() {
             return Ok(Pending(None));
         }
@@ -223,9 +251,10 @@ impl Engine {
         let message = |wait| {
             let (reply, receiver) = oneshot::channel();
             answer = Some(receiver);
-            TakeEvents { events: events.clone(), reply, wait }
+            TakeEvents { events: events.clone(), order: order.clone(), reply, wait }
         };
-        self.give(account, message).await?;
+        let given = self.give(account, message).await;
+        given.inspect_err(|_| order.end())?;
         Ok(Pending(answer))
     }
 
@@ -339,7 +368,7 @@ impl Engine {
 }
 
 fn gone() -> EngineError {
-    EngineError::Unavailable("the account is being started anew".to_owned())
+    EngineError::Unavailable { why: "the account is being started anew".to_owned(), retry_after: RESTART_REST }
 }
 
 impl Shared {

@@ -81,7 +81,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
 impl Universe {
     async fn publish(&self, ids: &[&str]) -> Result<Vec<EventReply>, EngineError> {
         let events = ids.iter().map(|id| Arc::new(Event::sample(id))).collect();
-        self.engine.publish(&self.account, events).await?.done().await
+        self.engine.publish(&self.account, events, &Order::default()).await?.done().await
     }
 
     async fn set_plan(&self) -> Result<CommandReply, EngineError> {
@@ -162,7 +162,7 @@ fn after_a_doubt_callers_are_told_and_the_account_is_read_anew() {
         universe
             .sql("CREATE TRIGGER doubt AFTER UPDATE OF plan ON accounts BEGIN INSERT INTO child VALUES (1); END")
             .await;
-        assert!(matches!(universe.set_plan().await, Err(EngineError::Unavailable(_))));
+        assert!(matches!(universe.set_plan().await, Err(EngineError::Unavailable { .. })));
         universe.sql("DROP TRIGGER doubt").await;
         universe.set_plan().await.expect("the account is read anew and goes on");
     });

@@ -10,7 +10,7 @@ use super::{
     webhooks::masked,
 };
 use crate::domain::{
-    automation::ACTIVATION_USERS_MAX,
+    automation::{ACTIVATION_USERS_MAX, Automation, ReadAutomation, uid_of},
     command::{Answer, AutomationPatch, Command, NewAutomation, Task, Whom},
     condition::Conditions,
     id::{AccountId, ObjectName},
@@ -107,6 +107,12 @@ serve! {
     }
 }
 
+/// An automation that was found and can be read.
+pub fn readable(found: Option<ReadAutomation>, name: &str) -> Result<Automation, Status> {
+    let found = found.ok_or_else(|| status::refused(&Refusal::not_found("automation", name)))?;
+    found.map_err(|_| status::refused(&Refusal::automation_unreadable(name)))
+}
+
 impl Api {
     async fn create_automation(
         &self,
@@ -130,7 +136,7 @@ impl Api {
         let (_, id) = name::resource("name", &full_name, "automations")?;
         let view = self.account_of(&entered.account).await?;
         let found = self.store.find_automation(view.uid, &id).await.map_err(status::store)?;
-        let found = found.ok_or_else(|| status::refused(&Refusal::not_found("automation", full_name)))?;
+        let found = readable(found, &full_name)?;
         let living = self.store.living_webhooks(view.uid).await.map_err(status::store)?;
         let catalogue = self.store.catalogue(view.uid).await.map_err(status::store)?;
         let automation = convert::automation(&entered.account, &found, view.facts.plan, &catalogue, Some(&living));
@@ -150,9 +156,21 @@ impl Api {
         let living = self.store.living_webhooks(view.uid).await.map_err(status::store)?;
         let catalogue = self.store.catalogue(view.uid).await.map_err(status::store)?;
         let plan = view.facts.plan;
-        let show = |automation: &_| convert::automation(&entered.account, automation, plan, &catalogue, Some(&living));
-        let (automations, next_page_token) = super::shown_page(&page, &query, |automation| automation.uid.0, show);
-        Ok(pb::ListAutomationsResponse { automations, next_page_token })
+        let show = |read: &ReadAutomation| match read {
+            Ok(automation) => convert::automation(&entered.account, automation, plan, &catalogue, Some(&living)),
+            Err(unreadable) => pb::Automation {
+                name: format!("accounts/{}/automations/{}", entered.account, unreadable.id),
+                ..pb::Automation::default()
+            },
+        };
+        let (shown, next_page_token) = super::shown_page(&page, &query, |read| uid_of(read).0, show);
+        let (readable, unreadable): (Vec<_>, Vec<_>) =
+            shown.into_iter().zip(&page.items).partition(|(_, read)| read.is_ok());
+        Ok(pb::ListAutomationsResponse {
+            automations: readable.into_iter().map(|(automation, _)| automation).collect(),
+            next_page_token,
+            unreachable: unreadable.into_iter().map(|(automation, _)| automation.name).collect(),
+        })
     }
 
     async fn update_automation(

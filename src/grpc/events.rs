@@ -1,6 +1,8 @@
 //! `EventService`: the streams that events come in by.
 
-use std::{pin::Pin, sync::Arc};
+mod standing;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt, Stream, StreamExt,
@@ -8,12 +10,16 @@ use futures::{
     stream::FuturesOrdered,
 };
 use opentelemetry::{KeyValue, trace::SpanKind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
+use self::standing::{Accounts, Turn};
 use super::{
     Api, Measured, PUBLISH,
     access::{Backend, Entered, Service, serve},
@@ -26,7 +32,7 @@ use crate::{
         id::AccountId,
         refusal::Violations,
     },
-    engine::{Engine, EngineError, Pending},
+    engine::{Engine, EngineError, Order, Pending},
     telemetry::{Metrics, OpenSpan, Spans},
 };
 
@@ -85,7 +91,8 @@ impl Api {
         check_size(request.events.len())?;
         let _room = room_for(&self.room, &request).await?;
         let traced = Traced { spans: &self.spans, call: entered.trace.as_deref() };
-        let frame = Frame::take_in(&self.engine, traced, &entered.account, 0, request.events).await;
+        let order = Order::default();
+        let frame = Frame::take_in(&self.engine, traced, &entered.account, (0, &order), request.events).await;
         let frame = frame.map_err(|error| status::engine(&error))?;
         let results = frame.done(&self.metrics).await.map_err(|error| status::engine(&error))?;
         Ok(pb::PublishBatchResponse { results })
@@ -157,7 +164,7 @@ impl Frame {
         engine: &Engine,
         traced: Traced<'_>,
         account: &AccountId,
-        sequence: u64,
+        (sequence, order): (u64, &Order),
         inputs: Vec<pb::EventInput>,
     ) -> Result<Self, EngineError> {
         let mut results = Vec::new();
@@ -174,7 +181,7 @@ impl Frame {
                 Err(rejection) => results.push(rejected(sequence, index, &rejection)),
             }
         }
-        Ok(Self { sequence, results, places, spans, pending: engine.publish(account, events).await? })
+        Ok(Self { sequence, results, places, spans, pending: engine.publish(account, events, order).await? })
     }
 
     /// Waits until everything is durable. Answers what was not plainly accepted.
@@ -216,7 +223,22 @@ fn rejected(sequence: u64, index: u32, rejection: &Rejection) -> pb::EventResult
         field,
         reason: rejection.reason.as_str().to_owned(),
         message: rejection.message.clone(),
+        ..pb::EventResult::default()
     }
+}
+
+/// The results of a frame whose events are to be sent again after a time.
+fn later(sequence: u64, events: usize, why: &str, retry_after: Duration) -> Vec<pb::EventResult> {
+    let retry_after = convert::duration(u64::try_from(retry_after.as_micros()).unwrap_or(u64::MAX));
+    let result = |index| pb::EventResult {
+        sequence,
+        index,
+        status: pb::EventStatus::RetryLater.into(),
+        message: why.to_owned(),
+        retry_after: Some(retry_after),
+        ..pb::EventResult::default()
+    };
+    (0_u32..).take(events).map(result).collect()
 }
 
 /// Reads an event in any of its forms.
@@ -293,8 +315,16 @@ struct Load {
     bytes: usize,
 }
 
-/// A frame that is done: its number, what it held, and its results.
-type Done = (u64, Load, Result<Vec<pb::EventResult>, EngineError>);
+/// A frame that is done.
+struct Done {
+    sequence: u64,
+    /// Its account, where it was taken in.
+    account: Option<AccountId>,
+    /// What it held.
+    load: Load,
+    results: Result<Vec<pb::EventResult>, EngineError>,
+}
+
 type Pendings = FuturesOrdered<BoxFuture<'static, Done>>;
 /// A frame that waits for room among the bytes of all streams.
 type Entering = OptionFuture<BoxFuture<'static, Result<(OwnedSemaphorePermit, AccountId, pb::PublishRequest), Status>>>;
@@ -313,6 +343,7 @@ impl Session {
     /// taken in before is still acknowledged.
     async fn serve(&self, frames: &mut Streaming<pb::PublishRequest>) -> Result<(), Status> {
         let mut expected = 1_u64;
+        let mut accounts = Accounts::default();
         let mut held = Load::default();
         let mut pending = Pendings::new();
         let mut entering = Entering::default();
@@ -323,13 +354,13 @@ impl Session {
             let has_room = held.events < UNACKED_EVENTS_MAX && held.bytes < UNACKED_BYTES_MAX;
             tokio::select! {
                 Some(done) = pending.next() => {
-                    let freed = self.acknowledge(done, &mut pending).await?;
+                    let freed = self.acknowledge(done, &mut pending, &mut accounts).await?;
                     held = Load { events: held.events - freed.events, bytes: held.bytes - freed.bytes };
                 }
                 () = self.stopping.cancelled(), if is_open => ending = Some(self.announce_shutdown().await),
                 Some(entered) = &mut entering, if is_open && is_entering => {
                     is_entering = false;
-                    match self.take_in(entered, &mut pending).await {
+                    match self.take_in(entered, &mut pending, &mut accounts).await {
                         Ok(load) => held = Load { events: held.events + load.events, bytes: held.bytes + load.bytes },
                         Err(status) => ending = Some(Err(status)),
                     }
@@ -337,6 +368,7 @@ impl Session {
                 frame = frames.message(), if is_open && has_room && !is_entering => match frame {
                     Ok(Some(frame)) => match self.check(&frame, expected) {
                         Ok(account) => {
+                            accounts.takes_later |= expected == 1 && frame.accepts_retry_later;
                             expected += 1;
                             is_entering = true;
                             entering = Some(enter(Arc::clone(&self.room), account, frame).boxed()).into();
@@ -367,43 +399,77 @@ impl Session {
         &self,
         entered: Result<(OwnedSemaphorePermit, AccountId, pb::PublishRequest), Status>,
         pending: &mut Pendings,
+        accounts: &mut Accounts,
     ) -> Result<Load, Status> {
         let (room, account, frame) = entered?;
         let load = Load { events: frame.events.len(), bytes: room.num_permits() };
         let sequence = frame.sequence;
         let traced = Traced { spans: &self.spans, call: self.backend.trace.as_deref() };
-        let frame = Frame::take_in(&self.engine, traced, &account, sequence, frame.events).await;
-        let frame = frame.map_err(|error| status::engine(&error))?;
+        let order = match accounts.enter(&account, Instant::now()) {
+            Turn::Now(order) => order,
+            Turn::Later(rest) => {
+                let why = "the account is in trouble: send its events again in their order";
+                self.metrics.events("retry_later", load.events);
+                let results = Ok(later(sequence, load.events, why, rest));
+                pending.push_back(std::future::ready(Done { sequence, account: None, load, results }).boxed());
+                return Ok(load);
+            }
+        };
+        let frame = Frame::take_in(&self.engine, traced, &account, (sequence, &order), frame.events).await;
         let metrics = self.metrics.clone();
         let done = async move {
-            let results = frame.done(&metrics).await;
+            let results = match frame {
+                Ok(frame) => frame.done(&metrics).await,
+                Err(error) => Err(error),
+            };
             drop(room);
-            (sequence, load, results)
+            Done { sequence, account: Some(account), load, results }
         };
         pending.push_back(done.boxed());
         Ok(load)
     }
 
     /// Acknowledges a frame and every further one that is done already, in one answer. Answers what is held no more.
-    async fn acknowledge(&self, first: Done, pending: &mut Pendings) -> Result<Load, Status> {
-        let (mut acked, mut freed, results) = first;
-        let mut results = results.map_err(|error| status::engine(&error))?;
+    async fn acknowledge(&self, first: Done, pending: &mut Pendings, accounts: &mut Accounts) -> Result<Load, Status> {
+        let (mut acked, mut freed, mut results) = (None, Load::default(), Vec::new());
+        let mut next = Some(first);
         let mut failure = None;
-        while let Some(Some((sequence, load, more))) = pending.next().now_or_never() {
-            match more {
-                Ok(more) => results.extend(more),
+        while let Some(done) = next {
+            let (sequence, load) = (done.sequence, done.load);
+            match self.results_of(done, accounts) {
+                Ok(of_frame) => results.extend(of_frame),
                 Err(error) => {
                     failure = Some(error);
                     break;
                 }
             }
-            acked = sequence;
+            acked = Some(sequence);
             freed = Load { events: freed.events + load.events, bytes: freed.bytes + load.bytes };
+            next = pending.next().now_or_never().flatten();
         }
-        self.say(pb::PublishResponse { acked_sequence: acked, results, shutting_down: false }).await?;
+        if let Some(acked_sequence) = acked {
+            self.say(pb::PublishResponse { acked_sequence, results, shutting_down: false }).await?;
+        }
         match failure {
             Some(error) => Err(status::engine(&error)),
             None => Ok(freed),
+        }
+    }
+
+    /// The results of a frame that is done; an error where its trouble ends the stream.
+    fn results_of(&self, done: Done, accounts: &mut Accounts) -> Result<Vec<pb::EventResult>, EngineError> {
+        let Done { sequence, account, load, results } = done;
+        let trouble = match &results {
+            Err(EngineError::Unavailable { retry_after, .. }) => Some(*retry_after),
+            _ => None,
+        };
+        let goes_on = account.is_none_or(|account| accounts.leave(&account, trouble, Instant::now()));
+        match results {
+            Err(EngineError::Unavailable { why, retry_after }) if goes_on => {
+                self.metrics.events("retry_later", load.events);
+                Ok(later(sequence, load.events, &why, retry_after))
+            }
+            other => other,
         }
     }
 

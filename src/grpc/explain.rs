@@ -72,7 +72,7 @@ impl Api {
         let (_, id) = name::resource("automation", &full_name, "automations")?;
         let view = self.account_of(&entered.account).await?;
         let found = self.store.find_automation(view.uid, &id).await.map_err(status::store)?;
-        let automation = found.ok_or_else(|| status::refused(&Refusal::not_found("automation", full_name)))?;
+        let automation = automations::readable(found, &full_name)?;
         if entered.caller.history_of().is_some_and(|user| *user != automation.owner) {
             let message = "only a service, a global_admin and the automation's owner may read why it did not run";
             return Err(status::refused(&Refusal::denied(message)));

@@ -147,7 +147,8 @@ impl Reason {
 fn status(reason: Reason, message: &str, metadata: HashMap<String, String>, mut details: ErrorDetails) -> Status {
     details.set_error_info(reason.as_str(), ERROR_DOMAIN, metadata);
     if reason.code() == Code::Unavailable || reason == Reason::TooManyCalls {
-        details.set_retry_info(Some(RETRY_DELAY));
+        let delay = details.retry_info().and_then(|info| info.retry_delay);
+        details.set_retry_info(Some(delay.unwrap_or(RETRY_DELAY)));
     }
     Status::with_error_details(reason.code(), shorten(message), details)
 }
@@ -248,11 +249,12 @@ pub fn unauthenticated(fault: TokenFault, message: String) -> Status {
 pub fn engine(error: &EngineError) -> Status {
     match error {
         EngineError::Refused(refusal) => refused(refusal),
-        EngineError::Unavailable(why) => {
+        EngineError::Unavailable { why, retry_after } => {
             let message = format!(
                 "the call may or may not have been carried out ({why}): repeat it with the same request_id or event ids"
             );
-            plain(Reason::Unavailable, &message)
+            let details = ErrorDetails::with_retry_info(Some(*retry_after));
+            status(Reason::Unavailable, &message, HashMap::new(), details)
         }
         EngineError::Internal(why) => plain(Reason::Internal, why),
     }

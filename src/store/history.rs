@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     account::AccountFacts,
-    automation::Automation,
+    automation::{ReadAutomation, uid_of},
     breaker::Health,
     event::Event,
     history::History,
@@ -114,7 +114,7 @@ impl Store {
             .filter(webhooks::Column::Id.eq(id.as_str()))
             .one(&self.reader)
             .await?;
-        row.map(|row| rows::webhook(&self.sealer, row)).transpose()
+        Ok(row.map(|row| rows::webhook(&self.sealer, row)))
     }
 
     /// How the endpoint of a webhook that is not deleted does, and how its attempts have gone, as it was last written.
@@ -129,8 +129,7 @@ impl Store {
             .filter(webhooks::Column::Id.eq(id.as_str()))
             .one(&self.reader)
             .await?;
-        let read = |row: &webhooks::Model| Ok((rows::health(row)?.unwrap_or_default(), rows::traffic(row)?));
-        row.as_ref().map(read).transpose()
+        Ok(row.map(|row| (rows::health(&row).unwrap_or_default(), rows::traffic(&row))))
     }
 
     /// A page of webhooks in the order of their creation.
@@ -148,7 +147,7 @@ impl Store {
             .limit(one_more(size))
             .all(&self.reader)
             .await?;
-        let found = found.into_iter().map(|row| rows::webhook(&self.sealer, row)).collect::<Result<_, _>>()?;
+        let found = found.into_iter().map(|row| rows::webhook(&self.sealer, row)).collect();
         Ok(Page::cut(found, size, |webhook: &Webhook| webhook.uid.0))
     }
 
@@ -168,7 +167,7 @@ impl Store {
         &self,
         account: AccountUid,
         id: &ResourceId,
-    ) -> Result<Option<Automation>, StoreError> {
+    ) -> Result<Option<ReadAutomation>, StoreError> {
         let row = automations::Entity::find()
             .filter(automations::Column::AccountUid.eq(account.0))
             .filter(automations::Column::DeletedAt.is_null())
@@ -177,7 +176,7 @@ impl Store {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let users = self.activations_of(account.0).await?.remove(&row.uid).unwrap_or_default();
-        rows::automation(row, &users).map(Some)
+        Ok(Some(rows::automation(row, &users)))
     }
 
     /// A page of automations in the order of their creation.
@@ -186,7 +185,7 @@ impl Store {
         account: AccountUid,
         after: Option<Uuid>,
         size: usize,
-    ) -> Result<Page<Automation>, StoreError> {
+    ) -> Result<Page<ReadAutomation>, StoreError> {
         let found = automations::Entity::find()
             .filter(automations::Column::AccountUid.eq(account.0))
             .filter(automations::Column::DeletedAt.is_null())
@@ -200,8 +199,8 @@ impl Store {
             let users = active_for.remove(&row.uid).unwrap_or_default();
             rows::automation(row, &users)
         };
-        let found = found.into_iter().map(with_users).collect::<Result<_, _>>()?;
-        Ok(Page::cut(found, size, |automation: &Automation| automation.uid.0))
+        let found = found.into_iter().map(with_users).collect();
+        Ok(Page::cut(found, size, |read: &ReadAutomation| uid_of(read).0))
     }
 
     /// An event of the history.

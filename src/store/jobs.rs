@@ -9,10 +9,18 @@ use super::{
     history::{Page, one_more},
     rows,
 };
-use crate::domain::{
-    id::{AccountUid, JobUid},
-    job::{Job, JobState},
+use crate::{
+    domain::{
+        id::{AccountUid, JobUid},
+        job::{Job, JobState},
+    },
+    telemetry::chain,
 };
+
+/// It does not go on, and nothing else waits for it.
+fn tell_unreadable(row: &jobs::Model, error: &StoreError) {
+    tracing::error!(job.id = %JobUid(row.uid), error = chain(error), "a job cannot be read; it does not go on");
+}
 
 impl Store {
     /// One job.
@@ -35,7 +43,7 @@ impl Store {
             .limit(one_more(size))
             .all(&self.reader)
             .await?;
-        let found = found.iter().map(rows::job).collect::<Result<_, _>>()?;
+        let found = found.iter().filter_map(|row| rows::job(row).ok()).collect();
         Ok(Page::cut(found, size, |job: &Job| job.uid.0))
     }
 
@@ -46,6 +54,9 @@ impl Store {
             .filter(jobs::Column::State.eq(rows::job_state_word(JobState::Running)?))
             .all(&self.reader)
             .await?;
-        found.iter().map(rows::job).collect()
+        Ok(found
+            .iter()
+            .filter_map(|row| rows::job(row).inspect_err(|error| tell_unreadable(row, error)).ok())
+            .collect())
     }
 }

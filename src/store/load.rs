@@ -24,6 +24,7 @@ use crate::domain::{
     id::{AccountId, AccountUid, ExecutionUid, RequestId, WebhookUid},
     limits::Backlog,
     timestamp::Timestamp,
+    webhook::Webhook,
 };
 use crate::telemetry::chain;
 
@@ -100,14 +101,15 @@ impl Store {
         }
         let webhooks =
             webhooks::Entity::find().filter(webhooks::Column::AccountUid.eq(row.uid)).all(&self.reader).await?;
-        let of_row = |row: &webhooks::Model| Ok(rows::health(row)?.map(|health| (WebhookUid(row.uid), health)));
-        let health = webhooks.iter().filter_map(|row| of_row(row).transpose()).collect::<Result<_, StoreError>>()?;
-        let of_row = |row: &webhooks::Model| Ok((WebhookUid(row.uid), rows::traffic(row)?));
-        let traffic = webhooks.iter().map(of_row).collect::<Result<_, StoreError>>()?;
-        let webhooks = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect::<Result<_, _>>()?;
+        let health = webhooks.iter().filter_map(|row| Some((WebhookUid(row.uid), rows::health(row)?))).collect();
+        let traffic = webhooks.iter().map(|row| (WebhookUid(row.uid), rows::traffic(row))).collect();
+        let webhooks: Vec<_> = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect();
         let (running, unreadable) = self.running(row.uid).await?;
         let (running, orphans) = running.into_iter().partition(|execution| held.contains(&execution.uid));
         let mut waiting = self.waiting(row.uid).await?;
+        let is_unreadable = |uid| webhooks.iter().any(|one: &Webhook| one.uid == uid && one.is_unreadable());
+        // What waits for one that sends nothing ends at once.
+        waiting.iter_mut().filter(|(uid, _)| is_unreadable(*uid)).for_each(|(_, due)| *due = Timestamp::default());
         let (oldest_paused, newest_paused) = self.paused(AccountUid(row.uid)).await?;
         waiting.extend(oldest_paused.map(|oldest| (THE_LIMIT, oldest)));
         let (automations, unreadable_automations) = self.automations_of(row.uid).await?;
@@ -136,7 +138,7 @@ impl Store {
     pub async fn read_account(&self, view: &AccountView) -> Result<Account, StoreError> {
         let webhooks =
             webhooks::Entity::find().filter(webhooks::Column::AccountUid.eq(view.uid.0)).all(&self.reader).await?;
-        let webhooks = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect::<Result<_, _>>()?;
+        let webhooks = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect();
         let (automations, unreadable) = self.automations_of(view.uid.0).await?;
         Ok(Account::new(Loaded {
             uid: view.uid,
@@ -166,8 +168,7 @@ impl Store {
     pub async fn catalogue(&self, account: AccountUid) -> Result<Catalogue, StoreError> {
         let rows =
             catalogue::Entity::find().filter(catalogue::Column::AccountUid.eq(account.0)).all(&self.reader).await?;
-        let added = rows.iter().map(rows::added_fields).collect::<Result<_, _>>()?;
-        Ok(Catalogue::new(added))
+        Ok(Catalogue::new(rows.iter().filter_map(rows::added_fields).collect()))
     }
 
     /// Every automation that can be made ready, and those that cannot.
@@ -181,14 +182,9 @@ impl Store {
         let (mut found, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in rows {
             let users = active_for.remove(&row.uid).unwrap_or_default();
-            let aside = rows::unreadable_automation(&row);
             match rows::automation(row, &users) {
                 Ok(automation) => found.push(automation),
-                Err(error) => {
-                    let error = chain(&error);
-                    tracing::error!(automation.id = %aside.id, error, "an automation cannot be read; its events wait");
-                    unreadable.push(aside);
-                }
+                Err(aside) => unreadable.push(aside),
             }
         }
         Ok((found, unreadable))

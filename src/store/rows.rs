@@ -23,7 +23,7 @@ use super::{
 };
 use crate::domain::{
     account::AccountFacts,
-    automation::{Activation, Automation, AutomationSpec},
+    automation::{Activation, Automation, AutomationSpec, ReadAutomation},
     change::{AttemptEnded, Change},
     event::{Action, Event},
     execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
@@ -35,6 +35,7 @@ use crate::domain::{
     request::Record,
     timestamp::Timestamp,
 };
+use crate::telemetry::chain;
 
 /// How many partitions accounts are spread over.
 const PARTITIONS: u32 = 256;
@@ -188,8 +189,17 @@ pub fn automation_row(account: AccountUid, automation: &Automation) -> Stored<au
     })
 }
 
-/// An automation from its row and the users it is active for.
-pub fn automation(row: automations::Model, active_for: &[String]) -> Stored<Automation> {
+/// An automation from its row and the users it is active for, if it can be read.
+pub fn automation(row: automations::Model, active_for: &[String]) -> ReadAutomation {
+    let aside = unreadable_automation(&row);
+    readable_automation(row, active_for).map_err(|error| {
+        let error = chain(&error);
+        tracing::error!(automation.id = %aside.id, error, "an automation cannot be read; its events wait");
+        aside
+    })
+}
+
+fn readable_automation(row: automations::Model, active_for: &[String]) -> Stored<Automation> {
     let spec: AutomationSpec = from_bytes(&row.spec)?;
     let mut faults = Violations::default();
     let compiled = spec.compile("automation", &mut faults).ok_or_else(|| {
@@ -443,19 +453,16 @@ pub fn attempt_place(account: Uuid, execution: Uuid) -> Place {
     Place { account, webhook: execution, field: "attempt_url" }
 }
 
-/// An attempt from its row; its real URL only where it may be shown.
-pub fn attempt(sealer: &Sealer, row: attempts::Model, shows_secrets: bool) -> Stored<Attempt> {
-    let secret_url = match &row.sealed_url {
-        Some(sealed) if shows_secrets => {
-            let plain = sealer.open(attempt_place(row.account_uid, row.execution_uid), sealed)?;
-            Some(String::from_utf8_lossy(&plain).into_owned())
-        }
-        _ => None,
-    };
+/// An attempt from its row; its real URL only where it may be shown. What cannot be read of it is left out.
+pub fn attempt(sealer: &Sealer, row: attempts::Model, shows_secrets: bool) -> Attempt {
+    let place = attempt_place(row.account_uid, row.execution_uid);
+    let sealed = row.sealed_url.as_deref().filter(|_| shows_secrets);
+    let plain = sealed.and_then(|sealed| sealer.open(place, sealed).ok());
+    let secret_url = plain.map(|plain| String::from_utf8_lossy(&plain).into_owned());
     let outcome = match row.status {
         Some(status) => Outcome::Answer {
             status: u16::try_from(status).unwrap_or_default(),
-            headers: serde_json::from_slice(row.headers.as_deref().unwrap_or(b"[]")).map_err(StoreError::Encoding)?,
+            headers: serde_json::from_slice(row.headers.as_deref().unwrap_or(b"[]")).unwrap_or_default(),
             excerpt: row.excerpt.unwrap_or_default(),
             truncated: row.truncated != 0,
         },
@@ -464,11 +471,5 @@ pub fn attempt(sealer: &Sealer, row: attempts::Model, shows_secrets: bool) -> St
             message: row.error_message.unwrap_or_default(),
         },
     };
-    Ok(Attempt {
-        started_at: Timestamp(row.started_at),
-        duration_us: row.duration_us,
-        url: row.url,
-        secret_url,
-        outcome,
-    })
+    Attempt { started_at: Timestamp(row.started_at), duration_us: row.duration_us, url: row.url, secret_url, outcome }
 }

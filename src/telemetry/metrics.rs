@@ -125,7 +125,7 @@ impl Metrics {
         for to in ["open", "closed"] {
             self.0.breaker_transitions.add(0, &[KeyValue::new("to", to)]);
         }
-        for result in ["accepted", "duplicate", "rejected"] {
+        for result in ["accepted", "duplicate", "rejected", "retry_later"] {
             self.0.events.add(0, &[KeyValue::new("result", result)]);
         }
         self.0.webhooks_disabled.add(0, &[]);

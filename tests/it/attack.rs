@@ -101,8 +101,12 @@ async fn publish(service: &Client, counts: &Counts) {
                 &format!(r#"{{"text": "{}"}}"#, "x".repeat(2_000)),
             )
         };
-        let frame =
-            pb::PublishRequest { sequence, parent: "accounts/42".into(), events: (0..200).map(event).collect() };
+        let frame = pb::PublishRequest {
+            sequence,
+            parent: "accounts/42".into(),
+            events: (0..200).map(event).collect(),
+            accepts_retry_later: false,
+        };
         if sender.send(frame).await.is_err() {
             break;
         }

@@ -139,6 +139,7 @@ async fn publish(client: Client, account: &'static str, wanted: Vec<u64>) -> Vec
             sequence,
             parent: format!("accounts/{account}"),
             events: vec![deal(&format!("e{number}"), &number.to_string(), &format!(r#"{{"n": {number}}}"#))],
+            accepts_retry_later: false,
         })
         .collect();
     let Ok(answers) = client.events().publish(client.ask(tokio_stream::iter(frames))).await else {

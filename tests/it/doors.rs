@@ -136,7 +136,7 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
         }
         "EventService/PublishBatch" => call!(events.publish_batch(PublishBatchRequest { parent: parent })),
         "EventService/Publish" => {
-            let frame = pb::PublishRequest { sequence: 1, parent, events: Vec::new() };
+            let frame = pb::PublishRequest { sequence: 1, parent, events: Vec::new(), accepts_retry_later: false };
             match client.events().publish(client.ask(tokio_stream::iter([frame]))).await {
                 Ok(answers) => answers.into_inner().next().await.and_then(Result::err),
                 Err(status) => Some(status),
@@ -363,7 +363,7 @@ async fn with_an_automation(server: &Server, receiver: &Receiver) -> Client {
 }
 
 fn frame(sequence: u64, events: Vec<pb::EventInput>) -> pb::PublishRequest {
-    pb::PublishRequest { sequence, parent: "accounts/42".into(), events }
+    pb::PublishRequest { sequence, parent: "accounts/42".into(), events, accepts_retry_later: false }
 }
 
 #[tokio::test(flavor = "multi_thread")]

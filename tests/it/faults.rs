@@ -15,7 +15,7 @@ use crate::harness::{
 const LEASE: [&str; 4] = ["--lease-ms", "3000", "--request-deadline-ms", "1000"];
 
 /// Account 42 with an automation whose body is the event's number.
-async fn account(server: &Server, url: &str) -> (Client, Client) {
+pub async fn account(server: &Server, url: &str) -> (Client, Client) {
     let service = server.client("service", "*", &[]).await;
     service.create_account("42", pb::Plan::Enterprise).await.expect("creates");
     let admin = server.client("global_admin", "42", &["--user", "1"]).await;
@@ -26,7 +26,7 @@ async fn account(server: &Server, url: &str) -> (Client, Client) {
 }
 
 /// Publishes numbers, a few a call. Answers those that were acknowledged.
-async fn publish(service: &Client, numbers: std::ops::Range<u64>, filler: &str) -> Result<Vec<u64>, tonic::Status> {
+pub async fn publish(service: &Client, numbers: std::ops::Range<u64>, filler: &str) -> Result<Vec<u64>, tonic::Status> {
     let data = |number: u64| format!(r#"{{"n": {number}, "filler": "{filler}"}}"#);
     let events = numbers.clone().map(|number| deal(&format!("e{number}"), "8", &data(number))).collect();
     service.publish("42", events).await.map(|_| numbers.collect())
@@ -38,7 +38,7 @@ async fn publish_at_last(service: &Client, numbers: std::ops::Range<u64>) -> Vec
 }
 
 /// Every acknowledged number has exactly one execution, which has succeeded and whose request has arrived.
-async fn reconcile(service: &Client, acknowledged: &HashSet<u64>, receiver: &Receiver) {
+pub async fn reconcile(service: &Client, acknowledged: &HashSet<u64>, receiver: &Receiver) {
     let history = eventually("every execution ends", || async {
         let found = service.history("42").await;
         found.iter().all(|execution| execution.end_time.is_some()).then_some(found)
@@ -275,87 +275,6 @@ async fn an_outcome_whose_commit_is_in_doubt_is_recorded_once() {
     other.execute_unprepared("DROP TRIGGER doubt").await.expect("drops");
     reconcile(&service, &(0..3).collect(), &receiver).await;
     assert_eq!(receiver.got().len(), 3, "what is known to have arrived is not sent again");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_execution_that_cannot_be_read_fails_alone() {
-    for database in [Database::sqlite(), Database::postgres().await] {
-        let receiver = Receiver::start().await;
-        let server = Server::start(&database, &["--retry-delays-ms", "1000"]).await;
-        let (service, _) = account(&server, &receiver.url).await;
-        receiver.hold();
-        publish(&service, 0..2, "").await.expect("acknowledges");
-        eventually("both are under way", || async { (receiver.got().len() == 2).then_some(()) }).await;
-        server.kill().await;
-        // One that was under way, and another one that waits, hold what they cannot hold.
-        let broken = "'{broken'";
-        let broken = if database.url.starts_with("postgres") { format!("{broken}::bytea") } else { broken.to_owned() };
-        database.execute(&format!("UPDATE executions SET requests = {broken} WHERE event_id = 'e0'")).await;
-        receiver.release();
-        let server = Server::start(&database, &["--retry-delays-ms", "1000"]).await;
-        let service = server.client("service", "*", &[]).await;
-        publish(&service, 2..4, "").await.expect("the account goes on");
-        let history = eventually("every execution ends", || async {
-            let found = service.history("42").await;
-            (found.len() == 4 && found.iter().all(|execution| execution.end_time.is_some())).then_some(found)
-        })
-        .await;
-        for execution in &history {
-            let is_broken = execution.event_id == "e0";
-            let expected = if is_broken { pb::ExecutionState::Failed } else { pb::ExecutionState::Succeeded };
-            assert_eq!(execution.state(), expected, "{}", execution.event_id);
-            assert_eq!(execution.reason, if is_broken { "INTERNAL" } else { "" });
-        }
-        let broken = history.iter().find(|execution| execution.event_id == "e0").expect("it is shown");
-        let shown = service.execution(&broken.name).await;
-        assert!(shown.requests.is_empty(), "what cannot be read is left empty");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn events_wait_for_an_automation_that_cannot_be_read() {
-    for database in [Database::sqlite(), Database::postgres().await] {
-        let receiver = Receiver::start().await;
-        let server = Server::start(&database, &[]).await;
-        let (service, admin) = account(&server, &receiver.url).await;
-        let one = automation("42", "hook", "person", pb::EventAction::Change, "{}");
-        let broken = admin.create_automation("42", one).await.expect("creates");
-        let id = broken.name.rsplit('/').next().expect("an id").to_owned();
-        assert!(server.terminate().await);
-        let bytes = |text: &str| {
-            let of_postgres = database.url.starts_with("postgres");
-            if of_postgres { format!("'{text}'::bytea") } else { format!("CAST('{text}' AS BLOB)") }
-        };
-        // Its trigger can be read: only events that could fit it wait.
-        let spec = bytes(r#"{"object": "person", "action": "change", "actions": 5}"#);
-        database.execute(&format!("UPDATE automations SET spec = {spec} WHERE id = '{id}'")).await;
-        let server = Server::start(&database, &[]).await;
-        let service_before = service;
-        let service = server.client("service", "*", &[]).await;
-        drop(service_before);
-        publish(&service, 0..2, "").await.expect("what cannot fit it goes on");
-        let mut person = deal("p1", "8", "{}");
-        if let Some(pb::event_input::Kind::Event(event)) = &mut person.kind {
-            event.object = "person".into();
-        }
-        let waits = service.publish("42", vec![person.clone()]).await.expect_err("nobody knows whether it fits");
-        assert_eq!(waits.code(), tonic::Code::Unavailable);
-        assert!(waits.message().contains(&id), "{waits:?}");
-        assert!(server.terminate().await);
-        // Not even its trigger can be read: everything waits.
-        let spec = bytes("nonsense");
-        database.execute(&format!("UPDATE automations SET spec = {spec} WHERE id = '{id}'")).await;
-        let server = Server::start(&database, &[]).await;
-        let service = server.client("service", "*", &[]).await;
-        publish(&service, 2..3, "").await.expect_err("nobody knows whether it fits");
-        let admin = server.client("global_admin", "42", &["--user", "1"]).await;
-        let request =
-            pb::DeleteAutomationRequest { name: broken.name.clone(), ..pb::DeleteAutomationRequest::default() };
-        admin.automations().delete_automation(admin.ask(request)).await.expect("a person deletes it");
-        publish(&service, 2..3, "").await.expect("and everything goes on");
-        service.publish("42", vec![person]).await.expect("and everything goes on");
-        reconcile(&service, &(0..3).collect(), &receiver).await;
-    }
 }
 
 /// How long requests of a healthy account take from their acknowledgement to their arrival, in milliseconds, sorted.

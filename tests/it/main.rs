@@ -32,6 +32,7 @@ mod start;
 mod story;
 mod strangers;
 mod traces;
+mod unreadable;
 mod watch;
 
 /// Runs a test on SQLite and on PostgreSQL.

@@ -27,7 +27,7 @@ pub fn http() -> reqwest::Client {
 }
 
 /// A page of the operations port.
-async fn page(server: &Server, path: &str) -> (u16, String) {
+pub async fn page(server: &Server, path: &str) -> (u16, String) {
     let answer = http().get(format!("{}{path}", server.operations)).send().await.expect("answers");
     (answer.status().as_u16(), answer.text().await.expect("text"))
 }
@@ -306,7 +306,12 @@ async fn streams_are_measured_by_their_ends() {
     let server = Server::start(&database, &[]).await;
     let service = server.client("service", "*", &[]).await;
     service.create_account("42", pb::Plan::Power).await.expect("creates");
-    let frame = pb::PublishRequest { sequence: 7, parent: "accounts/42".into(), events: vec![deal("e1", "8", "{}")] };
+    let frame = pb::PublishRequest {
+        sequence: 7,
+        parent: "accounts/42".into(),
+        events: vec![deal("e1", "8", "{}")],
+        accepts_retry_later: false,
+    };
     let mut answers =
         service.events().publish(service.ask(tokio_stream::iter([frame]))).await.expect("begins").into_inner();
     answers.message().await.expect_err("it begins with another number than 1");

@@ -145,6 +145,7 @@ async fn a_stream_is_acknowledged_and_bad_events_take_their_place(database: Data
             deal(&format!("e{sequence}"), "8", &format!(r#"{{"id": {sequence}}}"#)),
             deal(&format!("bad{sequence}"), "8", "[1]"),
         ],
+        accepts_retry_later: false,
     };
     let frames: Vec<_> = (1..=100).map(frame).collect();
     let mut answers =

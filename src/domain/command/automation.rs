@@ -277,7 +277,11 @@ fn find_automation<'a>(
     account_id: &AccountId,
     id: &ResourceId,
 ) -> Result<&'a Arc<Automation>, Refusal> {
-    account.automation(id).ok_or_else(|| Refusal::not_found("automation", automation_name(account_id, id)))
+    let name = || automation_name(account_id, id);
+    if account.unreadable.iter().any(|automation| automation.id == id.as_str()) {
+        return Err(Refusal::automation_unreadable(name()));
+    }
+    account.automation(id).ok_or_else(|| Refusal::not_found("automation", name()))
 }
 
 /// Finds the webhooks that actions name.

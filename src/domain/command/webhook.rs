@@ -147,6 +147,7 @@ pub fn update_webhook(
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
     before.require_manager(&command.caller, &account_id)?;
+    require_readable(before, &account_id)?;
     check_etag(etag, before.revision, webhook_name(&account_id, id))?;
     // Outcomes of the same decision may have changed it.
     let before = draft.webhook(account, before.uid).unwrap_or_else(|| Arc::clone(before));
@@ -227,6 +228,7 @@ pub fn rotate_secret(
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
     before.require_manager(&command.caller, &account_id)?;
+    require_readable(before, &account_id)?;
     let before = draft.webhook(account, before.uid).unwrap_or_else(|| Arc::clone(before));
     let secret = SigningSecret::new((draft.around.secret)());
     let secrets = rotate(&before.secrets, secret.clone(), overlap_ms, draft.now());
@@ -249,6 +251,7 @@ pub fn test_webhook(
     let account = draft.account()?;
     let webhook = find_webhook(account, &account_id, id)?;
     webhook.require_manager(&command.caller, &account_id)?;
+    require_readable(webhook, &account_id)?;
     let exhausted = |message: String| Refusal::Exhausted { subject: "tests".to_owned(), message };
     let kind = webhook.source_kind();
     let is_free = draft.free_slots(kind) > under_way;
@@ -296,6 +299,14 @@ fn find_webhook<'a>(
     id: &ResourceId,
 ) -> Result<&'a Arc<Webhook>, Refusal> {
     account.webhook(id).ok_or_else(|| Refusal::not_found("webhook", webhook_name(account_id, id)))
+}
+
+/// What is not known of one that cannot be read would be overwritten.
+fn require_readable(webhook: &Webhook, account_id: &AccountId) -> Result<(), Refusal> {
+    if webhook.is_unreadable() {
+        return Err(Refusal::webhook_unreadable(webhook_name(account_id, &webhook.id)));
+    }
+    Ok(())
 }
 
 fn require_free_name(

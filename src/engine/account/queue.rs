@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::super::{CommandReply, EngineError};
+use super::super::{CommandReply, EngineError, Order, RESTART_REST};
 use crate::{
     domain::{
         change::CHANGE_ROWS_MAX,
@@ -60,8 +60,17 @@ impl Wait {
 pub struct Events {
     pub events: Vec<Arc<Event>>,
     pub replies: Vec<EventReply>,
+    pub order: Order,
     pub reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
     pub wait: Wait,
+}
+
+impl Events {
+    /// Answers that they are to be sent again; so are those behind them.
+    fn turn_away(self, error: &EngineError) {
+        self.order.end();
+        let _ = self.reply.send(Err(error.clone()));
+    }
 }
 
 /// A call that waits to be decided.
@@ -156,6 +165,10 @@ impl Queue {
 
     /// Events came in.
     pub fn push_events(&mut self, events: Events) {
+        if events.order.has_ended() {
+            let why = "events before these were turned away: send them all again in their order".to_owned();
+            return events.turn_away(&EngineError::Unavailable { why, retry_after: RESTART_REST });
+        }
         self.events.push_back(events);
     }
 
@@ -386,12 +399,12 @@ impl Queue {
         }
     }
 
-    /// Turns away frames with events that cannot be decided now.
-    pub fn refuse_events(&mut self, waits: impl Fn(&Event) -> bool, message: &str) {
+    /// Turns away frames with events that cannot be decided now, and those behind them.
+    pub fn refuse_events(&mut self, waits: impl Fn(&Event) -> bool, error: &EngineError) {
         let mut kept = VecDeque::with_capacity(self.events.len());
         for item in self.events.drain(..) {
-            if item.events.iter().any(|event| waits(event)) {
-                let _ = item.reply.send(Err(EngineError::Unavailable(message.to_owned())));
+            if item.order.has_ended() || item.events.iter().any(|event| waits(event)) {
+                item.turn_away(error);
             } else {
                 kept.push_back(item);
             }
@@ -402,7 +415,7 @@ impl Queue {
     /// In trouble callers are told at once; what the account owes the world stays queued.
     pub fn fail_callers(&mut self, error: &EngineError) {
         for item in self.events.drain(..) {
-            let _ = item.reply.send(Err(error.clone()));
+            item.turn_away(error);
         }
         for call in self.calls.drain(..) {
             let _ = call.reply.send(Err(error.clone()));

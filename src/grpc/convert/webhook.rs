@@ -217,6 +217,7 @@ pub fn disable_reason(reason: Option<DisableReason>) -> i32 {
         Some(DisableReason::Admin) => pb::WebhookDisableReason::Admin,
         Some(DisableReason::Gone) => pb::WebhookDisableReason::Gone,
         Some(DisableReason::Failing) => pb::WebhookDisableReason::Failing,
+        Some(DisableReason::Unreadable) => pb::WebhookDisableReason::Unreadable,
     }
     .into()
 }

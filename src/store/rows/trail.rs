@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Stored, from_bytes, parse, to_bytes};
+use super::{StoreError, Stored, from_bytes, parse, to_bytes};
 use crate::{
     domain::{
         audit::AuditEntry,
@@ -15,6 +15,7 @@ use crate::{
         timestamp::Timestamp,
     },
     store::entities::{audit, catalogue, notices},
+    telemetry::chain,
 };
 
 /// The rows of the notices of a change.
@@ -63,9 +64,15 @@ pub fn catalogue_row(account: AccountUid, object: &ObjectName, fields: &Arc<Vec<
     Ok(catalogue::Model { account_uid: account.0, object: object.to_string(), fields })
 }
 
-/// What is added to an object, from its row.
-pub fn added_fields(row: &catalogue::Model) -> Stored<(ObjectName, Arc<Vec<Field>>)> {
-    Ok((parse(&row.object)?, from_bytes::<StoredFields>(&row.fields)?.fields))
+/// What is added to an object, from its row. Where that cannot be read, nothing is: it serves labels and warnings.
+pub fn added_fields(row: &catalogue::Model) -> Option<(ObjectName, Arc<Vec<Field>>)> {
+    let read = || Ok::<_, StoreError>((parse(&row.object)?, from_bytes::<StoredFields>(&row.fields)?.fields));
+    read().inspect_err(|error| tell_unreadable(row, error)).ok()
+}
+
+fn tell_unreadable(row: &catalogue::Model, error: &StoreError) {
+    let (account, object, error) = (row.account_uid, &row.object, chain(error));
+    tracing::error!(account.uid = %account, object, error, "the fields of an object cannot be read; set them anew");
 }
 
 /// A notice from its row.

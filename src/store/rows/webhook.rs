@@ -9,7 +9,7 @@ use super::{Stored, from_bytes, from_word, parse, to_bytes, word};
 use crate::{
     domain::{
         breaker::Health,
-        id::{AccountUid, WebhookUid},
+        id::{AccountUid, ResourceId, WebhookUid},
         retry::RetryPolicy,
         subscription::Subscription,
         timestamp::Timestamp,
@@ -22,6 +22,7 @@ use crate::{
         entities::webhooks,
         seal::{Place, Sealer},
     },
+    telemetry::chain,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -96,6 +97,7 @@ fn status_word(disabled: Option<DisableReason>) -> &'static str {
         Some(DisableReason::Admin) => "DISABLED",
         Some(DisableReason::Gone) => "DISABLED_GONE",
         Some(DisableReason::Failing) => "DISABLED_FAILING",
+        Some(DisableReason::Unreadable) => "DISABLED_UNREADABLE",
     }
 }
 
@@ -105,6 +107,7 @@ fn disabled_of(word: &str) -> Stored<Option<DisableReason>> {
         "DISABLED" => Ok(Some(DisableReason::Admin)),
         "DISABLED_GONE" => Ok(Some(DisableReason::Gone)),
         "DISABLED_FAILING" => Ok(Some(DisableReason::Failing)),
+        "DISABLED_UNREADABLE" => Ok(Some(DisableReason::Unreadable)),
         other => Err(StoreError::Row(format!("{other} is no status of a webhook"))),
     }
 }
@@ -114,9 +117,14 @@ pub fn health_bytes(health: &Health) -> Stored<Vec<u8>> {
     to_bytes(health)
 }
 
-/// How an endpoint does, from its row; none where nothing was written.
-pub fn health(row: &webhooks::Model) -> Stored<Option<Health>> {
-    row.health.as_deref().map(from_bytes).transpose()
+/// How an endpoint does, from its row; none where nothing was written, or nothing can be read.
+pub fn health(row: &webhooks::Model) -> Option<Health> {
+    from_bytes(row.health.as_deref()?).inspect_err(|error| tell_unreadable(row, error, "how a webhook does")).ok()
+}
+
+fn tell_unreadable(row: &webhooks::Model, error: &StoreError, what: &str) {
+    let error = chain(error);
+    tracing::error!(webhook.id = row.id, error, "{what} cannot be read; it begins anew");
 }
 
 /// How a webhook's attempts have gone, as it is written.
@@ -125,8 +133,9 @@ pub fn traffic_bytes(traffic: &Traffic) -> Stored<Vec<u8>> {
 }
 
 /// How a webhook's attempts have gone, from its row; nothing where nothing was written.
-pub fn traffic(row: &webhooks::Model) -> Stored<Traffic> {
-    Ok(row.traffic.as_deref().map(from_bytes).transpose()?.unwrap_or_default())
+pub fn traffic(row: &webhooks::Model) -> Traffic {
+    let read = |bytes| from_bytes(bytes).inspect_err(|error| tell_unreadable(row, error, "a webhook's traffic")).ok();
+    row.traffic.as_deref().and_then(read).unwrap_or_default()
 }
 
 /// The word of a kind of webhook.
@@ -170,8 +179,16 @@ pub fn webhook_row(sealer: &Sealer, account: AccountUid, webhook: &Webhook) -> S
     })
 }
 
-/// A webhook from its row.
-pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Stored<Webhook> {
+/// A webhook from its row; one that cannot be read sends nothing, and says so.
+pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Webhook {
+    readable_webhook(sealer, &row).unwrap_or_else(|error| {
+        let error = chain(&error);
+        tracing::error!(webhook.id = row.id, error, "a webhook cannot be read; nothing is sent to it");
+        unreadable_webhook(sealer, row)
+    })
+}
+
+fn readable_webhook(sealer: &Sealer, row: &webhooks::Model) -> Stored<Webhook> {
     let place = |field| Place { account: row.account_uid, webhook: row.uid, field };
     let url = sealer.open(place("url"), &row.sealed_url)?;
     let endpoint = std::str::from_utf8(&url).ok().and_then(EndpointUrl::from_stored);
@@ -198,6 +215,36 @@ pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Stored<Webhook> {
         created_at: Timestamp(row.created_at),
         updated_at: Timestamp(row.updated_at),
         deleted_at: row.deleted_at.map(Timestamp),
-        display_name: row.display_name,
+        display_name: row.display_name.clone(),
     })
+}
+
+/// What can be read in any case of a webhook's row. Only to look at and to delete: its row is never written from this.
+fn unreadable_webhook(sealer: &Sealer, row: webhooks::Model) -> Webhook {
+    let place = Place { account: row.account_uid, webhook: row.uid, field: "url" };
+    let url = sealer.open(place, &row.sealed_url).ok().and_then(|url| String::from_utf8(url).ok());
+    let endpoint = url.as_deref().and_then(EndpointUrl::from_stored);
+    let policy: Option<StoredPolicy> = from_bytes(&row.policy).ok();
+    let (retry, requests_per_second, subscription) =
+        policy.map(|policy| (policy.retry, policy.requests_per_second, policy.subscription)).unwrap_or_default();
+    Webhook {
+        uid: WebhookUid(row.uid),
+        id: parse(&row.id).unwrap_or_else(|_| ResourceId::unreadable()),
+        kind: from_word(&row.kind).unwrap_or(WebhookKind::Automation),
+        endpoint: endpoint
+            .or_else(|| EndpointUrl::from_stored(&row.masked_url))
+            .unwrap_or_else(EndpointUrl::unreadable),
+        credentials: Credentials::None,
+        secrets: Vec::new(),
+        retry,
+        requests_per_second,
+        subscription,
+        disabled: Some(DisableReason::Unreadable),
+        owner: row.owner_user_id.as_deref().and_then(|owner| parse(owner).ok()),
+        revision: row.revision,
+        created_at: Timestamp(row.created_at),
+        updated_at: Timestamp(row.updated_at),
+        deleted_at: row.deleted_at.map(Timestamp),
+        display_name: row.display_name,
+    }
 }

@@ -1,0 +1,117 @@
+//! Accounts in trouble on one stream: their events are answered *later* for a while, and the other accounts go on.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{domain::id::AccountId, engine::Order};
+
+/// How many accounts of a stream are in trouble at once; one more ends it.
+const TROUBLED_MAX: usize = 10_000;
+
+/// The accounts that have frames under way, or are in trouble.
+#[derive(Default)]
+pub struct Accounts {
+    /// Whether the client takes such answers.
+    pub takes_later: bool,
+    of: HashMap<AccountId, Standing>,
+}
+
+/// How an account stands.
+#[derive(Default)]
+struct Standing {
+    order: Order,
+    under_way: usize,
+    /// Until when its events are answered so.
+    until: Option<Instant>,
+}
+
+/// What becomes of a frame.
+pub enum Turn {
+    /// It is taken in.
+    Now(Order),
+    /// It is answered *later*: after so long.
+    Later(Duration),
+}
+
+impl Accounts {
+    /// A frame of an account comes in.
+    pub fn enter(&mut self, account: &AccountId, now: Instant) -> Turn {
+        let standing = self.of.entry(account.clone()).or_default();
+        if let Some(until) = standing.until {
+            if now < until {
+                return Turn::Later(until - now);
+            }
+            standing.until = None;
+            if standing.under_way == 0 {
+                standing.order = Order::default();
+            }
+        }
+        standing.under_way += 1;
+        Turn::Now(standing.order.clone())
+    }
+
+    /// A frame of an account that was taken in is done, or was turned away for so long. Answers whether the stream can
+    /// go on.
+    pub fn leave(&mut self, account: &AccountId, trouble: Option<Duration>, now: Instant) -> bool {
+        if let Some(standing) = self.of.get_mut(account) {
+            standing.under_way = standing.under_way.saturating_sub(1);
+            standing.until = standing.until.max(trouble.map(|rest| now + rest));
+            if standing.under_way == 0 && standing.until.is_none() {
+                self.of.remove(account);
+            }
+        }
+        if trouble.is_some() && self.of.len() > TROUBLED_MAX {
+            // Whoever is out of trouble is forgotten; nothing of it is under way.
+            self.of.retain(|_, standing| standing.under_way > 0 || standing.until.is_some_and(|until| now < until));
+        }
+        trouble.is_none() || self.takes_later && self.of.len() <= TROUBLED_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn is_now(turn: &Turn) -> bool {
+        matches!(turn, Turn::Now(_))
+    }
+
+    #[test]
+    fn an_account_in_trouble_waits_and_others_go_on() {
+        let now = Instant::now();
+        let mut accounts = Accounts { takes_later: true, ..Accounts::default() };
+        let (one, other): (AccountId, AccountId) = ("1".parse().expect("an id"), "2".parse().expect("an id"));
+        assert!(is_now(&accounts.enter(&one, now)) && is_now(&accounts.enter(&one, now)));
+        assert!(accounts.leave(&one, Some(SECOND), now), "the stream goes on");
+        assert!(is_now(&accounts.enter(&other, now)));
+        let later = accounts.enter(&one, now + SECOND / 4);
+        assert!(matches!(later, Turn::Later(left) if left == SECOND * 3 / 4));
+        // The second frame was turned away after the first one: its time counts.
+        assert!(accounts.leave(&one, Some(SECOND), now + SECOND / 2));
+        assert!(!is_now(&accounts.enter(&one, now + SECOND)));
+        assert!(is_now(&accounts.enter(&one, now + SECOND * 2)));
+        assert!(accounts.leave(&one, None, now) && accounts.leave(&other, None, now));
+        assert!(accounts.of.is_empty(), "nothing is remembered of accounts that are well");
+    }
+
+    #[test]
+    fn troubled_accounts_are_bounded() {
+        let now = Instant::now();
+        let mut accounts = Accounts { takes_later: true, ..Accounts::default() };
+        let id = |number: usize| -> AccountId { number.to_string().parse().expect("an id") };
+        for number in 0..TROUBLED_MAX {
+            accounts.enter(&id(number), now);
+            assert!(accounts.leave(&id(number), Some(SECOND), now));
+        }
+        accounts.enter(&id(TROUBLED_MAX), now);
+        assert!(!accounts.leave(&id(TROUBLED_MAX), Some(SECOND), now), "the stream ends");
+        accounts.enter(&id(TROUBLED_MAX), now + SECOND);
+        assert!(accounts.leave(&id(TROUBLED_MAX), Some(SECOND), now + SECOND), "the others are out of trouble");
+        let mut plain = Accounts::default();
+        plain.enter(&id(1), now);
+        assert!(!plain.leave(&id(1), Some(SECOND), now), "other clients are told by the end of the stream");
+    }
+}
