@@ -4,11 +4,12 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "hookline/v1/account.proto",
     "hookline/v1/audit.proto",
     "hookline/v1/automation.proto",
     "hookline/v1/catalogue.proto",
+    "hookline/v1/clock.proto",
     "hookline/v1/event.proto",
     "hookline/v1/execution.proto",
     "hookline/v1/explain.proto",

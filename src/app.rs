@@ -175,7 +175,7 @@ impl Application {
         };
         doors.open(api).map_err(|error| start_error("the services", &error))?;
         report(&health, ServingStatus::Serving).await;
-        let watched = tokio::spawn(watch_readiness(store.clone(), Arc::clone(&readiness)));
+        let watched = tokio::spawn(watch_readiness(store.clone(), engine.clone(), Arc::clone(&readiness)));
         tracing::info!(
             server.address = %self.address,
             operations.address = %self.operations_address,
@@ -227,7 +227,7 @@ impl Application {
 }
 
 /// Tells whoever asks for readiness how the database does.
-async fn watch_readiness(store: Store, readiness: Arc<Readiness>) {
+async fn watch_readiness(store: Store, engine: Engine, readiness: Arc<Readiness>) {
     loop {
         let waited = store.oldest_wait();
         readiness.set(if !store.lease().is_held() {
@@ -235,7 +235,12 @@ async fn watch_readiness(store: Store, readiness: Arc<Readiness>) {
         } else if waited > COMMIT_WAIT_MAX {
             Err(format!("not ready: a commit has waited for {} s; the database is in trouble", waited.as_secs()))
         } else {
-            Ok("ok".to_owned())
+            Ok(engine.clock_doubt().map_or("ok".to_owned(), |why| {
+                format!(
+                    "ok, but the clock is not trusted: {why}. Nothing is deleted, disabled or ended by age for a day, or \
+                     until `hookline confirm-clock`"
+                )
+            }))
         });
         tokio::time::sleep(READINESS_PERIOD).await;
     }
@@ -354,6 +359,7 @@ async fn report(health: &HealthReporter, status: ServingStatus) {
 fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits, files: Files) -> EngineConfig {
     EngineConfig {
         rules: Rules {
+            is_clock_trusted: true,
             plans,
             breaker_open_ms: args.breaker_open_ms,
             paused_max: args.paused_executions_max,

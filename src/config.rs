@@ -99,6 +99,12 @@ pub enum Command {
         #[command(subcommand)]
         task: cli::keys::Task,
     },
+    /// Say that a server's clock is right: what waits because it was not trusted goes on.
+    ConfirmClock {
+        /// The server and the caller.
+        #[command(flatten)]
+        call: CallArgs,
+    },
     /// Copy a SQLite database while it is in use. With PostgreSQL use pg_dump.
     Backup(BackupArgs),
     /// Look at configuration, keys, database, clock and certificates, and say what to do. Changes nothing.

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Automations { call, account, task } => in_runtime(cli::automations::run(call, account, task)),
         Command::Executions { call, account, task } => in_runtime(cli::executions::run(call, account, task)),
         Command::Events { call, account, task } => in_runtime(cli::events::run(call, account, task)),
+        Command::ConfirmClock { call } => in_runtime(cli::clock::run(call)),
         Command::Keys { call, task } => in_runtime(cli::keys::run(call, task)),
         Command::Backup(args) => in_runtime(backup(args)),
         Command::Apply(args) => in_runtime(cli::apply::run(*args)),

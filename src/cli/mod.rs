@@ -20,6 +20,7 @@ macro_rules! eprintln {
 pub mod accounts;
 pub mod apply;
 pub mod automations;
+pub mod clock;
 pub mod connection;
 pub mod doctor;
 pub mod events;

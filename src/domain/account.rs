@@ -99,6 +99,8 @@ pub struct Account {
     pub webhook_flight: HashMap<WebhookUid, usize>,
     /// The earliest time at which something waits for each webhook.
     pub waiting: HashMap<WebhookUid, Timestamp>,
+    /// The place of the newest execution that waits for a slot.
+    pub newest_place: Timestamp,
     /// What executions that cause each other do.
     pub loops: Loops,
     /// How endpoints do, where something has failed.
@@ -140,6 +142,8 @@ pub struct Loaded {
     pub running: Vec<Unfinished>,
     /// The earliest time at which something waits for each webhook.
     pub waiting: Vec<(WebhookUid, Timestamp)>,
+    /// The place of the newest execution that waits for a slot, where that is not the past.
+    pub newest_place: Timestamp,
     /// How endpoints do, where it was written down.
     pub health: Vec<(WebhookUid, Health)>,
     /// Which fields objects have.
@@ -172,6 +176,7 @@ impl Account {
             flight: Flight::default(),
             webhook_flight: HashMap::new(),
             waiting: loaded.waiting.into_iter().collect(),
+            newest_place: loaded.newest_place,
             loops: Loops::default(),
             health: loaded.health.into_iter().collect(),
             buckets: HashMap::new(),
@@ -225,7 +230,7 @@ impl Account {
         let waiting = of_webhooks.map(|(webhook, due)| self.due_at(*webhook, *due));
         let backlog = (self.backlog.count > 0).then(|| self.backlog_due_at(now, rules));
         let jobs = due::jobs_due_at(self, now, rules);
-        waiting.chain(running).chain(backlog).chain(self.history.expires_at).chain(jobs).min()
+        waiting.chain(running).chain(backlog).chain(due::expires_at(&self.history, now, rules)).chain(jobs).min()
     }
 
     /// When a request to a webhook is due that waits until a time: not while its endpoint is left alone, nor before its
@@ -255,6 +260,11 @@ impl Account {
         let window = self.window.at(now, rules.window_length_ms);
         let limit = self.execution_limit(&rules.limits(&self.facts));
         if window.room(limit) > 0 { now } else { window.end(rules.window_length_ms) }
+    }
+
+    /// The clock was set back: what waits for a slot is looked for, whatever place it has.
+    pub fn look_for_what_waits(&mut self, now: Timestamp) {
+        self.waiting.values_mut().for_each(|earliest| *earliest = now.min(*earliest));
     }
 
     /// Whether attempts were counted that are not written.
@@ -311,18 +321,21 @@ impl Account {
         }
     }
 
-    fn wait(&mut self, execution: &Unfinished) {
-        if let (Some(webhook), Some(due_at)) = (execution.waits_for(), execution.progress.due_at) {
+    fn wait(&mut self, execution: &Unfinished, now: Timestamp) {
+        if !execution.progress.is_timed() && !execution.progress.is_held_back() {
+            self.newest_place = self.newest_place.max(execution.progress.due_at.unwrap_or_default());
+        }
+        if let (Some(webhook), Some(due_at)) = (execution.waits_for(), execution.progress.waits_until(now)) {
             let earliest = self.waiting.entry(webhook).or_insert(due_at);
             *earliest = due_at.min(*earliest);
         }
     }
 
-    fn place(&mut self, execution: Unfinished) {
+    fn place(&mut self, execution: Unfinished, now: Timestamp) {
         if execution.progress.state == State::Running {
             self.take_off(execution);
         } else {
-            self.wait(&execution);
+            self.wait(&execution, now);
         }
     }
 
@@ -339,14 +352,14 @@ impl Account {
         self.buckets.retain(|uid, _| webhooks.contains_key(uid));
     }
 
-    fn apply_steps(&mut self, steps: &[Step]) {
+    fn apply_steps(&mut self, steps: &[Step], now: Timestamp) {
         for step in steps {
             if let Some(webhook) = step.was_running {
                 self.land(step.execution.uid, webhook, step.execution.source_kind);
             }
         }
         for step in steps {
-            self.place(step.execution.clone());
+            self.place(step.execution.clone(), now);
         }
     }
 }
@@ -368,6 +381,7 @@ impl AccountSlot {
                 webhooks: Vec::new(),
                 automations: Vec::new(),
                 unreadable: Vec::new(),
+                newest_place: Timestamp::default(),
                 running: Vec::new(),
                 waiting: Vec::new(),
                 health: Vec::new(),
@@ -428,7 +442,7 @@ impl AccountSlot {
                 None => account.waiting.remove(webhook),
             };
         }
-        account.apply_steps(&change.steps);
+        account.apply_steps(&change.steps, change.decided_at);
         if let Some(expired) = &change.expired {
             account.expiring = expired.next;
             if expired.next.is_none() {
@@ -439,12 +453,13 @@ impl AccountSlot {
             if execution.is_caused {
                 account.loops.note((execution.source, execution.entity_id.clone()), execution.created_at);
             }
-            account.place(Unfinished {
+            let placed = Unfinished {
                 uid: execution.uid,
                 source_kind: execution.source_kind,
                 record: Arc::clone(&execution.record),
                 progress: execution.progress.clone(),
-            });
+            };
+            account.place(placed, change.decided_at);
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Around {
     pub open_ms_min: u64,
     /// The time.
     pub now: Timestamp,
+    /// Whether the clock is trusted to tell days apart.
+    pub counts_days: bool,
 }
 
 /// How an endpoint does.
@@ -131,7 +133,7 @@ impl Health {
         if outcome.is_ours() {
             return self.clone();
         }
-        let Around { slots, open_ms_min, now } = around;
+        let Around { slots, open_ms_min, now, counts_days } = around;
         let class = outcome.failure_class();
         let counts = matches!(class, Some(FailureClass::Transport | FailureClass::Timeout | FailureClass::ServerError));
         let breaker = match class {
@@ -147,7 +149,7 @@ impl Health {
         let mut failed_days = self.failed_days.clone();
         if outcome.is_success() {
             failed_days.clear();
-        } else {
+        } else if counts_days {
             // A clock that was set back makes no day count twice.
             let today = now.0.div_euclid(DAY_US);
             if failed_days.last().is_none_or(|last| today > *last) && failed_days.len() < FAILED_DAYS_MAX {
@@ -184,7 +186,7 @@ mod tests {
     }
 
     fn around(now: Timestamp) -> Around {
-        Around { slots: SLOTS, open_ms_min: OPEN_MS_DEFAULT, now }
+        Around { slots: SLOTS, open_ms_min: OPEN_MS_DEFAULT, now, counts_days: true }
     }
 
     fn after(health: &Health, statuses: &[u16], now: Timestamp) -> Health {
@@ -257,6 +259,9 @@ mod tests {
         assert!(after(&two, &[404], day(5)).is_hopeless());
         assert!(!after(&after(&two, &[200], day(3)), &[404], day(4)).is_hopeless(), "a success begins anew");
         assert!(!after(&two, &[404], day(1)).is_hopeless(), "a clock set back over midnight");
+        let distrusted = Around { counts_days: false, ..around(day(5)) };
+        let failed = two.after((&answer(404), day(5)), true, distrusted);
+        assert_eq!(failed.failed_days, [1, 2], "a clock that is not trusted tells no days apart");
         let stored = serde_json::to_string(&two).expect("serializes");
         assert_eq!(stored, r#"{"breaker":{"closed":{"failures":0}},"failed_days":[1,2]}"#);
         assert_eq!(serde_json::from_str::<Health>(&stored).expect("reads"), two);

@@ -9,7 +9,7 @@ use super::{
     breaker::Health,
     catalogue::Field,
     event::Event,
-    execution::{Attempt, NewExecution, State, Unfinished},
+    execution::{Attempt, NewExecution, Progress, State, Unfinished},
     history::{Expired, History},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, RequestId, ResourceId, WebhookUid},
     job::Job,
@@ -83,6 +83,8 @@ pub struct Change {
     pub waiting: Vec<(WebhookUid, Option<Timestamp>)>,
     /// The answer to a repeatable call.
     pub answer: Option<StoredAnswer>,
+    /// When it was decided.
+    pub decided_at: Timestamp,
     /// Whether anything has to be written at all.
     pub is_empty: bool,
 }
@@ -164,6 +166,7 @@ impl Change {
             expired: None,
             waiting: Vec::new(),
             answer: None,
+            decided_at: Timestamp::default(),
             is_empty: true,
         }
     }
@@ -180,11 +183,11 @@ impl Change {
     }
 
     /// Takes note of where an execution stands, for the next time the account must be looked at.
-    pub fn due_for(&mut self, state: State, due_at: Option<Timestamp>, now: Timestamp) {
-        match (state, due_at) {
-            (State::Running, _) => self.due_by(now),
-            (_, Some(due_at)) => self.due_by(due_at),
-            _ => {}
+    pub fn due_for(&mut self, progress: &Progress, now: Timestamp) {
+        match progress.waits_until(now) {
+            _ if progress.state == State::Running => self.due_by(now),
+            Some(due_at) => self.due_by(due_at),
+            None => {}
         }
     }
 }

@@ -179,6 +179,8 @@ pub struct Rules {
     pub window_length_ms: u64,
     /// When failed attempts are tried again.
     pub schedule: Schedule,
+    /// Whether the clock is trusted; otherwise nothing is deleted, disabled, refused or ended because of its age.
+    pub is_clock_trusted: bool,
 }
 
 impl Rules {

@@ -6,7 +6,7 @@ use super::{
     account::Account,
     decision::Rules,
     execution::{SourceKind, THE_LIMIT},
-    history::{ended_before, expired_rows_max},
+    history::{History, ended_before, expired_rows_max},
     id::{ExecutionUid, WebhookUid},
     job::{JOB_ROWS_MAX, Job, retry_room},
     timestamp::Timestamp,
@@ -24,8 +24,25 @@ pub struct Wanted {
     pub webhook: WebhookUid,
     /// By when they are due.
     pub by: Timestamp,
+    /// Up to which place those are due that wait for no time.
+    pub newest_place: Timestamp,
     /// How many at most.
     pub rows_max: usize,
+}
+
+/// How long the history is left alone while the clock is not trusted.
+const DISTRUST_REST_US: i64 = 600_000_000;
+
+impl Wanted {
+    /// Whatever their time.
+    fn any(webhook: WebhookUid, rows_max: usize) -> Self {
+        Self { webhook, by: Timestamp(i64::MAX), newest_place: Timestamp::default(), rows_max }
+    }
+
+    /// Whether an execution is due.
+    pub fn takes(&self, due_at: Timestamp, is_timed: bool) -> bool {
+        due_at <= self.by || !is_timed && due_at <= self.newest_place
+    }
 }
 
 /// As many executions as have a slot, webhook by webhook, so that one dead webhook's many hide nobody.
@@ -38,7 +55,7 @@ pub fn wanted(account: &Account, now: Timestamp, rules: &Rules) -> Vec<Wanted> {
     let mut wanted: Vec<_> = of_backlog(account, now, rules).into_iter().collect();
     for (uid, _) in due {
         let Some(webhook) = account.webhooks.get(uid).filter(|webhook| webhook.is_enabled()) else {
-            wanted.push(Wanted { webhook: *uid, by: Timestamp(i64::MAX), rows_max: ENDED_ROWS_MAX });
+            wanted.push(Wanted::any(*uid, ENDED_ROWS_MAX));
             continue;
         };
         let under_way = account.webhook_flight.get(uid).copied().unwrap_or_default();
@@ -47,7 +64,7 @@ pub fn wanted(account: &Account, now: Timestamp, rules: &Rules) -> Vec<Wanted> {
         let rows_max = rows_max.min(account.tokens(webhook, now));
         if rows_max > 0 {
             (0..rows_max).for_each(|_| flight.add(kind));
-            wanted.push(Wanted { webhook: *uid, by: now, rows_max });
+            wanted.push(Wanted { webhook: *uid, by: now, newest_place: account.newest_place, rows_max });
         }
     }
     wanted
@@ -60,10 +77,10 @@ fn of_backlog(account: &Account, now: Timestamp, rules: &Rules) -> Option<Wanted
     let room = window.room(account.execution_limit(&rules.limits(&account.facts)));
     if room > 0 {
         let rows_max = usize::try_from(room).unwrap_or(ADMITTED_ROWS_MAX).min(ADMITTED_ROWS_MAX);
-        return Some(Wanted { webhook: THE_LIMIT, by: Timestamp(i64::MAX), rows_max });
+        return Some(Wanted::any(THE_LIMIT, rows_max));
     }
     let by = now.minus_ms(rules.paused_age_max_ms);
-    (oldest <= by).then_some(Wanted { webhook: THE_LIMIT, by, rows_max: ADMITTED_ROWS_MAX })
+    (rules.is_clock_trusted && oldest <= by).then_some(Wanted { by, ..Wanted::any(THE_LIMIT, ADMITTED_ROWS_MAX) })
 }
 
 /// Executions to look for that have been kept for long enough.
@@ -79,10 +96,18 @@ pub struct Expiring {
 
 /// Which executions have been kept for long enough, when it is time to look.
 pub fn expiring(account: &Account, now: Timestamp, rules: &Rules) -> Option<Expiring> {
-    let is_due = account.history.expires_at.is_some_and(|expires_at| expires_at <= now);
+    let is_due = expires_at(&account.history, now, rules).is_some_and(|expires_at| expires_at <= now);
     let ended_before = ended_before(now, rules.limits(&account.facts).retention_days);
     let rows_max = expired_rows_max(account.new_executions);
     is_due.then_some(Expiring { ended_before, after: account.expiring, rows_max })
+}
+
+/// When executions may have been kept for long enough. A clock that is not trusted is asked again, at the next of times that
+/// lie apart, so that this is the same for a while.
+pub fn expires_at(history: &History, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+    let asked_again_at = Timestamp((now.0.div_euclid(DISTRUST_REST_US) + 1) * DISTRUST_REST_US);
+    let expires_at = history.expires_at?;
+    Some(if rules.is_clock_trusted { expires_at } else { expires_at.max(asked_again_at) })
 }
 
 /// Executions that a job looks at next.
@@ -124,5 +149,5 @@ pub fn next_due(account: &Account, now: Timestamp, rules: &Rules) -> Option<Time
     let free = account.waiting.iter().filter(|(uid, _)| is_free(uid));
     let waiting = free.map(|(uid, earliest)| account.due_at(*uid, *earliest));
     let backlog = (account.backlog.count > 0).then(|| account.backlog_due_at(now, rules));
-    waiting.chain(backlog).chain(account.history.expires_at).chain(jobs_due_at(account, now, rules)).min()
+    waiting.chain(backlog).chain(expires_at(&account.history, now, rules)).chain(jobs_due_at(account, now, rules)).min()
 }

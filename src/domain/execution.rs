@@ -289,7 +289,8 @@ pub struct Progress {
     pub state: State,
     /// Why.
     pub reason: Option<Reason>,
-    /// When it goes on; none for the final states and while it runs.
+    /// When it goes on; none for the final states and while it runs. Of what only waits for a slot it is a place in the order
+    /// and no time: see [`Self::is_timed`].
     pub due_at: Option<Timestamp>,
     /// The action that is next or under way, from 0.
     pub action_no: usize,
@@ -305,17 +306,27 @@ pub struct Progress {
 
 impl Progress {
     /// The beginning of an execution.
-    pub fn begin(now: Timestamp) -> Self {
+    pub fn begin() -> Self {
         Self {
             state: State::Pending,
             reason: None,
-            due_at: Some(now),
+            due_at: None,
             action_no: 0,
             attempts: 0,
             failed_actions: 0,
             ended_at: None,
             admitted: None,
         }
+    }
+
+    /// Whether it waits for a time; otherwise for a slot, for its endpoint or for the limit, whatever the clock says.
+    pub fn is_timed(&self) -> bool {
+        self.state == State::Retrying
+    }
+
+    /// When it can go on at the earliest; at once, where it waits for no time.
+    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.due_at.map(|due_at| if self.is_timed() { due_at } else { due_at.min(now) })
     }
 
     /// Whether the limit holds it back.

@@ -31,7 +31,7 @@ fn record(requests: Vec<Request>) -> Record {
 }
 
 fn running() -> Progress {
-    Progress { state: State::Running, due_at: None, ..Progress::begin(Timestamp(1)) }
+    Progress { state: State::Running, ..Progress::begin() }
 }
 
 fn answer(status: u16) -> Outcome {

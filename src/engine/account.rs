@@ -31,6 +31,7 @@ use crate::{
         id::{AccountId, EventId},
         miss::Miss,
         notice::Notice,
+        timestamp::Timestamp,
     },
     store::{Read, Receipt, StoreError},
     telemetry::chain,
@@ -60,6 +61,7 @@ pub struct AccountActor {
     known: HashSet<EventId>,
     vitals: Arc<Vitals>,
     timer: Option<SpawnHandle>,
+    last_turn_at: Timestamp,
     last_active: tokio::time::Instant,
 }
 
@@ -79,6 +81,7 @@ impl AccountActor {
             troubles: 0,
             known: HashSet::new(),
             timer: None,
+            last_turn_at: Timestamp::default(),
             last_active: tokio::time::Instant::now(),
         }
     }
@@ -181,6 +184,12 @@ impl AccountActor {
             return self.load(ctx);
         }
         let now = clock::now();
+        if now < self.last_turn_at
+            && let Some(account) = &mut self.slot.account
+        {
+            account.look_for_what_waits(now);
+        }
+        self.last_turn_at = now;
         if self.slot.account.as_ref().is_some_and(|account| now < account.window.start) && self.queue.is_empty() {
             // The clock was set back: the window starts anew, and that is written down.
             self.queue.push_rows(Rows::Tidy);
@@ -301,7 +310,7 @@ impl AccountActor {
                 uuid: &mut uuid::Uuid::now_v7,
                 random: &mut clock::random,
                 secret: &mut clock::secret,
-                rules: &self.shared.config.rules,
+                rules: self.shared.rules(),
                 may_start: self.shared.may_start.load(Ordering::SeqCst),
             };
             decide(&self.slot, &inputs, &self.known, &mut around)
@@ -470,7 +479,7 @@ impl AccountActor {
         let Some(account) = self.slot.account.as_ref().filter(|_| self.shared.may_start.load(Ordering::SeqCst)) else {
             return;
         };
-        let Some(next) = due::next_due(account, clock::now(), &self.shared.config.rules) else { return };
+        let Some(next) = due::next_due(account, clock::now(), self.shared.rules()) else { return };
         let wait_us = u64::try_from(next.0 - clock::now().0).unwrap_or_default();
         let timer = ctx.run_later(Duration::from_micros(wait_us.max(1_000)), |actor, ctx| actor.turn(ctx));
         self.timer = Some(timer);
@@ -487,7 +496,7 @@ impl AccountActor {
         if !account.is_quiet() {
             return;
         }
-        let is_untidy = account.true_due_at(now, &self.shared.config.rules) != account.next_due_at;
+        let is_untidy = account.true_due_at(now, self.shared.rules()) != account.next_due_at;
         if is_untidy || account.has_unwritten_traffic() {
             self.queue.push_rows(Rows::Tidy);
             return self.turn(ctx);

@@ -132,6 +132,12 @@ pub fn watch(metrics: &Metrics, shared: &Arc<Shared>) {
     gauge("hookline.breakers.open", "{webhook}", "Endpoints that are left alone, or let back in slowly", |shared| {
         shared.gauges.breakers()
     });
+    gauge(
+        "hookline.clock.distrusted",
+        "{clock}",
+        "1 while the clock is not trusted, and nothing is deleted, disabled or ended by age",
+        |shared| u64::from(!shared.wall_clock.is_trusted()),
+    );
     gauge("process.memory.usage", "By", "Physical memory of the process", |_| memory_bytes());
     gauge("process.open_file_descriptor.count", "{file_descriptor}", "Open files and sockets", |_| open_files());
     watch_waiting(metrics, Arc::downgrade(shared));

@@ -9,6 +9,7 @@ mod scheduler;
 mod slots;
 mod tally;
 mod traces;
+mod wall_clock;
 mod watchers;
 
 use std::{
@@ -31,6 +32,7 @@ use self::{
     gauges::Gauges,
     http::Http,
     slots::Slots,
+    wall_clock::WallClock,
     watchers::Watchers,
 };
 pub use self::{http::HttpConfig, watchers::Watcher};
@@ -83,6 +85,9 @@ pub struct EngineConfig {
 pub(crate) struct Shared {
     store: Store,
     config: EngineConfig,
+    /// The rules while the clock is not trusted.
+    cautious: Rules,
+    wall_clock: WallClock,
     http: Http,
     arbiters: Vec<ArbiterHandle>,
     accounts: Mutex<HashMap<AccountId, Seat>>,
@@ -197,6 +202,8 @@ impl Engine {
         let slots = Slots::new(config.requests_in_flight_max);
         let misses_bytes_max = config.misses_bytes_max;
         let shared = Shared {
+            cautious: Rules { is_clock_trusted: false, ..config.rules.clone() },
+            wall_clock: WallClock::new(store.last_wall_time()),
             store,
             config,
             http,
@@ -308,6 +315,16 @@ impl Engine {
         self.shared.watchers.follow(account).map_err(EngineError::Refused)
     }
 
+    /// Why the clock is not trusted; nothing where it is.
+    pub fn clock_doubt(&self) -> Option<String> {
+        self.shared.wall_clock.doubt()
+    }
+
+    /// Somebody says that the clock is right. Answers its time.
+    pub fn confirm_clock(&self) -> Timestamp {
+        self.shared.wall_clock.confirm()
+    }
+
     /// Starts no further request: what is due stays durable and waits for the next start.
     pub fn stop_starting(&self) {
         self.shared.may_start.store(false, Ordering::SeqCst);
@@ -372,8 +389,22 @@ fn gone() -> EngineError {
 }
 
 impl Shared {
+    /// What decisions obey now.
+    fn rules(&self) -> &Rules {
+        if self.wall_clock.is_trusted() { &self.config.rules } else { &self.cautious }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Seat>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets every account in memory look at what is due.
+    fn wake_all(&self) {
+        let seats: Vec<_> = self.lock().values().cloned().collect();
+        for seat in seats {
+            // One whose mailbox is full does so anyway.
+            let _ = seat.actor.try_send(Wake { place: None });
+        }
     }
 
     fn misses(&self) -> MutexGuard<'_, MissBook> {

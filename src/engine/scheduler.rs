@@ -10,6 +10,7 @@ use tokio::{
 use super::Engine;
 use crate::{
     clock,
+    domain::timestamp::Timestamp,
     store::{Before, Store, StoreError},
     telemetry::chain,
 };
@@ -20,6 +21,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const PAGE: u64 = 1_000;
 /// Every how many periods what waits is counted, for the metrics.
 const COUNTING_PERIODS: u64 = 15;
+/// Every how many periods the time is told to whoever opens the database next.
+const TELLING_PERIODS: u64 = 30;
 /// How long the answers to repeatable calls are kept.
 const ANSWERS_KEPT_MS: u64 = 24 * 3_600 * 1_000;
 /// Every how many periods old answers and entries of audit trails are removed.
@@ -32,10 +35,24 @@ const GIVING_BACK_PAUSE: Duration = Duration::from_millis(100);
 pub async fn run(engine: Engine) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_trusted = true;
+    let mut telling: Option<JoinHandle<()>> = None;
     let mut counting: Option<JoinHandle<()>> = None;
     let mut cleaning: Option<JoinHandle<()>> = None;
     for period in 0_u64.. {
         ticks.tick().await;
+        let trusted = engine.shared.wall_clock.look();
+        if trusted.is_some() && !was_trusted {
+            // What has waited for that goes on.
+            engine.shared.wake_all();
+        }
+        was_trusted = trusted.is_some();
+        if let Some(now) = trusted
+            && period % TELLING_PERIODS == 0
+            && telling.as_ref().is_none_or(JoinHandle::is_finished)
+        {
+            telling = Some(tokio::spawn(tell(engine.shared.store.clone(), now)));
+        }
         wake_due(&engine).await;
         if period % COUNTING_PERIODS == 0 {
             let shared = Arc::clone(&engine.shared);
@@ -49,8 +66,9 @@ pub async fn run(engine: Engine) {
                 }));
             }
         }
-        if period % CLEANING_PERIODS == 0 {
-            let now = clock::now();
+        if let Some(now) = trusted
+            && period % CLEANING_PERIODS == 0
+        {
             let audit = now.minus_ms(engine.shared.config.audit_kept_ms);
             let before = Before { answers: now.minus_ms(ANSWERS_KEPT_MS), audit };
             // Beside the waking, however much there is.
@@ -58,6 +76,12 @@ pub async fn run(engine: Engine) {
                 cleaning = Some(tokio::spawn(clean(engine.shared.store.clone(), before)));
             }
         }
+    }
+}
+
+async fn tell(store: Store, now: Timestamp) {
+    if let Err(error) = store.tell_wall_time(now).await {
+        tracing::warn!(error = %chain(&error), "could not write down the time; trying again");
     }
 }
 

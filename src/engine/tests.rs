@@ -52,6 +52,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
                 body_bytes_max: 65_536,
                 window_length_ms: 600_000,
                 schedule: Schedule::default(),
+                is_clock_trusted: true,
             },
             http: HttpConfig {
                 deadline: Duration::from_secs(1),

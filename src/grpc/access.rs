@@ -119,6 +119,14 @@ impl Backend {
         }
     }
 
+    /// Refuses those whose token does not list every account, and says what that is needed for.
+    pub fn require_all(&self, message: &str) -> Result<(), Status> {
+        match self.scope() {
+            AccountScope::All => Ok(()),
+            AccountScope::Only(_) => Err(status::refused(&Refusal::denied(message))),
+        }
+    }
+
     /// Refuses accounts that its token does not name.
     pub fn check(&self, account: &AccountId) -> Result<(), Status> {
         Service::check(&self.caller, account).map_err(|refusal| status::refused(&refusal))

@@ -8,10 +8,7 @@ use super::{
     access::{Backend, serve},
     name, pb, status,
 };
-use crate::{
-    domain::{caller::AccountScope, refusal::Refusal},
-    store::RotationPlace,
-};
+use crate::store::RotationPlace;
 
 /// What tokens of a rotation belong to.
 const QUERY: &str = "keys";
@@ -28,10 +25,7 @@ impl Api {
         backend: Backend,
         request: pb::RotateKeysRequest,
     ) -> Result<pb::RotateKeysResponse, Status> {
-        if !matches!(backend.scope(), AccountScope::All) {
-            let message = "only a service whose token lists * may change the installation's key";
-            return Err(status::refused(&Refusal::denied(message)));
-        }
+        backend.require_all("only a service whose token lists * may change the installation's key")?;
         let place = name::page_place(&request.page_token, QUERY)?.map(|place| parse(&place)).transpose()?;
         let rotated = self.store.rotate_some(place.unwrap_or_default()).await.map_err(status::store)?;
         let remaining = match rotated.next {

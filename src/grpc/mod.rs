@@ -8,6 +8,7 @@ mod auth;
 mod automations;
 mod bounds;
 mod catalogue;
+mod clock;
 mod codec;
 mod convert;
 mod doors;
@@ -63,12 +64,13 @@ pub mod pb {
 }
 
 /// The services whose health can be asked for by name.
-pub const SERVICE_NAMES: [&str; 11] = [
+pub const SERVICE_NAMES: [&str; 12] = [
     pb::account_service_server::SERVICE_NAME,
     pb::webhook_service_server::SERVICE_NAME,
     pb::audit_service_server::SERVICE_NAME,
     pb::automation_service_server::SERVICE_NAME,
     pb::catalogue_service_server::SERVICE_NAME,
+    pb::clock_service_server::SERVICE_NAME,
     pb::event_service_server::SERVICE_NAME,
     pb::execution_service_server::SERVICE_NAME,
     pb::explain_service_server::SERVICE_NAME,
@@ -184,6 +186,7 @@ impl Api {
         Ok(routes
             .add_service(service!(webhook_service_server, WebhookServiceServer))
             .add_service(service!(automation_service_server, AutomationServiceServer))
+            .add_service(service!(clock_service_server, ClockServiceServer))
             .add_service(service!(event_service_server, EventServiceServer))
             .add_service(service!(execution_service_server, ExecutionServiceServer))
             .add_service(service!(explain_service_server, ExplainServiceServer))

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    Statement, Value,
 };
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use super::{
     history::AccountView,
     rows::{self, DUE_RUNNING, ENABLED},
 };
+use crate::clock;
 use crate::domain::{
     account::{Account, Loaded},
     automation::{Automation, UnreadableAutomation},
@@ -110,6 +112,8 @@ impl Store {
         let is_unreadable = |uid| webhooks.iter().any(|one: &Webhook| one.uid == uid && one.is_unreadable());
         // What waits for one that sends nothing ends at once.
         waiting.iter_mut().filter(|(uid, _)| is_unreadable(*uid)).for_each(|(_, due)| *due = Timestamp::default());
+        let newest_place =
+            if self.is_clock_behind() { self.newest_place(row.uid, &mut waiting).await? } else { Timestamp::default() };
         let (oldest_paused, newest_paused) = self.paused(AccountUid(row.uid)).await?;
         waiting.extend(oldest_paused.map(|oldest| (THE_LIMIT, oldest)));
         let (automations, unreadable_automations) = self.automations_of(row.uid).await?;
@@ -126,6 +130,7 @@ impl Store {
             unreadable: unreadable_automations,
             running,
             waiting,
+            newest_place,
             health,
             catalogue: self.catalogue(AccountUid(row.uid)).await?,
             traffic,
@@ -153,6 +158,7 @@ impl Store {
             unreadable,
             running: Vec::new(),
             waiting: Vec::new(),
+            newest_place: Timestamp::default(),
             health: Vec::new(),
             catalogue: self.catalogue(view.uid).await?,
             traffic: Vec::new(),
@@ -230,6 +236,34 @@ impl Store {
         Ok(found)
     }
 
+    /// Whether the clock stands before the time that was known when the database was opened.
+    fn is_clock_behind(&self) -> bool {
+        self.last_wall_time.is_some_and(|told| clock::now() < told)
+    }
+
+    /// The place of the newest execution that waits for a slot, where the clock stands before it; and whatever waits is
+    /// looked for at once, because some of it waits for no time.
+    async fn newest_place(
+        &self,
+        account: Uuid,
+        waiting: &mut [(WebhookUid, Timestamp)],
+    ) -> Result<Timestamp, StoreError> {
+        use executions::Column as C;
+        let now = clock::now();
+        waiting.iter_mut().for_each(|(_, earliest)| *earliest = now.min(*earliest));
+        let newest = executions::Entity::find()
+            .select_only()
+            .column(C::DueAt)
+            .filter(C::AccountUid.eq(account))
+            .filter(C::NextWebhook.is_in(waiting.iter().map(|(webhook, _)| webhook.0)))
+            .filter(C::DueAt.gt(now.0))
+            .filter(C::State.ne(rows::state_number(State::Retrying)))
+            .order_by_desc(C::DueAt)
+            .limit(1);
+        let newest: Option<Option<i64>> = newest.into_tuple().one(&self.reader).await?;
+        Ok(newest.flatten().map(Timestamp).unwrap_or_default())
+    }
+
     /// The places of the oldest and of the newest execution that the limit holds back: two looks into the index.
     pub async fn paused(&self, account: AccountUid) -> Result<(Option<Timestamp>, Timestamp), StoreError> {
         let sql = "SELECT (SELECT MIN(due_at) FROM executions WHERE account_uid = $1 AND next_webhook = $2 AND due_at > $3) \
@@ -245,23 +279,35 @@ impl Store {
     }
 
     /// What waits for a webhook and is due by a time, oldest first, at most so many.
-    pub async fn due_rows(
-        &self,
-        account: AccountUid,
-        Wanted { webhook, by, rows_max }: Wanted,
-    ) -> Result<DueRows, StoreError> {
+    pub async fn due_rows(&self, account: AccountUid, wanted: Wanted) -> Result<DueRows, StoreError> {
+        use executions::Column as C;
+        let Wanted { webhook, by, newest_place, rows_max } = wanted;
         let limit = u64::try_from(rows_max).unwrap_or(u64::MAX).saturating_add(1);
-        let found = executions::Entity::find()
-            .filter(executions::Column::AccountUid.eq(account.0))
-            .filter(executions::Column::NextWebhook.eq(webhook.0))
-            .filter(executions::Column::DueAt.gt(DUE_RUNNING))
-            .order_by_asc(executions::Column::DueAt)
-            .limit(limit)
-            .all(&self.reader)
-            .await?;
-        let due = |row: &executions::Model| row.due_at.is_some_and(|due| due <= by.0);
+        let waiting = executions::Entity::find()
+            .filter(C::AccountUid.eq(account.0))
+            .filter(C::NextWebhook.eq(webhook.0))
+            .filter(C::DueAt.gt(DUE_RUNNING));
+        let retrying = rows::state_number(State::Retrying);
+        let is_set_back = newest_place > by;
+        let looked_at = if is_set_back {
+            // Among those that wait for a slot there are others that wait for their time.
+            let due = Condition::any().add(C::DueAt.lte(by.0)).add(C::State.ne(retrying));
+            waiting.clone().filter(C::DueAt.lte(newest_place.0)).filter(due)
+        } else {
+            waiting.clone()
+        };
+        let found = looked_at.order_by_asc(C::DueAt).limit(limit).all(&self.reader).await?;
+        let due = |row: &executions::Model| {
+            row.due_at.is_some_and(|due_at| wanted.takes(Timestamp(due_at), row.state == retrying))
+        };
         let taken = found.iter().take(rows_max).take_while(|row| due(row)).count();
-        let next = found.get(taken).and_then(|row| row.due_at).map(Timestamp);
+        let mut next = found.get(taken).and_then(|row| row.due_at).map(Timestamp);
+        if is_set_back {
+            let later = waiting.select_only().column(C::DueAt).filter(C::DueAt.gt(by.0)).filter(C::State.eq(retrying));
+            let later: Option<Option<i64>> =
+                later.order_by_asc(C::DueAt).limit(1).into_tuple().one(&self.reader).await?;
+            next = next.map(|next| next.min(by)).or(later.flatten().map(Timestamp));
+        }
         let beginnings = self.beginnings(account, &found[..taken]).await?;
         let (rows, unreadable) = readable(&found[..taken], &beginnings);
         debug_assert!(rows.iter().all(|row| row.progress.state != State::Running));

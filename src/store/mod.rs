@@ -48,6 +48,7 @@ pub use self::{
     totals::Totals,
 };
 use crate::{
+    clock,
     domain::{change::Change, id::AccountUid, timestamp::Timestamp},
     telemetry::Metrics,
 };
@@ -151,6 +152,12 @@ impl Store {
             Location::Sqlite(_) => lease::told_time(first).await?,
             Location::Postgres(_) => lease.last_wall_time(),
         };
+        let now = clock::now();
+        if last_wall_time.is_some_and(|told| now < told) {
+            // What waits for a slot waits for no time, whatever the clock says.
+            let sql = format!("UPDATE accounts SET next_due_at = {0} WHERE next_due_at > {0}", now.0);
+            first.execute_unprepared(&sql).await?;
+        }
         first.close_by_ref().await?;
         let upkeep = match location {
             Location::Sqlite(path) => Some(Arc::new(Upkeep::start(path.clone()))),

@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 42] = [
+const ACCESS: [(&str, [bool; 4]); 43] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -66,6 +66,7 @@ const ACCESS: [(&str, [bool; 4]); 42] = [
     ("JobService/CancelJob", [true, true, false, false]),
     // Only for a service of every account.
     ("KeyService/RotateKeys", [false, false, false, false]),
+    ("ClockService/ConfirmClock", [false, false, false, false]),
     ("ExecutionService/GetExecution", [true, true, true, true]),
     ("ExecutionService/ListExecutions", [true, true, true, true]),
 ];
@@ -171,6 +172,7 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
         "CatalogueService/ListFields" => call!(catalogue.list_fields(ListFieldsRequest { parent: parent })),
         "CatalogueService/SetFields" => call!(catalogue.set_fields(SetFieldsRequest { parent: parent })),
         "KeyService/RotateKeys" => call!(keys.rotate_keys(RotateKeysRequest {})),
+        "ClockService/ConfirmClock" => call!(clocks.confirm_clock(ConfirmClockRequest {})),
         "JobService/GetJob" => call!(jobs.get_job(GetJobRequest { name: job })),
         "JobService/ListJobs" => call!(jobs.list_jobs(ListJobsRequest { parent: parent })),
         "JobService/CancelJob" => call!(jobs.cancel_job(CancelJobRequest { name: job })),

@@ -8,6 +8,7 @@ mod canary;
 mod catalogue;
 mod chart;
 mod clients;
+mod clocks;
 mod command_line;
 mod crash;
 mod delivery;

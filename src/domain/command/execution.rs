@@ -126,7 +126,7 @@ pub fn retry(
     if let (Some(trace), Some(flags)) = (before.record.traceparent.get(..36), before.record.traceparent.get(52..)) {
         record.traceparent = format!("{trace}{span:016x}{flags}");
     }
-    let progress = Progress { action_no: record.first_action, ..Progress::begin(draft.now()) };
+    let progress = Progress { action_no: record.first_action, ..Progress::begin() };
     Ok(NewExecution {
         uid,
         source_kind: before.source_kind,

@@ -15,7 +15,7 @@ use crate::domain::{
     audit,
     caller::Caller,
     change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
-    command,
+    command, due,
     execution::{NewExecution, Recorded, State, Unfinished, Unreadable},
     history::{Expired, look_again_at},
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
@@ -48,6 +48,7 @@ pub struct Draft<'a, 'w> {
     flight: Flight,
     webhook_flight: HashMap<WebhookUid, usize>,
     waiting: HashMap<WebhookUid, Option<Timestamp>>,
+    newest_place: Timestamp,
     bytes: usize,
 }
 
@@ -61,12 +62,17 @@ impl<'a, 'w> Draft<'a, 'w> {
                     backlog: account.backlog,
                     history: account.history,
                     next_due_at: account.next_due_at,
+                    decided_at: around.now,
                     ..Change::new(account.uid, slot.id.clone(), Some(account.revision))
                 }
             }
             None => {
                 let window = Window { no: 0, start: around.now, used: 0 };
-                Change { window, ..Change::new(AccountUid((around.uuid)()), slot.id.clone(), None) }
+                Change {
+                    window,
+                    decided_at: around.now,
+                    ..Change::new(AccountUid((around.uuid)()), slot.id.clone(), None)
+                }
             }
         };
         let account = slot.account.as_ref();
@@ -87,6 +93,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             flight: account.map(|account| account.flight).unwrap_or_default(),
             webhook_flight: account.map(|account| account.webhook_flight.clone()).unwrap_or_default(),
             waiting: HashMap::new(),
+            newest_place: account.map(|account| account.newest_place).unwrap_or_default(),
             bytes: 0,
         }
     }
@@ -130,7 +137,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         if let Some(due_at) = self.slot.account.as_ref().and_then(|account| self.jobs_due_at(account)) {
             self.change.due_by(due_at);
         }
-        if let Some(expires_at) = self.change.history.expires_at {
+        if let Some(expires_at) = due::expires_at(&self.change.history, now, self.around.rules) {
             self.change.due_by(expires_at);
         }
         self.change.is_empty &= self.change.rows() == 0;
@@ -237,7 +244,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         let progress = &execution.progress;
         self.change.history.leave(execution.source_kind, before);
         self.change.history.enter(execution.source_kind, progress.state);
-        self.change.due_for(progress.state, progress.due_at, self.around.now);
+        self.change.due_for(progress, self.around.now);
         // Of one execution only the last step is written: a statement must not meet a row twice.
         if let Some(at) = self.stepped.get(&execution.uid).copied() {
             let step = &mut self.change.steps[at];
@@ -283,6 +290,12 @@ impl<'a, 'w> Draft<'a, 'w> {
         };
         self.change.expired = Some(expired.clone());
         self.change.is_empty = false;
+    }
+
+    /// The place of one more execution that waits for a slot: behind every other, whatever the clock says.
+    fn next_place(&mut self) -> Timestamp {
+        self.newest_place = self.around.now.max(Timestamp(self.newest_place.0 + 1));
+        self.newest_place
     }
 
     fn tidy(&mut self) {

@@ -90,6 +90,7 @@ impl World {
             body_bytes_max: 1_000,
             window_length_ms: WINDOW_MS,
             schedule: Schedule { delays_ms: vec![2_000, 2_000] },
+            is_clock_trusted: true,
         };
         let mut world = Self {
             rules,
@@ -296,8 +297,10 @@ impl World {
             .map(|(uid, row)| (row.progress.due_at.expect("a time"), *uid, row))
             .collect();
         found.sort_by_key(|(due, uid, _)| (*due, *uid));
-        let taken = found.iter().take(wanted.rows_max).take_while(|(due, ..)| *due <= wanted.by).count();
-        let next = found.get(taken).map(|(due, ..)| *due);
+        let (found, later): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(due, _, row)| wanted.takes(*due, row.progress.is_timed()));
+        let taken = found.len().min(wanted.rows_max);
+        let next = found.get(taken).map(|(due, ..)| wanted.by.min(*due)).or(later.first().map(|(due, ..)| *due));
         let rows = found[..taken].iter().map(|(_, uid, row)| unfinished(*uid, row)).collect();
         DueRows { webhook: wanted.webhook, rows, unreadable: Vec::new(), next }
     }
@@ -366,13 +369,16 @@ impl World {
         let before = self.account();
         let waiting = |webhook: WebhookUid| {
             let of_webhook = self.rows.values().filter(|row| Self::waits_for(row) == Some(webhook));
-            of_webhook.filter_map(|row| row.progress.due_at).min()
+            of_webhook.filter_map(|row| row.progress.waits_until(self.now)).min()
         };
+        let of_slots = self.rows.values().filter(|row| !row.progress.is_timed() && !row.progress.is_held_back());
+        let newest_place = of_slots.filter_map(|row| row.progress.due_at).max().unwrap_or_default();
         let keys = before.webhooks.keys().copied().chain([THE_LIMIT]);
         let newest = self.rows.values().filter(|row| row.progress.is_held_back());
         let newest = newest.filter_map(|row| row.progress.due_at).max().unwrap_or_default();
         let loaded = Loaded {
             unreadable: Vec::new(),
+            newest_place,
             uid: AccountUid(before.uid.0),
             facts: before.facts.clone(),
             revision: self.written.2,

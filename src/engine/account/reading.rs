@@ -56,7 +56,7 @@ impl AccountActor {
         let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
         let Some(account) = living else { return Wanted { answer, ..Wanted::default() } };
         let may_start = self.shared.may_start.load(Ordering::SeqCst);
-        let rules = &self.shared.config.rules;
+        let rules = self.shared.rules();
         let due = if self.queue.has_rows() || !may_start { Vec::new() } else { due::wanted(account, now, rules) };
         // Whoever waits comes first, every other time.
         let is_turn = self.queue.is_empty() || !self.has_expired;

@@ -320,6 +320,10 @@ impl Client {
         pb::job_service_client::JobServiceClient::new(self.channel.clone())
     }
 
+    pub fn clocks(&self) -> pb::clock_service_client::ClockServiceClient<Channel> {
+        pb::clock_service_client::ClockServiceClient::new(self.channel.clone())
+    }
+
     pub fn keys(&self) -> pb::key_service_client::KeyServiceClient<Channel> {
         pb::key_service_client::KeyServiceClient::new(self.channel.clone())
     }

@@ -66,13 +66,14 @@ impl Draft<'_, '_> {
         for row in &taken.rows {
             let mut execution = row.clone();
             let place = row.progress.due_at.unwrap_or(now);
-            if place.plus_ms(self.around.rules.paused_age_max_ms) <= now {
+            let rules = self.around.rules;
+            if rules.is_clock_trusted && place.plus_ms(rules.paused_age_max_ms) <= now {
                 execution.progress = execution.progress.stop(Reason::PausedTooLong, now);
             } else if self.change.window.room(limit) > 0 {
                 self.change.window.used += 1;
                 let admitted = Some(self.change.window.no);
                 execution.progress =
-                    Progress { state: State::Pending, reason: None, due_at: Some(now), admitted, ..execution.progress };
+                    Progress { state: State::Pending, reason: None, due_at: None, admitted, ..execution.progress };
                 self.start_or_wait(account, &mut execution, false);
             } else {
                 next = Some(next.map_or(place, |next| next.min(place)));

@@ -88,10 +88,11 @@ impl Draft<'_, '_> {
             slots: webhook_slots(&self.limits),
             open_ms_min: self.around.rules.breaker_open_ms,
             now: self.around.now,
+            counts_days: self.around.rules.is_clock_trusted,
         };
         let attempt = (&ended.attempt.outcome, ended.attempt.started_at);
         let health = before.after(attempt, ended.attempt_no == 1, around);
-        let is_hopeless = health.is_hopeless();
+        let is_hopeless = around.counts_days && health.is_hopeless();
         if health != before {
             let is_written = before.must_be_written(&health);
             self.change.health.push(HealthChange { webhook, health, is_written });
@@ -152,8 +153,7 @@ impl Draft<'_, '_> {
             };
             execution.progress = fail_action(request, &execution.progress, reason, now);
         }
-        let progress = &execution.progress;
-        self.change.due_for(progress.state, progress.due_at, now);
+        self.change.due_for(&execution.progress, now);
     }
 
     pub(super) fn send_or_queue(
@@ -164,15 +164,17 @@ impl Draft<'_, '_> {
         queues: bool,
     ) {
         let of_webhook = self.webhook_flight.get(&webhook.uid).copied().unwrap_or_default();
-        let others_wait = queues && self.waits(account, webhook.uid).is_some_and(|due| due <= self.around.now);
+        let others_wait = queues
+            && self.waits(account, webhook.uid).is_some_and(|due| due <= self.around.now.max(account.newest_place));
         let breaker = self.health(account, webhook.uid).breaker;
         let allowance = breaker.allowance(webhook_slots(&self.limits), self.around.now);
         let has_slot = self.flight.free(execution.source_kind, &self.limits) > 0 && of_webhook < allowance;
         let bucket = self.bucket(account, webhook.uid);
         let has_token = webhook.requests_per_second.is_none_or(|limit| bucket.tokens(limit, self.around.now) > 0);
-        let progress = &mut execution.progress;
         if !has_slot || !has_token || others_wait || !self.around.may_start {
-            progress.due_at = Some(progress.due_at.unwrap_or(self.around.now));
+            let place = execution.progress.due_at.unwrap_or_else(|| self.next_place());
+            let progress = &mut execution.progress;
+            progress.due_at = Some(place);
             let is_left_alone = breaker.opens_at().is_some();
             (progress.state, progress.reason) = match progress.attempts {
                 _ if is_left_alone => (State::Paused, Some(Reason::EndpointUnavailable)),
@@ -181,6 +183,7 @@ impl Draft<'_, '_> {
             };
             return;
         }
+        let progress = &mut execution.progress;
         progress.state = State::Running;
         progress.reason = None;
         progress.due_at = None;

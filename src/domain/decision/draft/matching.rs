@@ -26,7 +26,7 @@ impl<'a> Draft<'a, '_> {
             let message = format!("there is no account {}: create it first", self.slot.id);
             return EventReply::Rejected(Rejection::new("parent", RejectionReason::AccountNotFound, message));
         };
-        let age_max = self.around.rules.event_age_max_ms;
+        let age_max = self.around.rules.event_age_max_ms.filter(|_| self.around.rules.is_clock_trusted);
         if age_max.is_some_and(|age_max_ms| event.occurred_at.plus_ms(age_max_ms) < self.around.now) {
             let message = format!("happened at {}, longer ago than is taken", event.occurred_at.to_rfc3339());
             return EventReply::Rejected(Rejection::new("occur_time", RejectionReason::TooOld, message));
@@ -102,7 +102,7 @@ impl<'a> Draft<'a, '_> {
         (uid, source_kind, source): (ExecutionUid, SourceKind, Uuid),
         record: Arc<Record>,
     ) {
-        let mut progress = Progress::begin(self.around.now);
+        let mut progress = Progress::begin();
         if self.is_loop(account, source, event) {
             progress = progress.stop(Reason::Loop, self.around.now);
         }
