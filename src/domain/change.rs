@@ -25,6 +25,8 @@ use super::{
 pub const CHANGE_ROWS_MAX: usize = 1_000;
 /// How large a change may be; a single event may exceed it.
 pub const CHANGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How large the requests of all executions are that one event causes; those beyond are recorded without theirs.
+pub const EVENT_REQUESTS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What a decision writes about one account.
 #[derive(Debug, Clone)]

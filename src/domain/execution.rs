@@ -106,6 +106,7 @@ pub enum Reason {
     BlockedAddress,
     UnsafePath,
     BodyTooLarge,
+    RequestsTooLarge,
     ExecutionLimit,
     EndpointUnavailable,
     BacklogFull,
@@ -116,7 +117,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason and its word.
-    pub const WORDS: [(Reason, &'static str); 19] = [
+    pub const WORDS: [(Reason, &'static str); 20] = [
         (Reason::WebhookDeleted, "WEBHOOK_DELETED"),
         (Reason::WebhookDisabled, "WEBHOOK_DISABLED"),
         (Reason::Unauthorized, "UNAUTHORIZED"),
@@ -130,6 +131,7 @@ impl Reason {
         (Reason::BlockedAddress, "BLOCKED_ADDRESS"),
         (Reason::UnsafePath, "UNSAFE_PATH"),
         (Reason::BodyTooLarge, "BODY_TOO_LARGE"),
+        (Reason::RequestsTooLarge, "REQUESTS_TOO_LARGE"),
         (Reason::ExecutionLimit, "EXECUTION_LIMIT"),
         (Reason::EndpointUnavailable, "ENDPOINT_UNAVAILABLE"),
         (Reason::BacklogFull, "BACKLOG_FULL"),

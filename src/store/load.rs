@@ -4,14 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    Statement, Value,
+    Statement, Value, sea_query::Expr,
 };
 use uuid::Uuid;
 
 use super::{
     Store, StoreError,
     entities::{accounts, activations, automations, catalogue, executions, webhooks},
-    history::AccountView,
+    executions::{READ_ROWS_MIN, WEIGHT_SQL, how_many_fit},
+    history::{AccountView, one_more},
     rows::{self, DUE_RUNNING, ENABLED},
 };
 use crate::clock;
@@ -282,13 +283,13 @@ impl Store {
     pub async fn due_rows(&self, account: AccountUid, wanted: Wanted) -> Result<DueRows, StoreError> {
         use executions::Column as C;
         let Wanted { webhook, by, newest_place, rows_max } = wanted;
-        let limit = u64::try_from(rows_max).unwrap_or(u64::MAX).saturating_add(1);
         let waiting = executions::Entity::find()
             .filter(C::AccountUid.eq(account.0))
             .filter(C::NextWebhook.eq(webhook.0))
             .filter(C::DueAt.gt(DUE_RUNNING));
         let retrying = rows::state_number(State::Retrying);
         let is_set_back = newest_place > by;
+        // The rows are as they are: nobody else writes those of this account.
         let looked_at = if is_set_back {
             // Among those that wait for a slot there are others that wait for their time.
             let due = Condition::any().add(C::DueAt.lte(by.0)).add(C::State.ne(retrying));
@@ -296,7 +297,15 @@ impl Store {
         } else {
             waiting.clone()
         };
-        let found = looked_at.order_by_asc(C::DueAt).limit(limit).all(&self.reader).await?;
+        let looked_at = looked_at.order_by_asc(C::DueAt);
+        let mut rows_max = rows_max;
+        if rows_max > READ_ROWS_MIN {
+            let weights =
+                looked_at.clone().select_only().expr_as(Expr::cust(WEIGHT_SQL), "weight").limit(one_more(rows_max));
+            let weights: Vec<i64> = weights.into_tuple().all(&self.reader).await?;
+            rows_max = rows_max.min(how_many_fit(weights.into_iter()));
+        }
+        let found = looked_at.limit(one_more(rows_max)).all(&self.reader).await?;
         let due = |row: &executions::Model| {
             row.due_at.is_some_and(|due_at| wanted.takes(Timestamp(due_at), row.state == retrying))
         };

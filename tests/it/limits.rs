@@ -4,7 +4,10 @@ use hookline::grpc::pb;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};
+use crate::{
+    harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually},
+    strangers::memory_peak_kib,
+};
 
 crate::on_both_databases!(
     executions_over_the_limit_pause_survive_and_run_once_it_is_raised,
@@ -328,4 +331,39 @@ async fn events_of_long_ago_are_rejected_where_that_is_wanted(database: Database
     let shown: Vec<_> = results.iter().map(|one| (one.index, one.field.as_str(), one.reason.as_str())).collect();
     assert_eq!(shown, [(1, "events[1].occur_time", "TOO_OLD")]);
     eventually("the other runs", || async { (receiver.got().len() == 1).then_some(()) }).await;
+}
+
+/// One event that makes a hundred automations run, whose requests are ten times too large together: the memory is bounded,
+/// and what was left out is built when it is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_event_causes_is_bounded() {
+    const AUTOMATIONS: usize = 100;
+    let (database, receiver) = (Database::sqlite(), Receiver::start().await);
+    let server = Server::start(&database, &["--plan-requests-in-flight", "8,8,8,8,8"]).await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    let body = format!(r#"{{"id": {{{{event.id}}}}, "filler": "{}"}}"#, "x".repeat(60_000));
+    for number in 0..AUTOMATIONS {
+        let mut one = automation("42", "hook", "deal", pb::EventAction::Change, &body);
+        one.display_name = format!("heavy {number}");
+        one.actions = vec![one.actions[0].clone(); 10];
+        admin.create_automation("42", one).await.expect("creates");
+    }
+    let before = memory_peak_kib(&server);
+    let event = deal("e1", "8", &format!(r#"{{"filler": "{}"}}"#, "y".repeat(4_000)));
+    service.publish("42", vec![event]).await.expect("acknowledges");
+    let history = eventually("every execution ends", || async {
+        let found = service.history("42").await;
+        (found.len() == AUTOMATIONS && found.iter().all(|one| one.end_time.is_some())).then_some(found)
+    })
+    .await;
+    let grown = memory_peak_kib(&server).saturating_sub(before) / 1_024;
+    let (sent, stopped): (Vec<_>, Vec<_>) =
+        history.iter().partition(|one| one.state() == pb::ExecutionState::Succeeded);
+    assert!((25..=30).contains(&sent.len()), "{} are within 16 MiB", sent.len());
+    assert!(stopped.iter().all(|one| one.reason == "REQUESTS_TOO_LARGE"), "{:?}", stopped.first());
+    assert!(grown < 192, "{grown} MiB for one event");
+    let retry = pb::RetryExecutionRequest { name: stopped[0].name.clone(), ..Default::default() };
+    let before = receiver.got().len();
+    service.executions().retry_execution(service.ask(retry)).await.expect("it is built now");
+    eventually("it is sent", || async { (receiver.got().len() == before + 10).then_some(()) }).await;
 }

@@ -97,8 +97,9 @@ pub fn retry(
     }
     let uid = ExecutionUid((draft.around.uuid)());
     let mut record = match how.requests {
-        RetryRequests::AsStored => Record::clone(&before.record),
-        RetryRequests::Rebuilt => rebuild(draft, account, recorded, uid)?,
+        // What was never built is built now.
+        RetryRequests::AsStored if !before.record.requests.is_empty() => Record::clone(&before.record),
+        _ => rebuild(draft, account, recorded, uid)?,
     };
     record.first_action = match how.start {
         RetryStart::First => 0,

@@ -50,6 +50,8 @@ pub struct Draft<'a, 'w> {
     waiting: HashMap<WebhookUid, Option<Timestamp>>,
     newest_place: Timestamp,
     bytes: usize,
+    /// Of the event that is being decided.
+    event_bytes: usize,
 }
 
 impl<'a, 'w> Draft<'a, 'w> {
@@ -95,6 +97,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             waiting: HashMap::new(),
             newest_place: account.map(|account| account.newest_place).unwrap_or_default(),
             bytes: 0,
+            event_bytes: 0,
         }
     }
 

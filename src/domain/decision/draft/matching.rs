@@ -8,6 +8,7 @@ use super::{super::EventReply, Draft, Surroundings};
 use crate::domain::{
     account::Account,
     automation::Automation,
+    change::EVENT_REQUESTS_BYTES_MAX,
     event::{Event, Rejection, RejectionReason},
     execution::{NewExecution, Progress, Reason, SourceKind},
     id::{AutomationUid, ExecutionUid, WebhookUid},
@@ -37,6 +38,7 @@ impl<'a> Draft<'a, '_> {
         #[cfg(test)]
         assert_ne!(event.id.as_str(), super::super::BREAKS_DOWN, "a test asks for a fault");
         let executions = self.change.executions.len();
+        self.event_bytes = 0;
         if let Err(rejection) = self.trigger(account, event) {
             return EventReply::Rejected(rejection);
         }
@@ -105,7 +107,10 @@ impl<'a> Draft<'a, '_> {
         let mut progress = Progress::begin();
         if self.is_loop(account, source, event) {
             progress = progress.stop(Reason::Loop, self.around.now);
+        } else if record.requests.is_empty() {
+            progress = progress.stop(Reason::RequestsTooLarge, self.around.now);
         }
+        self.event_bytes += record.weight_bytes();
         self.add(NewExecution {
             uid,
             source_kind,
@@ -143,13 +148,15 @@ impl<'a> Draft<'a, '_> {
             catalogue: &account.catalogue,
         };
         let webhook_of = |uid: WebhookUid| account.webhooks.get(&uid).map(|webhook| &**webhook);
+        let is_too_much = self.event_bytes >= EVENT_REQUESTS_BYTES_MAX;
+        let body_bytes_max = self.around.rules.body_bytes_max;
         let record = Arc::new(Record {
             source_name: automation.display_name.clone(),
             source_id: automation.id.clone(),
             causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
             traceparent,
             parent_span,
-            requests: build(automation, scope, webhook_of, self.around.rules.body_bytes_max),
+            requests: if is_too_much { Vec::new() } else { build(automation, scope, webhook_of, body_bytes_max) },
             explanation: automation.compiled.conditions.explain(trees.state(event.action)),
             first_action: 0,
         });
