@@ -154,6 +154,8 @@ pub struct Surroundings<'a> {
     pub secret: &'a mut dyn FnMut() -> [u8; 32],
     /// What the installation has configured.
     pub rules: &'a Rules,
+    /// Takes a slot of all for a request to a webhook; asked right before it starts.
+    pub slot: &'a mut dyn FnMut(WebhookUid) -> bool,
     /// Whether requests may start; not while the process is about to end.
     pub may_start: bool,
 }

@@ -45,8 +45,14 @@ impl Wanted {
     }
 }
 
-/// As many executions as have a slot, webhook by webhook, so that one dead webhook's many hide nobody.
-pub fn wanted(account: &Account, now: Timestamp, rules: &Rules) -> Vec<Wanted> {
+/// As many executions as have a slot, webhook by webhook, so that one dead webhook's many hide nobody. `slots_of_all` says
+/// how many of those that all accounts share there are for a webhook.
+pub fn wanted(
+    account: &Account,
+    now: Timestamp,
+    rules: &Rules,
+    slots_of_all: &mut dyn FnMut(WebhookUid, usize) -> usize,
+) -> Vec<Wanted> {
     let limits = rules.limits(&account.facts);
     let mut flight = account.flight;
     let is_due = |(webhook, earliest): &(&WebhookUid, &Timestamp)| **webhook != THE_LIMIT && **earliest <= now;
@@ -62,6 +68,7 @@ pub fn wanted(account: &Account, now: Timestamp, rules: &Rules) -> Vec<Wanted> {
         let kind = webhook.source_kind();
         let rows_max = account.allowance(*uid, &limits, now).saturating_sub(under_way).min(flight.free(kind, &limits));
         let rows_max = rows_max.min(account.tokens(webhook, now));
+        let rows_max = if rows_max == 0 { 0 } else { slots_of_all(*uid, rows_max).min(rows_max) };
         if rows_max > 0 {
             (0..rows_max).for_each(|_| flight.add(kind));
             wanted.push(Wanted { webhook: *uid, by: now, newest_place: account.newest_place, rows_max });
@@ -136,8 +143,13 @@ pub fn jobs_due_at(account: &Account, now: Timestamp, rules: &Rules) -> Option<T
     has_jobs.then(|| if job(account, now, rules).is_some() { now } else { end() })
 }
 
-/// When the next execution is due that a slot is free for.
-pub fn next_due(account: &Account, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+/// When the next execution is due that a slot is free for. One that is due and has none of all accounts' slots is woken by it.
+pub fn next_due(
+    account: &Account,
+    now: Timestamp,
+    rules: &Rules,
+    has_slot_of_all: &dyn Fn(WebhookUid) -> bool,
+) -> Option<Timestamp> {
     let limits = rules.limits(&account.facts);
     let kind_of = |uid: &WebhookUid| account.webhooks.get(uid).map_or(SourceKind::Automation, |one| one.source_kind());
     let has_slot = |uid: &WebhookUid| account.flight.free(kind_of(uid), &limits) > 0;
@@ -147,7 +159,8 @@ pub fn next_due(account: &Account, now: Timestamp, rules: &Rules) -> Option<Time
         *uid != THE_LIMIT && has_slot(uid) && of_webhook(uid) < account.allowance(*uid, &limits, opens_at)
     };
     let free = account.waiting.iter().filter(|(uid, _)| is_free(uid));
-    let waiting = free.map(|(uid, earliest)| account.due_at(*uid, *earliest));
+    let waiting = free.map(|(uid, earliest)| (*uid, account.due_at(*uid, *earliest)));
+    let waiting = waiting.filter(|(uid, due)| *due > now || has_slot_of_all(*uid)).map(|(_, due)| due);
     let backlog = (account.backlog.count > 0).then(|| account.backlog_due_at(now, rules));
     waiting.chain(backlog).chain(expires_at(&account.history, now, rules)).chain(jobs_due_at(account, now, rules)).min()
 }

@@ -4,6 +4,7 @@
 mod aside;
 mod queue;
 mod reading;
+mod telling;
 
 use std::{
     collections::HashSet,
@@ -17,20 +18,17 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use self::queue::Wait;
 use self::queue::{Queue, Rows};
-use super::{CommandReply, EngineError, Order, Shared, gauges::Vitals, tally, traces};
+use super::{CommandReply, EngineError, Order, Shared, gauges::Vitals, slots::Slot, tally, traces};
 use crate::{
     clock,
     domain::{
         account::{Account, AccountSlot},
-        change::Change,
         command::Command,
         decision::{Decision, Ended, EventReply, Input, Reply, Surroundings, decide},
         due,
         event::Event,
         execution::State,
         id::{AccountId, EventId},
-        miss::Miss,
-        notice::Notice,
         timestamp::Timestamp,
     },
     store::{Read, Receipt, StoreError},
@@ -53,6 +51,8 @@ pub struct AccountActor {
     /// A place among the loads of what is due.
     load_place: Option<OwnedSemaphorePermit>,
     is_busy: bool,
+    /// The slots of all that the decision has taken whose commit is under way, one a request.
+    slots: Vec<Slot>,
     queue: Queue,
     /// Whether the last decision deleted old executions.
     has_expired: bool,
@@ -76,6 +76,7 @@ impl AccountActor {
             in_doubt: false,
             load_place: None,
             is_busy: false,
+            slots: Vec::new(),
             queue: Queue::default(),
             has_expired: false,
             troubles: 0,
@@ -98,6 +99,7 @@ impl Actor for AccountActor {
     }
 
     fn stopped(&mut self, ctx: &mut Self::Context) {
+        self.shared.slots.give_back(&self.slot.id);
         self.shared.leave(&self.slot.id, &ctx.address());
         self.shared.gauges.rest(&self.slot.id);
     }
@@ -205,6 +207,8 @@ impl AccountActor {
         if self.slot.account.as_ref().is_some_and(|account| account.facts.deleted) {
             return self.erase(ctx);
         }
+        // Nothing is left that a slot could be for.
+        self.shared.slots.give_back(&self.slot.id);
         self.set_timer(ctx);
     }
 
@@ -230,6 +234,8 @@ impl AccountActor {
 
     /// Tells callers that the database failed, and rests; longer each time in a row.
     fn pause(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+        self.slots.clear();
+        self.shared.slots.give_back(&self.slot.id);
         let error = chain(error);
         let rest = self.next_rest();
         self.queue.fail_callers(&EngineError::Unavailable { why: error.clone(), retry_after: rest });
@@ -304,6 +310,14 @@ impl AccountActor {
         self.queue.note_waits(|waited| self.shared.metrics.mailbox_wait(waited));
         self.has_expired = inputs.iter().any(|input| matches!(input, Input::Expired(_)));
         let now = clock::now();
+        self.slots.clear();
+        let (all, id, slots) = (&self.shared.slots, &self.slot.id, &mut self.slots);
+        let mut slot = |webhook| {
+            let taken = all.take(id, webhook);
+            let is_taken = taken.is_some();
+            slots.extend(taken);
+            is_taken
+        };
         let decided = catch_unwind(AssertUnwindSafe(|| {
             let mut around = Surroundings {
                 now,
@@ -311,6 +325,7 @@ impl AccountActor {
                 random: &mut clock::random,
                 secret: &mut clock::secret,
                 rules: self.shared.rules(),
+                slot: &mut slot,
                 may_start: self.shared.may_start.load(Ordering::SeqCst),
             };
             decide(&self.slot, &inputs, &self.known, &mut around)
@@ -340,6 +355,9 @@ impl AccountActor {
     }
 
     fn received(&mut self, decision: Decision, receipt: Receipt, inputs: &[Input], ctx: &mut Context<Self>) {
+        if !matches!(receipt, Receipt::Committed) {
+            self.slots.clear();
+        }
         match receipt {
             Receipt::Committed => {
                 self.settle(decision, ctx);
@@ -396,48 +414,11 @@ impl AccountActor {
         }
         self.hand_out(decision.replies);
         self.known.clear();
-        for dispatch in decision.dispatches {
+        for (dispatch, slot) in decision.dispatches.into_iter().zip(std::mem::take(&mut self.slots)) {
             let acknowledged_at = acknowledged_at(&dispatch);
-            self.shared.dispatch(&self.slot.id, dispatch, acknowledged_at);
+            self.shared.dispatch(&self.slot.id, dispatch, slot, acknowledged_at);
         }
         self.free(ctx);
-    }
-
-    /// Remembers why automations did not run.
-    fn note_misses(&self, misses: Vec<Miss>) {
-        let Some(account) = self.slot.account.as_ref().filter(|_| !misses.is_empty()) else { return };
-        let mut book = self.shared.misses();
-        for miss in misses {
-            book.push(account.uid, miss, clock::now());
-        }
-    }
-
-    /// Tells the log what people want to know.
-    fn tell_notices(&self, change: &Change) {
-        let id = &self.slot.id;
-        for notice in &change.notices {
-            match notice {
-                Notice::LimitCrossed { percent, used, limit, paused } => tracing::warn!(
-                    account.id = %id,
-                    usage.used = used,
-                    usage.limit = limit,
-                    usage.paused = paused,
-                    "{percent} % of the window's executions are used"
-                ),
-                Notice::EndpointUnavailable { webhook, until } => tracing::warn!(
-                    account.id = %id,
-                    webhook.id = %webhook,
-                    until = until.to_rfc3339(),
-                    "an endpoint fails and is left alone for a while"
-                ),
-                Notice::EndpointAvailable { webhook } => {
-                    tracing::info!(account.id = %id, webhook.id = %webhook, "an endpoint answers again");
-                }
-                Notice::WebhookDisabled { webhook, reason } => {
-                    tracing::warn!(account.id = %id, webhook.id = %webhook, reason = ?reason, "a webhook is disabled");
-                }
-            }
-        }
     }
 
     /// Hands the answers to those who wait, and lets go of the executions that are no longer running.
@@ -479,7 +460,8 @@ impl AccountActor {
         let Some(account) = self.slot.account.as_ref().filter(|_| self.shared.may_start.load(Ordering::SeqCst)) else {
             return;
         };
-        let Some(next) = due::next_due(account, clock::now(), self.shared.rules()) else { return };
+        let has_slot = |webhook| self.shared.slots.available(&self.slot.id, webhook) > 0;
+        let Some(next) = due::next_due(account, clock::now(), self.shared.rules(), &has_slot) else { return };
         let wait_us = u64::try_from(next.0 - clock::now().0).unwrap_or_default();
         let timer = ctx.run_later(Duration::from_micros(wait_us.max(1_000)), |actor, ctx| actor.turn(ctx));
         self.timer = Some(timer);

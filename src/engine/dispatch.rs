@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
-use super::{Shared, tally};
+use super::{Shared, slots::Slot, tally};
 use crate::clock;
 use crate::domain::{
     decision::{Dispatch, Ended},
@@ -35,6 +35,8 @@ impl Actor for DispatchActor {
 #[rtype(result = "()")]
 pub struct Send {
     pub dispatch: Dispatch,
+    /// Its slot of all; free again once the attempt has ended.
+    pub slot: Slot,
     /// When the execution was acknowledged, if this is its first request.
     pub acknowledged_at: Option<Timestamp>,
 }
@@ -42,7 +44,7 @@ pub struct Send {
 impl Handler<Send> for DispatchActor {
     type Result = ();
 
-    fn handle(&mut self, Send { dispatch, acknowledged_at }: Send, ctx: &mut Self::Context) {
+    fn handle(&mut self, Send { dispatch, slot, acknowledged_at }: Send, ctx: &mut Self::Context) {
         let shared = Arc::clone(&self.shared);
         let started_at = clock::now();
         let (execution, action_no, attempt_no) = (dispatch.execution, dispatch.action_no, dispatch.attempt_no);
@@ -50,7 +52,7 @@ impl Handler<Send> for DispatchActor {
         let account = self.account.clone();
         let task = tokio::spawn(async move {
             let webhook = dispatch.webhook.uid;
-            let _slot = shared.slots.take(&account, webhook).await;
+            let _slot = slot;
             // Once the lease has ended another process may send this; while it lasts nobody else does.
             shared.store.lease().held().await;
             tally::started(&shared.metrics, acknowledged_at);

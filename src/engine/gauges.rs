@@ -126,7 +126,7 @@ pub fn watch(metrics: &Metrics, shared: &Arc<Shared>) {
     gauge(
         "hookline.requests.in_flight",
         "{request}",
-        "Executions with a request under way, or waiting for a place among all requests",
+        "Executions with a request under way, or an outcome that is not recorded yet",
         |shared| shared.flights.count() as u64,
     );
     gauge("hookline.breakers.open", "{webhook}", "Endpoints that are left alone, or let back in slowly", |shared| {

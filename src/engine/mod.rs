@@ -31,7 +31,7 @@ use self::{
     flights::Flights,
     gauges::Gauges,
     http::Http,
-    slots::Slots,
+    slots::{Slot, Slots},
     wall_clock::WallClock,
     watchers::Watchers,
 };
@@ -44,7 +44,7 @@ use crate::{
         decision::{Dispatch, Ended, EventReply, Rules},
         event::Event,
         execution::Attempt,
-        id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ResourceId},
+        id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ResourceId, WebhookUid},
         miss::{MissBook, Misses},
         refusal::Refusal,
         request::{Record, test_request},
@@ -59,6 +59,10 @@ use crate::{
 const RESTARTS_MAX: usize = 5;
 /// When another try may help after an account's actor went away.
 const RESTART_REST: Duration = Duration::from_millis(250);
+/// How often a test request looks for a free slot.
+const TEST_SLOT_LOOKS_MAX: usize = 100;
+/// How long it waits between two looks.
+const TEST_SLOT_PAUSE: Duration = Duration::from_millis(50);
 /// How many accounts that are due are loaded at a time, so that a call to another one waits for few of them.
 const LOADS_AT_ONCE_MAX: usize = 64;
 /// How many calls and frames of events wait in an account; callers wait beyond that.
@@ -221,6 +225,12 @@ impl Engine {
             may_start: AtomicBool::new(true),
         };
         let engine = Self { shared: Arc::new(shared) };
+        let shared = Arc::downgrade(&engine.shared);
+        engine.shared.slots.on_grant(Box::new(move |account| {
+            if let Some(shared) = shared.upgrade() {
+                shared.granted(account);
+            }
+        }));
         gauges::watch(&engine.shared.metrics, &engine.shared);
         tokio::spawn(scheduler::run(engine.clone()));
         Ok(engine)
@@ -283,7 +293,10 @@ impl Engine {
             CommandReply::Fresh(Answer::Webhook { webhook, .. }) => webhook,
             _ => return Err(gone()),
         };
-        let _slot = self.shared.slots.take(account, webhook.uid).await;
+        let Some(_slot) = self.slot_soon(account, webhook.uid).await else {
+            let message = "all requests that may be under way at once are: try again in a moment".to_owned();
+            return Err(EngineError::Refused(Refusal::Exhausted { subject: "tests".to_owned(), message }));
+        };
         self.shared.store.lease().held().await;
         let execution = ExecutionUid(uuid::Uuid::now_v7());
         let request = test_request(account, &webhook, clock::now());
@@ -301,6 +314,17 @@ impl Engine {
         let dispatch = Dispatch { execution, action_no: 0, attempt_no: 1, record, webhook };
         let attempt = self.shared.http.send(account, &dispatch, &self.shared.spans).await;
         Ok(Tested { attempt, body, request_id: execution.request_id(1) })
+    }
+
+    /// A slot of all for a test: whoever watches it waits a while, and takes nobody's turn.
+    async fn slot_soon(&self, account: &AccountId, webhook: WebhookUid) -> Option<Slot> {
+        for _ in 0..TEST_SLOT_LOOKS_MAX {
+            if let Some(slot) = self.shared.slots.take(account, webhook) {
+                return Some(slot);
+            }
+            tokio::time::sleep(TEST_SLOT_PAUSE).await;
+        }
+        None
     }
 
     /// Why an automation did not run.
@@ -398,6 +422,16 @@ impl Shared {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A slot was granted to an account: it looks at what is due.
+    fn granted(&self, account: &AccountId) {
+        let seat = self.lock().get(account).filter(|seat| seat.actor.connected()).cloned();
+        match seat {
+            // One whose mailbox is full looks at it anyway.
+            Some(seat) => drop(seat.actor.try_send(Wake { place: None })),
+            None => self.slots.give_back(account),
+        }
+    }
+
     /// Lets every account in memory look at what is due.
     fn wake_all(&self) {
         let seats: Vec<_> = self.lock().values().cloned().collect();
@@ -437,14 +471,20 @@ impl Shared {
         }
     }
 
-    fn dispatch(self: &Arc<Self>, account: &AccountId, dispatch: Dispatch, acknowledged_at: Option<Timestamp>) {
+    fn dispatch(
+        self: &Arc<Self>,
+        account: &AccountId,
+        dispatch: Dispatch,
+        slot: Slot,
+        acknowledged_at: Option<Timestamp>,
+    ) {
         let execution = dispatch.execution;
         let message = match self.flights.go_on(execution) {
-            Some(actor) => match actor.try_send(dispatch::Send { dispatch, acknowledged_at }) {
+            Some(actor) => match actor.try_send(dispatch::Send { dispatch, slot, acknowledged_at }) {
                 Ok(()) => return,
                 Err(actix::prelude::SendError::Full(message) | actix::prelude::SendError::Closed(message)) => message,
             },
-            None => dispatch::Send { dispatch, acknowledged_at },
+            None => dispatch::Send { dispatch, slot, acknowledged_at },
         };
         let (shared, id) = (Arc::clone(self), account.clone());
         let actor = DispatchActor::start_in_arbiter(self.arbiter(account), move |_| DispatchActor::new(shared, id));

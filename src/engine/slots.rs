@@ -1,14 +1,12 @@
 //! Slots for the requests of all accounts: in turn over the accounts, and a quarter of them for webhooks that answer
-//! quickly, so that no tenant's slow endpoints hold up those of others.
+//! quickly, so that no tenant's slow endpoints hold up those of others. An execution is only under way once it has one: an
+//! account that finds none free waits for its turn, and is woken when one is granted to it.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
-
-use tokio::sync::oneshot;
 
 use crate::domain::id::{AccountId, WebhookUid};
 
@@ -17,239 +15,282 @@ pub const QUICK_MAX: Duration = Duration::from_secs(1);
 /// How many quick webhooks are remembered; beyond that all are forgotten, and seen anew.
 const REMEMBERED_MAX: usize = 100_000;
 
+type Wake = Box<dyn Fn(&AccountId) + Send + Sync>;
+
 /// The slots.
-pub struct Slots {
-    inner: Arc<Mutex<Inner>>,
+#[derive(Clone)]
+pub struct Slots(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    /// Tells an account that a slot was granted to it.
+    wake: OnceLock<Wake>,
 }
 
 /// A slot; it is free again when this is dropped.
+#[derive(Debug)]
 pub struct Slot {
-    inner: Arc<Mutex<Inner>>,
-    is_quick: bool,
-    /// Whether the next one in turn gets it in the end.
-    is_handed_on: bool,
+    slots: Slots,
+    class: Class,
 }
 
-struct Inner {
+impl std::fmt::Debug for Slots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slots")
+    }
+}
+
+/// What a webhook is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Slow,
+    Quick,
+}
+
+impl Class {
+    const ALL: [Class; 2] = [Class::Slow, Class::Quick];
+
+    fn other(self) -> Self {
+        match self {
+            Class::Slow => Class::Quick,
+            Class::Quick => Class::Slow,
+        }
+    }
+}
+
+struct State {
     /// How many there are.
     most: usize,
     /// How many of them slow webhooks may have.
     slow_most: usize,
-    taken: usize,
-    slow_taken: usize,
-    quick_turns: Turns<AccountId>,
-    slow_turns: Turns<AccountId>,
+    /// How many are taken or granted, of each class.
+    taken: [usize; 2],
+    /// The accounts that wait, of each class, each once.
+    turns: [VecDeque<AccountId>; 2],
+    waiting: [HashSet<AccountId>; 2],
+    /// Whose turn it is where both wait.
+    next: Class,
+    /// What accounts were granted and have not taken yet.
+    granted: HashMap<AccountId, [usize; 2]>,
     quick: HashSet<WebhookUid>,
 }
 
-/// Those who wait: each account's oldest first, in turn over the accounts.
-struct Turns<K> {
-    waiting: HashMap<K, VecDeque<oneshot::Sender<Slot>>>,
-    order: VecDeque<K>,
-}
-
-impl<K> Default for Turns<K> {
-    fn default() -> Self {
-        Self { waiting: HashMap::new(), order: VecDeque::new() }
-    }
-}
-
-impl<K: Hash + Eq + Clone> Turns<K> {
-    fn is_empty(&self) -> bool {
-        self.order.is_empty()
+impl State {
+    fn class(&self, webhook: WebhookUid) -> Class {
+        if self.quick.contains(&webhook) { Class::Quick } else { Class::Slow }
     }
 
-    fn push(&mut self, key: &K, waiter: oneshot::Sender<Slot>) {
-        let waiting = self.waiting.entry(key.clone()).or_default();
-        if waiting.is_empty() {
-            self.order.push_back(key.clone());
+    /// How many more there are for a class.
+    fn room(&self, class: Class) -> usize {
+        let free = self.most.saturating_sub(self.taken.iter().sum());
+        match class {
+            Class::Quick => free,
+            Class::Slow => free.min(self.slow_most.saturating_sub(self.taken[Class::Slow as usize])),
         }
-        waiting.push_back(waiter);
     }
 
-    /// Whoever has waited longest of the account whose turn it is, which then is the last.
-    fn pop(&mut self) -> Option<oneshot::Sender<Slot>> {
-        let key = self.order.pop_front()?;
-        let waiting = self.waiting.get_mut(&key)?;
-        let waiter = waiting.pop_front();
-        if waiting.is_empty() {
-            self.waiting.remove(&key);
-        } else {
-            self.order.push_back(key);
-        }
-        waiter
-    }
-}
-
-impl Inner {
-    fn has_room(&self, is_quick: bool) -> bool {
-        self.taken < self.most && (is_quick || self.slow_taken < self.slow_most)
+    fn granted(&self, account: &AccountId, class: Class) -> usize {
+        self.granted.get(account).map_or(0, |granted| granted[class as usize])
     }
 
-    fn take(&mut self, is_quick: bool) {
-        self.taken += 1;
-        self.slow_taken += usize::from(!is_quick);
-    }
-
-    fn give_back(&mut self, is_quick: bool) {
-        self.taken -= 1;
-        self.slow_taken -= usize::from(!is_quick);
-    }
-
-    /// The next one who gets a slot.
-    fn next(&mut self) -> Option<(bool, oneshot::Sender<Slot>)> {
-        if self.has_room(true)
-            && let Some(waiter) = self.quick_turns.pop()
-        {
-            return Some((true, waiter));
-        }
-        if self.has_room(false) { self.slow_turns.pop().map(|waiter| (false, waiter)) } else { None }
-    }
-}
-
-fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
-    inner.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Gives free slots to those who wait.
-fn hand_out(inner: &Arc<Mutex<Inner>>) {
-    loop {
-        let (is_quick, waiter) = {
-            let mut held = lock(inner);
-            let Some((is_quick, waiter)) = held.next() else { return };
-            held.take(is_quick);
-            (is_quick, waiter)
-        };
-        if let Err(mut slot) = waiter.send(Slot { inner: Arc::clone(inner), is_quick, is_handed_on: true }) {
-            // Nobody waits for it any more: the next one gets it, in this loop.
-            slot.is_handed_on = false;
-        }
+    /// Grants a free slot to the account whose turn it is.
+    fn grant(&mut self) -> Option<AccountId> {
+        let may = |class: Class| !self.turns[class as usize].is_empty() && self.room(class) > 0;
+        let class = [self.next, self.next.other()].into_iter().find(|class| may(*class))?;
+        self.next = class.other();
+        let account = self.turns[class as usize].pop_front()?;
+        self.waiting[class as usize].remove(&account);
+        self.taken[class as usize] += 1;
+        self.granted.entry(account.clone()).or_default()[class as usize] += 1;
+        Some(account)
     }
 }
 
 impl Slots {
     /// So many in all.
     pub fn new(most: usize) -> Self {
-        let slow_most = (most - most / 4).max(1);
-        let inner = Inner {
+        let state = State {
             most: most.max(1),
-            slow_most,
-            taken: 0,
-            slow_taken: 0,
-            quick_turns: Turns::default(),
-            slow_turns: Turns::default(),
+            slow_most: (most - most / 4).max(1),
+            taken: [0; 2],
+            turns: Default::default(),
+            waiting: Default::default(),
+            next: Class::Quick,
+            granted: HashMap::new(),
             quick: HashSet::new(),
         };
-        Self { inner: Arc::new(Mutex::new(inner)) }
+        Self(Arc::new(Inner { state: Mutex::new(state), wake: OnceLock::new() }))
     }
 
-    /// Waits for a slot for a request of an account to a webhook.
-    pub async fn take(&self, account: &AccountId, webhook: WebhookUid) -> Slot {
-        let granted = {
-            let mut inner = lock(&self.inner);
-            let is_quick = inner.quick.contains(&webhook);
-            let turns = if is_quick { &inner.quick_turns } else { &inner.slow_turns };
-            if turns.is_empty() && inner.has_room(is_quick) {
-                inner.take(is_quick);
-                return Slot { inner: Arc::clone(&self.inner), is_quick, is_handed_on: true };
+    /// What tells an account that a slot was granted to it.
+    pub fn on_grant(&self, wake: Wake) {
+        let _ = self.0.wake.set(wake);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many an account could take now for a webhook. Where others wait for their turn, only what was granted to it.
+    pub fn available(&self, account: &AccountId, webhook: WebhookUid) -> usize {
+        let state = self.state();
+        let class = state.class(webhook);
+        let free = if state.turns[class as usize].is_empty() { state.room(class) } else { 0 };
+        free + state.granted(account, class)
+    }
+
+    /// Takes one for a request of an account to a webhook, if there is one for it.
+    pub fn take(&self, account: &AccountId, webhook: WebhookUid) -> Option<Slot> {
+        let mut state = self.state();
+        let class = state.class(webhook);
+        if let Some(granted) = state.granted.get_mut(account).filter(|granted| granted[class as usize] > 0) {
+            granted[class as usize] -= 1;
+            if *granted == [0; 2] {
+                state.granted.remove(account);
             }
-            let (waiter, granted) = oneshot::channel();
-            let turns = if is_quick { &mut inner.quick_turns } else { &mut inner.slow_turns };
-            turns.push(account, waiter);
-            granted
-        };
-        match granted.await {
-            Ok(slot) => slot,
-            // Nobody drops a waiter unasked; going on is better than waiting for ever.
-            Err(_) => {
-                lock(&self.inner).take(true);
-                Slot { inner: Arc::clone(&self.inner), is_quick: true, is_handed_on: true }
+        } else if state.turns[class as usize].is_empty() && state.room(class) > 0 {
+            state.taken[class as usize] += 1;
+        } else {
+            return None;
+        }
+        Some(Slot { slots: self.clone(), class })
+    }
+
+    /// Has an account wait for its turn; once one is granted to it, it is woken.
+    pub fn wait(&self, account: &AccountId, webhook: WebhookUid) {
+        let mut state = self.state();
+        let class = state.class(webhook);
+        if state.granted(account, class) == 0 && state.waiting[class as usize].insert(account.clone()) {
+            state.turns[class as usize].push_back(account.clone());
+        }
+        drop(state);
+        // One may have become free meanwhile.
+        self.hand_out();
+    }
+
+    /// An account has no use for what was granted to it.
+    pub fn give_back(&self, account: &AccountId) {
+        let granted = self.state().granted.remove(account);
+        if let Some(granted) = granted {
+            let mut state = self.state();
+            for class in Class::ALL {
+                state.taken[class as usize] -= granted[class as usize];
+            }
+            drop(state);
+            self.hand_out();
+        }
+    }
+
+    /// Grants free slots to those who wait.
+    fn hand_out(&self) {
+        loop {
+            let Some(account) = self.state().grant() else { return };
+            if let Some(wake) = self.0.wake.get() {
+                wake(&account);
             }
         }
     }
 
     /// An attempt has ended after so long, with an answer or without.
     pub fn note(&self, webhook: WebhookUid, took: Duration, has_answered: bool) {
-        let mut inner = lock(&self.inner);
+        let mut state = self.state();
         if !has_answered || took >= QUICK_MAX {
-            inner.quick.remove(&webhook);
+            state.quick.remove(&webhook);
             return;
         }
-        if inner.quick.len() >= REMEMBERED_MAX {
-            inner.quick.clear();
+        if state.quick.len() >= REMEMBERED_MAX {
+            state.quick.clear();
         }
-        inner.quick.insert(webhook);
+        state.quick.insert(webhook);
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        lock(&self.inner).give_back(self.is_quick);
-        if self.is_handed_on {
-            hand_out(&self.inner);
-        }
+        self.slots.state().taken[self.class as usize] -= 1;
+        self.slots.hand_out();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
     use uuid::Uuid;
 
     use super::*;
+
+    const SLOW: WebhookUid = WebhookUid(Uuid::from_u128(1));
+    const QUICK: WebhookUid = WebhookUid(Uuid::from_u128(2));
 
     fn account(id: &str) -> AccountId {
         id.parse().expect("an id")
     }
 
-    #[tokio::test]
-    async fn slow_webhooks_leave_a_quarter_to_quick_ones() {
+    #[test]
+    fn slow_webhooks_leave_a_quarter_to_quick_ones() {
         let slots = Slots::new(8);
-        let (slow, quick) = (WebhookUid(Uuid::from_u128(1)), WebhookUid(Uuid::from_u128(2)));
-        slots.note(quick, Duration::from_millis(999), true);
-        let mut held = Vec::new();
-        for _ in 0..6 {
-            held.push(slots.take(&account("1"), slow).now_or_never().expect("a slot"));
-        }
-        let first = account("1");
-        let mut seventh = Box::pin(slots.take(&first, slow));
-        assert!(seventh.as_mut().now_or_never().is_none(), "the rest is for quick ones");
-        let one = slots.take(&account("2"), quick).now_or_never().expect("a slot");
-        let two = slots.take(&account("2"), quick).now_or_never().expect("a slot");
-        assert!(slots.take(&account("2"), quick).now_or_never().is_none(), "there are no more");
-        drop((one, two));
-        assert!(seventh.as_mut().now_or_never().is_none());
-        drop(held.pop());
-        assert!(seventh.as_mut().now_or_never().is_some(), "a slow one has ended");
-        slots.note(quick, Duration::from_secs(1), true);
-        assert!(slots.take(&account("2"), quick).now_or_never().is_some());
+        slots.note(QUICK, Duration::from_millis(999), true);
+        let (one, two) = (account("1"), account("2"));
+        let mut held: Vec<_> = (0..6).map(|_| slots.take(&one, SLOW).expect("a slot")).collect();
+        assert_eq!(slots.available(&one, SLOW), 0, "the rest is for quick ones");
+        assert!(slots.take(&one, SLOW).is_none());
+        assert_eq!(slots.available(&two, QUICK), 2);
+        let quick: Vec<_> = (0..2).map(|_| slots.take(&two, QUICK).expect("a slot")).collect();
+        assert!(slots.take(&two, QUICK).is_none(), "there are no more");
+        slots.wait(&one, SLOW);
+        drop(quick);
+        assert_eq!(slots.available(&one, SLOW), 0);
+        held.pop();
+        assert_eq!(slots.available(&one, SLOW), 1, "a slow one has ended");
+        assert!(slots.take(&two, SLOW).is_none(), "it is granted to whoever waited");
+        assert!(slots.take(&one, SLOW).is_some());
+        slots.note(QUICK, Duration::from_secs(1), true);
+        assert_eq!(slots.available(&two, QUICK), 1, "it is slow now");
     }
 
-    #[tokio::test]
-    async fn free_slots_go_round_over_the_accounts() {
+    #[test]
+    fn free_slots_go_round_over_the_accounts() {
         let slots = Slots::new(1);
-        let webhook = WebhookUid(Uuid::from_u128(1));
-        let mut held = Some(slots.take(&account("1"), webhook).await);
-        let mut waiting: Vec<_> = ["1", "1", "1", "2", "3", "2"]
-            .iter()
-            .map(|id| (*id, Box::pin(async { slots.take(&account(id), webhook).await })))
-            .collect();
-        for (_, waiter) in &mut waiting {
-            assert!(waiter.as_mut().now_or_never().is_none());
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&woken);
+        slots.on_grant(Box::new(move |account| seen.lock().expect("a lock").push(account.to_string())));
+        let mut held = slots.take(&account("9"), SLOW);
+        for id in ["1", "1", "2", "3", "2"] {
+            slots.wait(&account(id), SLOW);
         }
-        // One of them does not wait any longer.
-        drop(waiting.remove(5));
-        let mut order = Vec::new();
-        while !waiting.is_empty() {
+        for id in ["1", "2", "3", "1", "2"] {
             drop(held.take());
-            let at = waiting.iter_mut().position(|(_, waiter)| {
-                held = waiter.as_mut().now_or_never();
-                held.is_some()
-            });
-            order.push(waiting.remove(at.expect("somebody gets it")).0);
+            assert!(slots.take(&account("9"), SLOW).is_none(), "nobody passes those who wait");
+            held = slots.take(&account(id), SLOW);
+            assert!(held.is_some(), "{id}");
+            if id != "3" {
+                slots.wait(&account(id), SLOW);
+            }
         }
-        assert_eq!(order, ["1", "2", "3", "1", "1"]);
+        assert_eq!(*woken.lock().expect("a lock"), ["1", "2", "3", "1", "2"]);
         drop(held);
-        assert!(slots.take(&account("9"), webhook).now_or_never().is_some(), "none is lost");
+        slots.give_back(&account("1"));
+        slots.give_back(&account("2"));
+        assert!(slots.take(&account("9"), SLOW).is_some(), "none is lost");
+    }
+
+    #[test]
+    fn neither_class_starves_the_other() {
+        let slots = Slots::new(4);
+        slots.note(QUICK, Duration::ZERO, true);
+        let mut held: Vec<_> = (0..4).map(|_| slots.take(&account("9"), QUICK)).collect();
+        let mut granted = Vec::new();
+        for _ in 0..4 {
+            for (id, webhook) in [("quick", QUICK), ("slow", SLOW)] {
+                slots.wait(&account(id), webhook);
+            }
+            held.pop();
+            for (id, webhook) in [("quick", QUICK), ("slow", SLOW)] {
+                if let Some(slot) = slots.take(&account(id), webhook) {
+                    granted.push((id, slot));
+                }
+            }
+        }
+        let order: Vec<_> = granted.iter().map(|(id, _)| *id).collect();
+        assert_eq!(order, ["quick", "slow", "quick", "slow"]);
     }
 }

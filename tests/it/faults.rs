@@ -329,3 +329,51 @@ async fn figure_of_a_healthy_account_beside_hanging_ones() {
         at(&beside, 99) / at(&alone, 99)
     );
 }
+
+/// Six accounts want more slots than there are: only what has one is under way, a quick webhook goes on, and nobody is
+/// forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_slot_of_all_waits_for_its_turn() {
+    let (database, healthy, hanging) = (Database::sqlite(), Receiver::start().await, Receiver::start().await);
+    let server = Server::start(&database, &["--requests-in-flight-max", "8"]).await;
+    let (service, _) = account(&server, &healthy.url).await;
+    let quick = publish(&service, 0..1, "").await.expect("acknowledges");
+    reconcile(&service, &quick.into_iter().collect(), &healthy).await;
+    hanging.hold();
+    let tenants: Vec<_> = (100..106).map(|tenant: u32| tenant.to_string()).collect();
+    for id in &tenants {
+        service.create_account(id, pb::Plan::Enterprise).await.expect("creates");
+        let admin = server.client("global_admin", id, &["--user", "1"]).await;
+        admin.create_webhook(id, "hook", &hanging.url).await.expect("creates");
+        let one = automation(id, "hook", "deal", pb::EventAction::Change, "{}");
+        admin.create_automation(id, one).await.expect("creates");
+        let events = (0..20).map(|event| deal(&format!("h{event}"), "8", "{}")).collect();
+        service.publish(id, events).await.expect("acknowledges");
+    }
+    eventually("all that slow webhooks may have are taken", || async { (hanging.got().len() == 6).then_some(()) })
+        .await;
+    let states = || async {
+        let mut running = 0;
+        for id in &tenants {
+            let history = service.history(id).await;
+            running += history.iter().filter(|one| one.state() == pb::ExecutionState::Running).count();
+            assert!(history.iter().all(|one| one.state() != pb::ExecutionState::Failed));
+        }
+        running
+    };
+    assert_eq!(states().await, 6, "whatever has no slot is not under way");
+    let more = publish(&service, 1..20, "").await.expect("acknowledges");
+    reconcile(&service, &more.into_iter().collect(), &healthy).await;
+    assert_eq!(hanging.got().len(), 6, "a quarter is kept for quick ones");
+    hanging.release();
+    eventually("everybody has had their turn", || async { (hanging.got().len() == 6 * 20).then_some(()) }).await;
+    for id in &tenants {
+        eventually("it ends", || async {
+            let history = service.history(id).await;
+            history.iter().all(|one| one.state() == pb::ExecutionState::Succeeded).then_some(())
+        })
+        .await;
+    }
+    let (_, text) = crate::operations::page(&server, "metrics").await;
+    assert!(text.contains("hookline_requests_in_flight 0"), "{text}");
+}

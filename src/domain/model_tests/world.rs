@@ -196,6 +196,7 @@ impl World {
             random: &mut || 7,
             secret: &mut || [7; 32],
             rules: &self.rules,
+            slot: &mut |_| true,
             may_start: true,
         };
         let decision = decide(&self.slot, inputs, known, &mut around);
@@ -271,7 +272,7 @@ impl World {
             if let Some(expiring) = due::expiring(self.account(), self.now, &self.rules) {
                 self.run(vec![Input::Expired(self.expired(expiring))]);
             }
-            let wanted = due::wanted(self.account(), self.now, &self.rules);
+            let wanted = due::wanted(self.account(), self.now, &self.rules, &mut |_, most| most);
             let job = due::job(self.account(), self.now, &self.rules).map(|job| Input::Job(self.job_rows(&job)));
             if wanted.is_empty() && job.is_none() && due::expiring(self.account(), self.now, &self.rules).is_none() {
                 return;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{AccountActor, queue::Rows};
 use crate::{
     domain::{
+        account::Account,
         decision::DueRows,
         due,
         execution::Recorded,
@@ -57,12 +58,25 @@ impl AccountActor {
         let Some(account) = living else { return Wanted { answer, ..Wanted::default() } };
         let may_start = self.shared.may_start.load(Ordering::SeqCst);
         let rules = self.shared.rules();
-        let due = if self.queue.has_rows() || !may_start { Vec::new() } else { due::wanted(account, now, rules) };
+        let due = if self.queue.has_rows() || !may_start { Vec::new() } else { self.due(account, now) };
         // Whoever waits comes first, every other time.
         let is_turn = self.queue.is_empty() || !self.has_expired;
         let expiring = if self.queue.has_rows() || !is_turn { None } else { due::expiring(account, now, rules) };
         let job = if self.queue.has_rows() || !may_start { None } else { due::job(account, now, rules) };
         Wanted { answer, execution: self.queue.execution(), due, expiring, job }
+    }
+
+    /// Which rows are due that have slots; where there are too few of those that all accounts share, its turn is waited for.
+    fn due(&self, account: &Account, now: Timestamp) -> Vec<due::Wanted> {
+        let (slots, id) = (&self.shared.slots, &self.slot.id);
+        let mut slots_of_all = |webhook, wanted| {
+            let available = slots.available(id, webhook);
+            if available < wanted {
+                slots.wait(id, webhook);
+            }
+            available
+        };
+        due::wanted(account, now, self.shared.rules(), &mut slots_of_all)
     }
 
     /// Reads it, then decides.

@@ -171,7 +171,8 @@ impl Draft<'_, '_> {
         let has_slot = self.flight.free(execution.source_kind, &self.limits) > 0 && of_webhook < allowance;
         let bucket = self.bucket(account, webhook.uid);
         let has_token = webhook.requests_per_second.is_none_or(|limit| bucket.tokens(limit, self.around.now) > 0);
-        if !has_slot || !has_token || others_wait || !self.around.may_start {
+        let may_start = has_slot && has_token && !others_wait && self.around.may_start;
+        if !may_start || !(self.around.slot)(webhook.uid) {
             let place = execution.progress.due_at.unwrap_or_else(|| self.next_place());
             let progress = &mut execution.progress;
             progress.due_at = Some(place);

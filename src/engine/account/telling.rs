@@ -1,0 +1,46 @@
+//! What an account tells of its decisions: notices in the log, and why automations did not run.
+
+use super::AccountActor;
+use crate::{
+    clock,
+    domain::{change::Change, miss::Miss, notice::Notice},
+};
+
+impl AccountActor {
+    /// Remembers why automations did not run.
+    pub(super) fn note_misses(&self, misses: Vec<Miss>) {
+        let Some(account) = self.slot.account.as_ref().filter(|_| !misses.is_empty()) else { return };
+        let mut book = self.shared.misses();
+        for miss in misses {
+            book.push(account.uid, miss, clock::now());
+        }
+    }
+
+    /// Tells the log what people want to know.
+    pub(super) fn tell_notices(&self, change: &Change) {
+        let id = &self.slot.id;
+        for notice in &change.notices {
+            match notice {
+                Notice::LimitCrossed { percent, used, limit, paused } => tracing::warn!(
+                    account.id = %id,
+                    usage.used = used,
+                    usage.limit = limit,
+                    usage.paused = paused,
+                    "{percent} % of the window's executions are used"
+                ),
+                Notice::EndpointUnavailable { webhook, until } => tracing::warn!(
+                    account.id = %id,
+                    webhook.id = %webhook,
+                    until = until.to_rfc3339(),
+                    "an endpoint fails and is left alone for a while"
+                ),
+                Notice::EndpointAvailable { webhook } => {
+                    tracing::info!(account.id = %id, webhook.id = %webhook, "an endpoint answers again");
+                }
+                Notice::WebhookDisabled { webhook, reason } => {
+                    tracing::warn!(account.id = %id, webhook.id = %webhook, reason = ?reason, "a webhook is disabled");
+                }
+            }
+        }
+    }
+}
