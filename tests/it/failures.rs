@@ -1,12 +1,17 @@
 //! Every way in which a request can fail, against real endpoints: what the history says, and what is never sent.
 
+use std::time::Duration;
+
 use hookline::grpc::pb;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};
+use crate::{
+    harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually},
+    strangers::memory_peak_kib,
+};
 
 crate::on_both_databases!(each_failure_has_its_reason, a_name_that_leads_to_a_blocked_address_is_never_reached);
 
@@ -161,4 +166,80 @@ async fn a_name_that_leads_to_a_blocked_address_is_never_reached(database: Datab
     let literal =
         admin.create_webhook("42", "literal", "http://127.0.0.1/").await.expect_err("a literal is checked when saved");
     assert_eq!(crate::harness::bad_field(&literal), "webhook.endpoint_url");
+}
+
+/// An endpoint that does as it likes with each connection, once a request has come.
+async fn unruly<F>(manner: impl Fn(TcpStream) -> F + Send + 'static) -> String
+where
+    F: Future<Output = std::io::Result<()>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = [0; 4_096];
+            let _ = socket.read(&mut request).await;
+            tokio::spawn(manner(socket));
+        }
+    });
+    format!("http://{address}/")
+}
+
+/// What drips, lies, resets or never ends takes no longer than the deadline, and no more memory than an excerpt.
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_drip_lie_reset_or_never_end_fail_in_time() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &["--request-deadline-ms", "700"]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    let dripping = unruly(|mut socket| async move {
+        for byte in b"HTTP/1.1 200 OK\r\nx-filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" {
+            socket.write_all(&[*byte]).await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    });
+    let resetting = unruly(|socket| async move { socket.set_zero_linger() });
+    let swelling = unruly(|mut socket| async move {
+        socket.write_all(b"HTTP/1.1 200 OK\r\nx-filler: ").await?;
+        loop {
+            socket.write_all(&[b'a'; 65_536]).await?;
+        }
+    });
+    let endless = unruly(|mut socket| async move {
+        socket.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+        loop {
+            socket.write_all(b"10000\r\n").await?;
+            socket.write_all(&[b'a'; 65_536]).await?;
+            socket.write_all(b"\r\n").await?;
+        }
+    });
+    let lying = unruly(|mut socket| async move {
+        let answer = "HTTP/1.1 503 Broken\r\ncontent-length: 5\r\n\r\nshort and then much more that nobody asked for";
+        socket.write_all(answer.as_bytes()).await
+    });
+    let cases = [
+        ("dripping", dripping.await, "TIMEOUT"),
+        ("resetting", resetting.await, "CONNECT"),
+        ("swelling", swelling.await, "CONNECT"),
+        ("endless", endless.await, ""),
+        ("lying", lying.await, "SERVER_ERROR"),
+    ];
+    for (object, url, _) in &cases {
+        wire(&admin, object, url).await;
+    }
+    let before = memory_peak_kib(&server);
+    for (object, ..) in &cases {
+        service.publish("42", vec![event(object, "a")]).await.expect("acks");
+    }
+    for (object, _, reason) in &cases {
+        let found = ended(&service, object).await;
+        assert_eq!(found.reason, *reason, "{object}: {found:?}");
+        let attempt = &found.requests[0].attempts[0];
+        let took = Duration::try_from(attempt.duration.expect("a time")).expect("a time");
+        assert!(took < Duration::from_secs(5), "{object} took {took:?}");
+        assert_eq!(attempt.response_truncated, *object == "endless", "{object}");
+    }
+    let grown = memory_peak_kib(&server).saturating_sub(before) / 1_024;
+    assert!(grown < 32, "{grown} MiB");
 }

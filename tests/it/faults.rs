@@ -101,6 +101,86 @@ async fn a_full_disk_loses_nothing() {
     reconcile(&service, &acknowledged, &receiver).await;
 }
 
+/// Runs a command in the mounts of a server.
+async fn in_mounts_of(server: &Server, command: &str) {
+    let pid = server.pid().to_string();
+    let done = Command::new("nsenter").args(["-t", &pid, "-m", "sh", "-c", command]).status().await;
+    assert!(done.expect("runs").success(), "{command}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_file_system_loses_nothing() {
+    let (database, receiver) = (Database::sqlite(), Receiver::start().await);
+    let folder = database.folder.path().display().to_string();
+    let may_mount = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", &folder]).output().await;
+    if !may_mount.is_ok_and(|done| done.status.success()) {
+        eprintln!("nothing can be mounted here: a limit of file sizes stands for it (a_full_disk_loses_nothing)");
+        return;
+    }
+    // Everything of the server is on a small file system of its own; the keys are made there, and so are the tokens.
+    let mount = format!(r#"mount -t tmpfs -o size=4m none '{folder}' && cd '{folder}' && exec "$0" "$@""#);
+    let server = Server::start_under(&["unshare", "-m", "sh", "-c", &mount], &database, &[]).await;
+    for key in ["signing", "sealing"] {
+        let key = format!("{}.{key}.key", database.url);
+        let made = Command::new("nsenter").args(["-t", &server.pid().to_string(), "-m", "cat", &key]).output().await;
+        std::fs::write(&key, made.expect("runs").stdout).expect("writes");
+    }
+    let (service, _) = account(&server, &receiver.url).await;
+    let mut acknowledged = HashSet::new();
+    let mut next = 0;
+    for round in 0..4 {
+        acknowledged.extend(publish_at_last(&service, next..next + 20).await);
+        next += 20;
+        in_mounts_of(&server, &format!("head -c 64m /dev/zero > '{folder}/filler' 2>/dev/null; true")).await;
+        let mut refused = 0;
+        while refused < 3 {
+            let filler = "x".repeat(if round % 2 == 0 { 10 } else { 12_000 });
+            match publish(&service, next..next + 20, &filler).await {
+                Ok(acked) => acknowledged.extend(acked),
+                Err(status) => {
+                    assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+                    refused += 1;
+                }
+            }
+            next += 20;
+        }
+        in_mounts_of(&server, &format!("rm '{folder}/filler'; mount -o remount,size={}m '{folder}'", 64 + round)).await;
+        acknowledged.extend(publish_at_last(&service, next..next + 20).await);
+        next += 20;
+        reconcile(&service, &acknowledged, &receiver).await;
+        in_mounts_of(&server, &format!("mount -o remount,size={}m '{folder}'", 32 + round)).await;
+    }
+    let (_, text) = crate::operations::page(&server, "metrics").await;
+    let is_told = |line: &str| line.starts_with("hookline_commit_duration_seconds_count") && line.contains("unknown");
+    assert!(text.lines().any(is_told), "a metric tells: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_postgresql_ends_are_made_anew() {
+    let (database, receiver) = (Database::postgres().await, Receiver::start().await);
+    let server = Server::start(&database, &LEASE).await;
+    let (service, _) = account(&server, &receiver.url).await;
+    let mut acknowledged = HashSet::new();
+    // Every session ends, as when PostgreSQL is restarted: those that write, those that read, and the lease's.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for round in 0..10_u64 {
+        for call in 0..10 {
+            let numbers = round * 100 + call * 10..round * 100 + call * 10 + 10;
+            let (published, ()) = tokio::join!(publish(&service, numbers, ""), async {
+                if call == 5 {
+                    database.execute(end).await;
+                }
+            });
+            acknowledged.extend(published.unwrap_or_default());
+        }
+    }
+    acknowledged.extend(publish_at_last(&service, 1_000..1_010).await);
+    assert!(acknowledged.len() > 500, "most of it went on: {}", acknowledged.len());
+    reconcile(&service, &acknowledged, &receiver).await;
+    assert!(server.terminate().await, "it has never ended");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_process_wakes_and_ends() {
     let (database, receiver) = (Database::postgres().await, Receiver::start().await);
@@ -275,105 +355,4 @@ async fn an_outcome_whose_commit_is_in_doubt_is_recorded_once() {
     other.execute_unprepared("DROP TRIGGER doubt").await.expect("drops");
     reconcile(&service, &(0..3).collect(), &receiver).await;
     assert_eq!(receiver.got().len(), 3, "what is known to have arrived is not sent again");
-}
-
-/// How long requests of a healthy account take from their acknowledgement to their arrival, in milliseconds, sorted.
-async fn delays(service: &Client, receiver: &Receiver, numbers: std::ops::Range<u64>) -> Vec<f64> {
-    let mut delays = Vec::new();
-    for number in numbers {
-        let before = receiver.got().len();
-        publish(service, number..number + 1, "").await.expect("acknowledges");
-        let acknowledged = std::time::Instant::now();
-        while receiver.got().len() == before {
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
-        delays.push(acknowledged.elapsed().as_secs_f64() * 1_000.0);
-    }
-    delays.sort_by(f64::total_cmp);
-    delays
-}
-
-/// Prints a figure: how long a healthy account's requests take, alone and beside a thousand automations whose endpoint hangs.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "prints a figure: run it from a release build"]
-async fn figure_of_a_healthy_account_beside_hanging_ones() {
-    let (database, healthy, hanging) = (Database::sqlite(), Receiver::start().await, Receiver::start().await);
-    let server = Server::start(&database, &["--request-deadline-ms", "8000"]).await;
-    let (service, _) = account(&server, &healthy.url).await;
-    delays(&service, &healthy, 0..50).await;
-    let alone = delays(&service, &healthy, 50..450).await;
-    hanging.hold();
-    // Forty accounts with 25 automations each want more slots than there are.
-    for tenant in 100..140 {
-        let id = tenant.to_string();
-        service.create_account(&id, pb::Plan::Enterprise).await.expect("creates");
-        let admin = server.client("global_admin", &id, &["--user", "1"]).await;
-        admin.create_webhook(&id, "hook", &hanging.url).await.expect("creates");
-        for _ in 0..25 {
-            let one = automation(&id, "hook", "deal", pb::EventAction::Change, "{}");
-            admin.create_automation(&id, one).await.expect("creates");
-        }
-        let events = (0..8).map(|event| deal(&format!("h{event}"), "8", "{}")).collect();
-        service.publish(&id, events).await.expect("acknowledges");
-    }
-    eventually("every slot that may be taken is", || async { (hanging.got().len() >= 768).then_some(()) }).await;
-    let beside = delays(&service, &healthy, 450..850).await;
-    let at = |delays: &[f64], share: usize| delays[delays.len() * share / 100];
-    println!(
-        "alone p50 {:.2} ms, p99 {:.2} ms; beside hanging ones p50 {:.2} ms, p99 {:.2} ms; {} hang; p99 ratio {:.2}",
-        at(&alone, 50),
-        at(&alone, 99),
-        at(&beside, 50),
-        at(&beside, 99),
-        hanging.got().len(),
-        at(&beside, 99) / at(&alone, 99)
-    );
-}
-
-/// Six accounts want more slots than there are: only what has one is under way, a quick webhook goes on, and nobody is
-/// forgotten.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_has_no_slot_of_all_waits_for_its_turn() {
-    let (database, healthy, hanging) = (Database::sqlite(), Receiver::start().await, Receiver::start().await);
-    let server = Server::start(&database, &["--requests-in-flight-max", "8"]).await;
-    let (service, _) = account(&server, &healthy.url).await;
-    let quick = publish(&service, 0..1, "").await.expect("acknowledges");
-    reconcile(&service, &quick.into_iter().collect(), &healthy).await;
-    hanging.hold();
-    let tenants: Vec<_> = (100..106).map(|tenant: u32| tenant.to_string()).collect();
-    for id in &tenants {
-        service.create_account(id, pb::Plan::Enterprise).await.expect("creates");
-        let admin = server.client("global_admin", id, &["--user", "1"]).await;
-        admin.create_webhook(id, "hook", &hanging.url).await.expect("creates");
-        let one = automation(id, "hook", "deal", pb::EventAction::Change, "{}");
-        admin.create_automation(id, one).await.expect("creates");
-        let events = (0..20).map(|event| deal(&format!("h{event}"), "8", "{}")).collect();
-        service.publish(id, events).await.expect("acknowledges");
-    }
-    eventually("all that slow webhooks may have are taken", || async { (hanging.got().len() == 6).then_some(()) })
-        .await;
-    let states = || async {
-        let mut running = 0;
-        for id in &tenants {
-            let history = service.history(id).await;
-            running += history.iter().filter(|one| one.state() == pb::ExecutionState::Running).count();
-            assert!(history.iter().all(|one| one.state() != pb::ExecutionState::Failed));
-        }
-        running
-    };
-    assert_eq!(states().await, 6, "whatever has no slot is not under way");
-    let more = publish(&service, 1..20, "").await.expect("acknowledges");
-    reconcile(&service, &more.into_iter().collect(), &healthy).await;
-    assert_eq!(hanging.got().len(), 6, "a quarter is kept for quick ones");
-    hanging.release();
-    eventually("everybody has had their turn", || async { (hanging.got().len() == 6 * 20).then_some(()) }).await;
-    for id in &tenants {
-        eventually("it ends", || async {
-            let history = service.history(id).await;
-            history.iter().all(|one| one.state() == pb::ExecutionState::Succeeded).then_some(())
-        })
-        .await;
-    }
-    let (_, text) = crate::operations::page(&server, "metrics").await;
-    assert!(text.contains("hookline_requests_in_flight 0"), "{text}");
 }

@@ -17,6 +17,7 @@ mod doors;
 mod endpoints;
 mod explain;
 mod failures;
+mod fairness;
 mod faults;
 mod harness;
 mod history;
