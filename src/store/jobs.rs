@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{
         id::{AccountUid, JobUid},
-        job::{Job, JobState},
+        job::Job,
     },
     telemetry::chain,
 };
@@ -46,17 +46,9 @@ impl Store {
         let found = found.iter().filter_map(|row| rows::job(row).ok()).collect();
         Ok(Page::cut(found, size, |job: &Job| job.uid.0))
     }
+}
 
-    /// The jobs that have not ended.
-    pub(super) async fn unfinished_jobs(&self, account: AccountUid) -> Result<Vec<Job>, StoreError> {
-        let found = jobs::Entity::find()
-            .filter(jobs::Column::AccountUid.eq(account.0))
-            .filter(jobs::Column::State.eq(rows::job_state_word(JobState::Running)?))
-            .all(&self.reader)
-            .await?;
-        Ok(found
-            .iter()
-            .filter_map(|row| rows::job(row).inspect_err(|error| tell_unreadable(row, error)).ok())
-            .collect())
-    }
+/// Jobs that have not ended, as far as they can be read.
+pub(super) fn unfinished_jobs(rows: &[jobs::Model]) -> Vec<Job> {
+    rows.iter().filter_map(|row| rows::job(row).inspect_err(|error| tell_unreadable(row, error)).ok()).collect()
 }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    Statement, Value, sea_query::Expr,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
+    sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -13,7 +13,8 @@ use super::{
     entities::{accounts, activations, automations, catalogue, executions, webhooks},
     executions::{READ_ROWS_MIN, WEIGHT_SQL, how_many_fit},
     history::{AccountView, one_more},
-    rows::{self, DUE_RUNNING, ENABLED},
+    jobs::unfinished_jobs,
+    rows::{self, DUE_RUNNING},
 };
 use crate::clock;
 use crate::domain::{
@@ -30,11 +31,6 @@ use crate::domain::{
     webhook::Webhook,
 };
 use crate::telemetry::chain;
-
-/// An account's executions whose request is under way. The order of the join is given: SQLite would read all of the
-/// account's history first.
-pub const RUNNING_SQL: &str = "SELECT e.* FROM webhooks w CROSS JOIN executions e WHERE w.account_uid = $1 \
-    AND e.account_uid = w.account_uid AND e.next_webhook = w.uid AND e.due_at = $2 ORDER BY e.uid";
 
 /// How many rows are looked at for executions to delete.
 const EXPIRED_SCAN_MAX: usize = 2_000;
@@ -90,34 +86,34 @@ impl Store {
             return Ok(None);
         };
         // What the process before had under way may still land, unless it gave its lease back.
-        let row = if in_doubt || found.next_due_at.is_some() || self.lease.is_after_a_break() {
+        if in_doubt || found.next_due_at.is_some() || self.lease.is_after_a_break() {
             self.journal.fence(AccountUid(found.uid)).await?;
-            match self.account_row(id).await? {
-                Some(row) => row,
-                None => return Ok(None),
-            }
-        } else {
-            found
-        };
-        if row.deleted_at.is_none() {
-            self.ensure_data_key(AccountUid(row.uid)).await?;
         }
-        let webhooks =
-            webhooks::Entity::find().filter(webhooks::Column::AccountUid.eq(row.uid)).all(&self.reader).await?;
+        let Some(parts) = self.together.read(found.uid).await? else {
+            return Ok(None);
+        };
+        let row = parts.row;
+        if row.deleted_at.is_none() {
+            self.use_data_key(AccountUid(row.uid), row.sealed_data_key.as_deref()).await?;
+        }
+        let webhooks = parts.webhooks;
         let health = webhooks.iter().filter_map(|row| Some((WebhookUid(row.uid), rows::health(row)?))).collect();
         let traffic = webhooks.iter().map(|row| (WebhookUid(row.uid), rows::traffic(row))).collect();
         let webhooks: Vec<_> = webhooks.into_iter().map(|one| rows::webhook(&self.sealer, one)).collect();
-        let (running, unreadable) = self.running(row.uid).await?;
+        let beginnings = self.beginnings(AccountUid(row.uid), &parts.running).await?;
+        let (running, unreadable) = readable(&parts.running, &beginnings);
         let (running, orphans) = running.into_iter().partition(|execution| held.contains(&execution.uid));
-        let mut waiting = self.waiting(row.uid).await?;
-        let is_unreadable = |uid| webhooks.iter().any(|one: &Webhook| one.uid == uid && one.is_unreadable());
         // What waits for one that sends nothing ends at once.
-        waiting.iter_mut().filter(|(uid, _)| is_unreadable(*uid)).for_each(|(_, due)| *due = Timestamp::default());
+        let due =
+            |webhook: &Webhook, earliest| if webhook.is_enabled() { Timestamp(earliest) } else { Timestamp::default() };
+        let of_webhook = |one: &Webhook| parts.earliest.get(&one.uid.0).map(|earliest| (one.uid, due(one, *earliest)));
+        let mut waiting: Vec<_> = webhooks.iter().filter_map(of_webhook).collect();
         let newest_place =
             if self.is_clock_behind() { self.newest_place(row.uid, &mut waiting).await? } else { Timestamp::default() };
-        let (oldest_paused, newest_paused) = self.paused(AccountUid(row.uid)).await?;
-        waiting.extend(oldest_paused.map(|oldest| (THE_LIMIT, oldest)));
-        let (automations, unreadable_automations) = self.automations_of(row.uid).await?;
+        let (oldest_paused, newest_paused) = parts.paused;
+        waiting.extend(oldest_paused.map(|oldest| (THE_LIMIT, Timestamp(oldest))));
+        let newest_paused = Timestamp(newest_paused.unwrap_or_default());
+        let (automations, unreadable_automations) = compiled(parts.automations, parts.activations);
         let loaded = Loaded {
             uid: AccountUid(row.uid),
             facts: rows::account_facts(&row)?,
@@ -133,9 +129,9 @@ impl Store {
             waiting,
             newest_place,
             health,
-            catalogue: self.catalogue(AccountUid(row.uid)).await?,
+            catalogue: Catalogue::new(parts.catalogue.iter().filter_map(rows::added_fields).collect()),
             traffic,
-            jobs: self.unfinished_jobs(AccountUid(row.uid)).await?,
+            jobs: unfinished_jobs(&parts.jobs),
         };
         Ok(Some(Read { loaded, orphans, unreadable }))
     }
@@ -185,56 +181,14 @@ impl Store {
             .filter(automations::Column::DeletedAt.is_null())
             .all(&self.reader)
             .await?;
-        let mut active_for = self.activations_of(account).await?;
-        let (mut found, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
-        for row in rows {
-            let users = active_for.remove(&row.uid).unwrap_or_default();
-            match rows::automation(row, &users) {
-                Ok(automation) => found.push(automation),
-                Err(aside) => unreadable.push(aside),
-            }
-        }
-        Ok((found, unreadable))
+        let of_account = activations::Entity::find().filter(activations::Column::AccountUid.eq(account));
+        Ok(compiled(rows, of_account.all(&self.reader).await?))
     }
 
     pub(super) async fn activations_of(&self, account: Uuid) -> Result<HashMap<Uuid, Vec<String>>, StoreError> {
         let rows =
             activations::Entity::find().filter(activations::Column::AccountUid.eq(account)).all(&self.reader).await?;
-        let mut found: HashMap<Uuid, Vec<String>> = HashMap::new();
-        for row in rows {
-            found.entry(row.automation_uid).or_default().push(row.user_id);
-        }
-        Ok(found)
-    }
-
-    async fn running(&self, account: Uuid) -> Result<(Vec<Unfinished>, Vec<Unreadable>), StoreError> {
-        let values = [account.into(), DUE_RUNNING.into()];
-        let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), RUNNING_SQL, values);
-        let rows = executions::Model::find_by_statement(statement).all(&self.reader).await?;
-        let beginnings = self.beginnings(AccountUid(account), &rows).await?;
-        Ok(readable(&rows, &beginnings))
-    }
-
-    /// The earliest due time of what waits for each webhook: one look into the index each, however much waits.
-    async fn waiting(&self, account: Uuid) -> Result<Vec<(WebhookUid, Timestamp)>, StoreError> {
-        let sql = "SELECT w.uid, w.deleted_at, w.status, (SELECT MIN(e.due_at) FROM executions e \
-                   WHERE e.account_uid = w.account_uid AND e.next_webhook = w.uid AND e.due_at > $2) AS earliest \
-                   FROM webhooks w WHERE w.account_uid = $1";
-        let values = [account.into(), DUE_RUNNING.into()];
-        let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), sql, values);
-        let mut found = Vec::new();
-        for row in self.reader.query_all_raw(statement).await? {
-            let webhook: Uuid = row.try_get("", "uid")?;
-            let deleted: Option<i64> = row.try_get("", "deleted_at")?;
-            let status: String = row.try_get("", "status")?;
-            let earliest: Option<i64> = row.try_get("", "earliest")?;
-            if let Some(earliest) = earliest {
-                let due =
-                    if deleted.is_some() || status != ENABLED { Timestamp::default() } else { Timestamp(earliest) };
-                found.push((WebhookUid(webhook), due));
-            }
-        }
-        Ok(found)
+        Ok(by_automation(rows))
     }
 
     /// Whether the clock stands before the time that was known when the database was opened.
@@ -439,6 +393,32 @@ fn readable(rows: &[executions::Model], beginnings: &rows::Beginnings) -> (Vec<U
                 tracing::error!(execution.id = %ExecutionUid(row.uid), error, "an execution cannot be read; it fails");
                 unreadable.push(rows::unreadable(row));
             }
+        }
+    }
+    (found, unreadable)
+}
+
+/// The users that each automation is active for.
+fn by_automation(rows: Vec<activations::Model>) -> HashMap<Uuid, Vec<String>> {
+    let mut found: HashMap<Uuid, Vec<String>> = HashMap::new();
+    for row in rows {
+        found.entry(row.automation_uid).or_default().push(row.user_id);
+    }
+    found
+}
+
+/// Every automation that can be made ready, and those that cannot.
+fn compiled(
+    rows: Vec<automations::Model>,
+    activations: Vec<activations::Model>,
+) -> (Vec<Automation>, Vec<UnreadableAutomation>) {
+    let mut active_for = by_automation(activations);
+    let (mut found, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        let users = active_for.remove(&row.uid).unwrap_or_default();
+        match rows::automation(row, &users) {
+            Ok(automation) => found.push(automation),
+            Err(aside) => unreadable.push(aside),
         }
     }
     (found, unreadable)

@@ -21,6 +21,7 @@ mod rotation;
 mod rows;
 mod seal;
 mod statements;
+mod together;
 mod totals;
 mod upkeep;
 mod writer;
@@ -30,7 +31,6 @@ use std::{sync::Arc, time::Duration};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use uuid::Uuid;
 
-use self::upkeep::Upkeep;
 pub use self::{
     audit::{AuditFilter, AuditView},
     backup::backup,
@@ -47,6 +47,7 @@ pub use self::{
     seal::{SEALING_KEY_BYTES, Sealer},
     totals::Totals,
 };
+use self::{together::Together, upkeep::Upkeep};
 use crate::{
     clock,
     domain::{change::Change, id::AccountUid, timestamp::Timestamp},
@@ -117,6 +118,7 @@ pub enum StoreError {
 pub struct Store {
     reader: DatabaseConnection,
     people: DatabaseConnection,
+    together: Together,
     journal: Journal,
     sealer: Arc<Sealer>,
     upkeep: Option<Arc<Upkeep>>,
@@ -166,6 +168,7 @@ impl Store {
         let sealer = Arc::new(sealer);
         let journal = Journal::start(connections.writers, Arc::clone(&sealer), metrics);
         Ok(Self {
+            together: Together::start(&connections.engine),
             reader: connections.engine,
             people: connections.people,
             journal,

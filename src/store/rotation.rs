@@ -174,8 +174,16 @@ impl Store {
 
     /// Has an account's data key in use; makes one where there is none.
     pub(super) async fn ensure_data_key(&self, account: AccountUid) -> Result<(), StoreError> {
+        self.use_data_key(account, None).await
+    }
+
+    /// The same, where what is stored may be known already.
+    pub(super) async fn use_data_key(&self, account: AccountUid, known: Option<&[u8]>) -> Result<(), StoreError> {
         if self.sealer.has_data_key(account.0) {
             return Ok(());
+        }
+        if let Some(sealed) = known {
+            return self.sealer.take_data_key(account.0, sealed);
         }
         let stored = || async {
             let row = accounts::Entity::find_by_id(account.0).one(&self.reader).await?;

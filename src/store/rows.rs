@@ -14,7 +14,7 @@ pub use self::{
     job::{job, job_row, job_state_word},
     trail::{added_fields, audit_entry, audit_rows, catalogue_row, notice, notice_rows},
     unreadable::{unreadable, unreadable_automation},
-    webhook::{ENABLED, health, health_bytes, traffic, traffic_bytes, webhook, webhook_kind_word, webhook_row},
+    webhook::{health, health_bytes, traffic, traffic_bytes, webhook, webhook_kind_word, webhook_row},
 };
 use super::{
     StoreError,

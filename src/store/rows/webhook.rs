@@ -89,7 +89,7 @@ struct StoredPolicy {
 }
 
 /// The word of a webhook that sends requests.
-pub const ENABLED: &str = "ENABLED";
+const ENABLED: &str = "ENABLED";
 
 fn status_word(disabled: Option<DisableReason>) -> &'static str {
     match disabled {
