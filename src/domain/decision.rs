@@ -29,6 +29,13 @@ use super::{
 #[cfg(test)]
 pub const BREAKS_DOWN: &str = "breaks-down";
 
+/// The same of outcomes: of an automation of this name.
+#[cfg(test)]
+pub const OUTCOME_BREAKS_DOWN: &str = "its outcome breaks down";
+/// The same of rows that are due: of an automation of this name.
+#[cfg(test)]
+pub const DUE_BREAKS_DOWN: &str = "it breaks down when it is due";
+
 /// What can happen to an account.
 #[derive(Debug, Clone)]
 pub enum Input {

@@ -7,11 +7,15 @@ use crate::{
     domain::{
         address::AddressPolicy,
         caller::{AccountScope, Caller},
-        command::{Repeat, Task},
-        decision::BREAKS_DOWN,
-        event::RejectionReason,
+        command::{NewAction, NewAutomation, NewWebhook, Repeat, Task, Whom},
+        decision::{BREAKS_DOWN, DUE_BREAKS_DOWN, OUTCOME_BREAKS_DOWN},
+        event::{Action, RejectionReason},
         plan::{Plan, PlanLimits},
-        retry::Schedule,
+        request::Method,
+        retry::{RetryPolicy, Schedule},
+        template::BodySpec,
+        url::{EndpointUrl, UrlPolicy},
+        webhook::{Credentials, WebhookKind},
     },
     store::{Lease, Location, Sealer},
 };
@@ -51,7 +55,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
                 paused_age_max_ms: 600_000,
                 body_bytes_max: 65_536,
                 window_length_ms: 600_000,
-                schedule: Schedule::default(),
+                schedule: Schedule { delays_ms: vec![20, 20] },
                 is_clock_trusted: true,
             },
             http: HttpConfig {
@@ -91,6 +95,64 @@ impl Universe {
         self.engine.command(&self.account, Command { caller, task, repeat: None }).await
     }
 
+    /// Automations of these names for each event; nothing leads to their endpoint.
+    async fn create_automations(&self, names: &[&str]) {
+        let admin = || Caller::GlobalAdmin { account: self.account.clone(), user: "1".parse().expect("an id") };
+        let call = async |task| {
+            let command = Command { caller: admin(), task, repeat: None };
+            self.engine.command(&self.account, command).await.expect("is done");
+        };
+        let webhook = NewWebhook {
+            display_name: "hook".into(),
+            kind: WebhookKind::Automation,
+            // Nothing resolves a label of this length, and nobody has to be asked.
+            endpoint: EndpointUrl::parse(&format!("https://{}.invalid/", "a".repeat(64)), &UrlPolicy::default())
+                .expect("a URL"),
+            credentials: Credentials::None,
+            retry: RetryPolicy::default(),
+            requests_per_second: None,
+            owner: None,
+            subscription: None,
+        };
+        call(Task::CreateWebhook { id: Some("hook".parse().expect("an id")), webhook }).await;
+        for (number, name) in names.iter().enumerate() {
+            let automation = NewAutomation {
+                display_name: (*name).to_owned(),
+                object: "deal".parse().expect("a name"),
+                action: Action::Change,
+                conditions: None,
+                actions: vec![NewAction {
+                    webhook: "hook".parse().expect("an id"),
+                    method: Method::Post,
+                    path: String::new(),
+                    body: BodySpec::Raw("{}".into()),
+                    continue_on_failure: false,
+                }],
+                enabled: true,
+            };
+            let id: ResourceId = format!("au-{number}").parse().expect("an id");
+            call(Task::CreateAutomation { id: Some(id.clone()), automation }).await;
+            call(Task::Activate { id, whom: Whom::Everyone }).await;
+        }
+    }
+
+    /// The reasons of the executions that have ended, in the order of their automations, once so many have.
+    async fn reasons(&self, count: usize) -> Vec<String> {
+        let sql = "SELECT e.reason FROM executions e JOIN automations a ON a.uid = e.source_uid \
+                   WHERE e.ended_at IS NOT NULL ORDER BY a.id, e.uid";
+        let read = async {
+            loop {
+                let asked = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, sql);
+                let rows = self.other.query_all_raw(asked).await.expect("answers");
+                if rows.len() >= count {
+                    return rows.iter().map(|row| row.try_get_by_index(0).expect("a reason")).collect();
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), read).await.expect("they end")
+    }
+
     async fn sql(&self, sql: &str) {
         self.other.execute_unprepared(sql).await.expect(sql);
     }
@@ -104,6 +166,22 @@ fn a_fault_turns_one_event_away_and_no_other() {
         assert!(matches!(&replies[1], EventReply::Rejected(why) if why.reason == RejectionReason::Internal));
         assert_eq!(replies[2], EventReply::Accepted);
         universe.set_plan().await.expect("the account lives on");
+    });
+}
+
+#[test]
+fn a_fault_in_an_outcome_or_a_due_row_ends_that_execution_and_no_other() {
+    in_a_universe(async |universe| {
+        universe.create_automations(&[OUTCOME_BREAKS_DOWN, DUE_BREAKS_DOWN, "a good one"]).await;
+        assert_eq!(universe.publish(&["a", "b"]).await.expect("answers"), [EventReply::Accepted, EventReply::Accepted]);
+        let reasons = universe.reasons(6).await;
+        assert_eq!(reasons[..4], ["INTERNAL"; 4]);
+        assert!(reasons[4..].iter().all(|reason| reason != "INTERNAL"), "{reasons:?}");
+        universe.set_plan().await.expect("the account lives on");
+        let landed = tokio::time::timeout(Duration::from_secs(5), universe.engine.all_landed());
+        landed.await.expect("no request is under way, and no slot is lost");
+        let webhook = WebhookUid(uuid::Uuid::nil());
+        assert_eq!(universe.engine.shared.slots.available(&universe.account, webhook), 6, "all for slow webhooks");
     });
 }
 

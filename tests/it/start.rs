@@ -129,6 +129,22 @@ async fn another_sealing_key_does_not_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_gives_the_lease_back() {
+    let (database, receiver) = (Database::postgres().await, Receiver::start().await);
+    let server = Server::start(&database, &[]).await;
+    account_42(&server, &receiver.url).await;
+    assert!(server.terminate().await);
+    let other = database.folder.path().join("other.key");
+    std::fs::write(&other, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").expect("writes");
+    let server = Server::spawn(&database, &["--sealing-key-file", &other.display().to_string()], &[]).await;
+    let (ok, log) = server.end().await;
+    assert!(!ok && log.contains("give the key that this database was written with"), "{log}");
+    let ends = database.numbers("SELECT ends_at FROM leases WHERE partition = 0").await;
+    assert_eq!(ends, [0], "the next process need not wait for its end");
+    Server::start(&database, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn local_keys_are_readable_by_their_owner_only() {
     let database = Database::sqlite();
     let server = Server::start(&database, &[]).await;

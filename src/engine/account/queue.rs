@@ -422,3 +422,7 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -24,6 +24,8 @@ impl Draft<'_, '_> {
         let Some(account) = self.living() else { return };
         let Some(running) = account.running.get(&uid) else { return };
         let Some(webhook) = running.webhook() else { return };
+        #[cfg(test)]
+        assert_ne!(running.record.source_name, super::super::OUTCOME_BREAKS_DOWN, "a test asks for a fault");
         let progress = &running.progress;
         if (progress.action_no, progress.attempts + 1) != (ended.action_no, ended.attempt_no) {
             return;
@@ -129,6 +131,8 @@ impl Draft<'_, '_> {
     pub(super) fn resume(&mut self, rows: &[Unfinished]) {
         let Some(account) = &self.slot.account else { return };
         for row in rows {
+            #[cfg(test)]
+            assert_ne!(row.record.source_name, super::super::DUE_BREAKS_DOWN, "a test asks for a fault");
             let mut execution = row.clone();
             self.start_or_wait(account, &mut execution, false);
             self.step(row.progress.state, execution, None);
