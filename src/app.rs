@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::ArbiterHandle;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -19,8 +19,8 @@ use crate::{
     },
     engine::{Engine, EngineConfig, HttpConfig},
     grpc::{
-        Admission, Api, Authenticator, CallBounds, Doors, READS_OF_ACCOUNT_AT_ONCE_MAX, SERVICE_NAMES, TokenRules,
-        UNACKED_BYTES_OF_ALL_MAX, serve,
+        Admission, Api, Authenticator, CallBounds, Doors, READS_OF_ACCOUNT_AT_ONCE_MAX, Room, SERVICE_NAMES,
+        TokenRules, serve,
     },
     keys::Keys,
     operations::{self, Operations, Readiness},
@@ -164,7 +164,7 @@ impl Application {
             engine: engine.clone(),
             store: store.for_people(),
             reads: Shares::new(READS_OF_ACCOUNT_AT_ONCE_MAX),
-            room: Arc::new(Semaphore::new(UNACKED_BYTES_OF_ALL_MAX)),
+            room: Room::default(),
             spans,
             metrics,
             urls,

@@ -1,5 +1,6 @@
 //! `EventService`: the streams that events come in by.
 
+mod room;
 mod standing;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -11,7 +12,7 @@ use futures::{
 };
 use opentelemetry::{KeyValue, trace::SpanKind};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, mpsc},
     time::Instant,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
+pub use self::room::Room;
 use self::standing::{Accounts, Turn};
 use super::{
     Api, Measured, PUBLISH,
@@ -42,8 +44,6 @@ const FRAME_EVENTS_MAX: usize = 1_000;
 const UNACKED_EVENTS_MAX: usize = 16_384;
 /// How many bytes of a stream are held unacknowledged.
 const UNACKED_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How many bytes of all streams are held unacknowledged; beyond that streams are read no further until there is room.
-pub const UNACKED_BYTES_OF_ALL_MAX: usize = 256 * 1024 * 1024;
 /// How many answers wait for a client that does not read.
 const UNREAD_ANSWERS_MAX: usize = 64;
 
@@ -73,7 +73,7 @@ impl Api {
             engine: self.engine.clone(),
             backend,
             stopping: self.stopping.clone(),
-            room: Arc::clone(&self.room),
+            room: self.room.clone(),
             spans: self.spans.clone(),
             metrics: self.metrics.clone(),
             answers,
@@ -89,7 +89,7 @@ impl Api {
         request: pb::PublishBatchRequest,
     ) -> Result<pb::PublishBatchResponse, Status> {
         check_size(request.events.len())?;
-        let _room = room_for(&self.room, &request).await?;
+        let _room = self.room.enter(&request).await?;
         let traced = Traced { spans: &self.spans, call: entered.trace.as_deref() };
         let order = Order::default();
         let frame = Frame::take_in(&self.engine, traced, &entered.account, (0, &order), request.events).await;
@@ -104,13 +104,6 @@ fn check_size(events: usize) -> Result<(), Status> {
         return Err(status::invalid("events", format!("must have 1 to {FRAME_EVENTS_MAX} events")));
     }
     Ok(())
-}
-
-/// Waits until there is room for a frame among the bytes of all that are held; it is free again when it is dropped.
-async fn room_for(room: &Arc<Semaphore>, frame: &impl prost::Message) -> Result<OwnedSemaphorePermit, Status> {
-    let bytes = u32::try_from(frame.encoded_len()).unwrap_or(u32::MAX);
-    let room = Arc::clone(room).acquire_many_owned(bytes).await;
-    room.map_err(|_| status::stopping())
 }
 
 /// A frame whose events are taken in and wait to become durable.
@@ -302,7 +295,7 @@ struct Session {
     engine: Engine,
     backend: Backend,
     stopping: CancellationToken,
-    room: Arc<Semaphore>,
+    room: Room,
     spans: Spans,
     metrics: Metrics,
     answers: Answers,
@@ -371,7 +364,7 @@ impl Session {
                             accounts.takes_later |= expected == 1 && frame.accepts_retry_later;
                             expected += 1;
                             is_entering = true;
-                            entering = Some(enter(Arc::clone(&self.room), account, frame).boxed()).into();
+                            entering = Some(enter(self.room.clone(), account, frame).boxed()).into();
                         }
                         Err(status) => ending = Some(Err(status)),
                     },
@@ -485,9 +478,9 @@ impl Session {
 }
 
 async fn enter(
-    room: Arc<Semaphore>,
+    room: Room,
     account: AccountId,
     frame: pb::PublishRequest,
 ) -> Result<(OwnedSemaphorePermit, AccountId, pb::PublishRequest), Status> {
-    Ok((room_for(&room, &frame).await?, account, frame))
+    Ok((room.enter(&frame).await?, account, frame))
 }

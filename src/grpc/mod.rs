@@ -26,7 +26,6 @@ mod webhooks;
 use std::{sync::Arc, time::Duration};
 
 use prost::Message;
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, codec::CompressionEncoding, server::NamedService, service::Routes};
 use uuid::Uuid;
@@ -38,7 +37,7 @@ pub use self::{
     bounds::EVENTS_BYTES_MAX,
     codec::BoundedCodec,
     doors::{Doors, serve},
-    events::UNACKED_BYTES_OF_ALL_MAX,
+    events::Room,
 };
 use crate::{
     domain::{
@@ -146,7 +145,7 @@ pub struct Api {
     /// Places for the readings of each account.
     pub reads: Shares<AccountId>,
     /// Room for the bytes of all streams that are held unacknowledged.
-    pub room: Arc<Semaphore>,
+    pub room: Room,
     /// Makes the spans of events.
     pub spans: Spans,
     /// Measures calls.

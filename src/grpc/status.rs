@@ -82,6 +82,8 @@ pub enum Reason {
     MessageTimeout,
     /// There is no place for one more call.
     TooManyCalls,
+    /// There is no room for more events.
+    Full,
     /// A fault of ours.
     Internal,
     /// The token is not good.
@@ -109,6 +111,7 @@ impl Reason {
             Reason::MessageTooLarge => "MESSAGE_TOO_LARGE",
             Reason::MessageTimeout => "MESSAGE_TIMEOUT",
             Reason::TooManyCalls => "TOO_MANY_CALLS",
+            Reason::Full => "EVENTS_FULL",
             Reason::Internal => "INTERNAL",
             Reason::Token(TokenFault::Missing) => "TOKEN_MISSING",
             Reason::Token(TokenFault::Malformed) => "TOKEN_MALFORMED",
@@ -134,7 +137,7 @@ impl Reason {
             Reason::CursorExpired | Reason::MessageTooLarge => Code::OutOfRange,
             Reason::MessageTimeout => Code::DeadlineExceeded,
             Reason::StaleEtag => Code::Aborted,
-            Reason::Unavailable | Reason::DatabaseTrouble | Reason::Starting | Reason::ShuttingDown => {
+            Reason::Unavailable | Reason::DatabaseTrouble | Reason::Starting | Reason::ShuttingDown | Reason::Full => {
                 Code::Unavailable
             }
             Reason::Internal => Code::Internal,
@@ -237,6 +240,12 @@ pub fn slow_message(timeout: Duration) -> Status {
 pub fn too_many_calls(of: &str, most: usize) -> Status {
     let message = format!("{most} calls ({of}) are under way, which is the limit: wait for some to end");
     plain(Reason::TooManyCalls, &message)
+}
+
+/// The status of events for which there is no room.
+pub fn full() -> Status {
+    let message = "as many bytes of events are held, and wait to be held, as may be: send these again in a moment";
+    plain(Reason::Full, message)
 }
 
 /// The status of a call whose token is not good.

@@ -14,7 +14,7 @@ const TOKEN_FAULTS: [TokenFault; 9] = [
     TokenFault::Issuer,
     TokenFault::Claims,
 ];
-const OTHERS: [Reason; 16] = [
+const OTHERS: [Reason; 17] = [
     Reason::InvalidArgument,
     Reason::PermissionDenied,
     Reason::NotFound,
@@ -30,6 +30,7 @@ const OTHERS: [Reason; 16] = [
     Reason::MessageTooLarge,
     Reason::MessageTimeout,
     Reason::TooManyCalls,
+    Reason::Full,
     Reason::Internal,
 ];
 
