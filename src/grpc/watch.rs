@@ -18,6 +18,7 @@ use super::{
 use crate::{
     domain::{id::AccountId, refusal::Refusal},
     engine::Watcher,
+    shares::Shares,
     store::{AccountView, ChangeCursor, Changed, Store},
 };
 
@@ -62,6 +63,7 @@ impl Api {
         let (last, end) = oneshot::channel();
         let session = Session {
             store: self.store.clone(),
+            reads: self.reads.clone(),
             account: entered.account.clone(),
             view,
             entered,
@@ -86,6 +88,8 @@ impl Api {
 /// One client that follows an account.
 struct Session {
     store: Store,
+    /// Places for the readings of each account, which watches share with lists.
+    reads: Shares<AccountId>,
     account: AccountId,
     view: AccountView,
     entered: Entered<Member>,
@@ -117,7 +121,9 @@ impl Session {
     /// Sends some of what has changed. Answers whether that was all.
     async fn page(&self, cursor: &mut ChangeCursor) -> Result<bool, Option<Status>> {
         let reader = self.entered.caller.history_of();
+        let reading = self.reads.of(&self.account).take().await;
         let page = self.store.changes_after(self.view.uid, reader, *cursor, PAGE_CHANGES).await;
+        drop(reading);
         let page = page.map_err(|error| Some(status::store(error)))?;
         let page = page.ok_or_else(|| Some(gone(&self.account)))?;
         if cursor.is_expired(page.expired_revision) {

@@ -110,6 +110,101 @@ async fn figure_of_a_start_with_many_due_accounts() {
     );
 }
 
+/// Prints a figure: deliveries and calls of an account while very many of its events come in.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints a figure: run it from a release build"]
+async fn figure_of_deliveries_while_events_come_in() {
+    const EVENTS: u64 = 100_000;
+    let (database, receiver) = (Database::sqlite(), Receiver::start().await);
+    let server = Server::start(&database, &["--plan-executions", "1000000,1000000,1000000,1000000"]).await;
+    let (service, admin) = account(&server, &receiver.url).await;
+    let publisher = server.client("service", "*", &[]).await;
+    let started = std::time::Instant::now();
+    let publishing = tokio::spawn(async move {
+        for first in (0..EVENTS).step_by(500) {
+            publish(&publisher, first..first + 500, "").await.expect("acknowledges");
+        }
+    });
+    let mut slowest = Duration::ZERO;
+    while !publishing.is_finished() {
+        let asked = std::time::Instant::now();
+        let webhook = pb::Webhook {
+            name: "accounts/42/webhooks/hook".into(),
+            display_name: format!("name {}", asked.elapsed().as_nanos()),
+            ..pb::Webhook::default()
+        };
+        let update = pb::UpdateWebhookRequest {
+            webhook: Some(webhook),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["display_name".to_owned()] }),
+            ..pb::UpdateWebhookRequest::default()
+        };
+        admin.webhooks().update_webhook(admin.ask(update)).await.expect("updates");
+        slowest = slowest.max(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (took, meanwhile) = (started.elapsed().as_secs_f64(), receiver.got().len());
+    let total = usize::try_from(EVENTS).expect("fits");
+    while receiver.got().len() < total && started.elapsed() < Duration::from_secs(600) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let after = started.elapsed().as_secs_f64() - took;
+    println!(
+        "{EVENTS} events came in within {took:.1} s; {:.0} deliveries a second meanwhile, {:.0} after; the slowest call took \
+         {} ms",
+        meanwhile as f64 / took,
+        (receiver.got().len() - meanwhile) as f64 / after,
+        slowest.as_millis(),
+    );
+    drop(service);
+}
+
+/// Prints a figure: how long one account's lists take while another account's people page through a long history.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints a figure: run it from a release build"]
+async fn figure_of_lists_beside_those_of_another_account() {
+    let (database, receiver) = (Database::sqlite(), Receiver::start().await);
+    let server = Server::start(&database, &["--plan-executions", "1000000,1000000,1000000,1000000"]).await;
+    let (service, _) = account(&server, &receiver.url).await;
+    service.create_account("7", pb::Plan::Power).await.expect("creates");
+    for first in (0..20_000).step_by(500) {
+        publish(&service, first..first + 500, "").await.expect("acknowledges");
+    }
+    let read = |client: Client, parent: &'static str, page_size| async move {
+        let asked = std::time::Instant::now();
+        let list = pb::ListExecutionsRequest { parent: parent.into(), page_size, ..Default::default() };
+        client.executions().list_executions(client.ask(list)).await.expect("lists");
+        asked.elapsed().as_secs_f64() * 1_000.0
+    };
+    let other = server.client("service", "7", &[]).await;
+    let of_other = async || {
+        let mut took = Vec::new();
+        for _ in 0..200 {
+            took.push(read(other.clone(), "accounts/7", 50).await);
+        }
+        took.sort_by(f64::total_cmp);
+        (took[100], took[198])
+    };
+    let alone = of_other().await;
+    let readers: Vec<_> = (0..24)
+        .map(|_| {
+            let client = service.clone();
+            tokio::spawn(async move {
+                loop {
+                    read(client.clone(), "accounts/42", 1_000).await;
+                }
+            })
+        })
+        .collect();
+    let beside = of_other().await;
+    readers.iter().for_each(tokio::task::JoinHandle::abort);
+    let log = std::fs::metadata(format!("{}-wal", database.url)).map_or(0, |about| about.len()) / 1_048_576;
+    println!(
+        "a list of an account: p50 {:.1} ms and p99 {:.1} ms alone, {:.1} and {:.1} beside 24 readers of another one; the log \
+         has {log} MiB",
+        alone.0, alone.1, beside.0, beside.1,
+    );
+}
+
 /// Six accounts want more slots than there are: only what has one is under way, a quick webhook goes on, and nobody is
 /// forgotten.
 #[tokio::test(flavor = "multi_thread")]
