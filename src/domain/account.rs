@@ -262,8 +262,9 @@ impl Account {
         if window.room(limit) > 0 { now } else { window.end(rules.window_length_ms) }
     }
 
-    /// The clock was set back: what waits for a slot is looked for, whatever place it has.
+    /// The clock was set back: what waits for a slot is looked for, whatever place it has, and limits a second begin anew.
     pub fn look_for_what_waits(&mut self, now: Timestamp) {
+        self.buckets.clear();
         self.waiting.values_mut().for_each(|earliest| *earliest = now.min(*earliest));
     }
 

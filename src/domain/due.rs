@@ -31,7 +31,7 @@ pub struct Wanted {
 }
 
 /// How long the history is left alone while the clock is not trusted.
-const DISTRUST_REST_US: i64 = 600_000_000;
+const DISTRUST_REST_US: i64 = 4 * 3_600_000_000;
 
 impl Wanted {
     /// Whatever their time.

@@ -99,8 +99,8 @@ impl Actor for AccountActor {
     }
 
     fn stopped(&mut self, ctx: &mut Self::Context) {
-        self.shared.slots.give_back(&self.slot.id);
         self.shared.leave(&self.slot.id, &ctx.address());
+        self.shared.slots.give_back(&self.slot.id);
         self.shared.gauges.rest(&self.slot.id);
     }
 }
@@ -171,7 +171,9 @@ impl Handler<Wake> for AccountActor {
     type Result = ();
 
     fn handle(&mut self, Wake { place }: Wake, ctx: &mut Self::Context) {
-        self.load_place = place.filter(|_| !self.is_loaded);
+        if !self.is_loaded && place.is_some() {
+            self.load_place = place;
+        }
         self.turn(ctx);
     }
 }
@@ -209,7 +211,7 @@ impl AccountActor {
         }
         // Nothing is left that a slot could be for.
         self.shared.slots.give_back(&self.slot.id);
-        self.set_timer(ctx);
+        self.set_timer(now, ctx);
     }
 
     /// Events that could fit an automation which cannot be read are not acknowledged.
@@ -312,8 +314,13 @@ impl AccountActor {
         let now = clock::now();
         self.slots.clear();
         let (all, id, slots) = (&self.shared.slots, &self.slot.id, &mut self.slots);
+        // Whoever found none is not passed by those behind it.
+        let mut refused = HashSet::new();
         let mut slot = |webhook| {
-            let taken = all.take(id, webhook);
+            let taken = if refused.contains(&webhook) { None } else { all.take(id, webhook) };
+            if taken.is_none() {
+                refused.insert(webhook);
+            }
             let is_taken = taken.is_some();
             slots.extend(taken);
             is_taken
@@ -334,6 +341,7 @@ impl AccountActor {
             Ok(decision) => decision,
             Err(_) => {
                 tracing::error!(account.id = %self.slot.id, inputs = inputs.len(), "a decision broke down");
+                self.slots.clear();
                 return self.turn_away(&inputs, ctx);
             }
         };
@@ -453,15 +461,15 @@ impl AccountActor {
     }
 
     /// Wakes the account when the next thing is due that a slot is free for.
-    fn set_timer(&mut self, ctx: &mut Context<Self>) {
+    fn set_timer(&mut self, now: Timestamp, ctx: &mut Context<Self>) {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
         let Some(account) = self.slot.account.as_ref().filter(|_| self.shared.may_start.load(Ordering::SeqCst)) else {
             return;
         };
-        let has_slot = |webhook| self.shared.slots.available(&self.slot.id, webhook) > 0;
-        let Some(next) = due::next_due(account, clock::now(), self.shared.rules(), &has_slot) else { return };
+        let has_slot = |webhook| self.shared.slots.available(&self.slot.id, webhook).0 > 0;
+        let Some(next) = due::next_due(account, now, self.shared.rules(), &has_slot) else { return };
         let wait_us = u64::try_from(next.0 - clock::now().0).unwrap_or_default();
         let timer = ctx.run_later(Duration::from_micros(wait_us.max(1_000)), |actor, ctx| actor.turn(ctx));
         self.timer = Some(timer);

@@ -226,11 +226,10 @@ impl Engine {
         };
         let engine = Self { shared: Arc::new(shared) };
         let shared = Arc::downgrade(&engine.shared);
-        engine.shared.slots.on_grant(Box::new(move |account| {
-            if let Some(shared) = shared.upgrade() {
-                shared.granted(account);
-            }
-        }));
+        engine
+            .shared
+            .slots
+            .on_grant(Box::new(move |account| shared.upgrade().is_some_and(|shared| shared.granted(account))));
         gauges::watch(&engine.shared.metrics, &engine.shared);
         tokio::spawn(scheduler::run(engine.clone()));
         Ok(engine)
@@ -422,14 +421,13 @@ impl Shared {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot was granted to an account: it looks at what is due.
-    fn granted(&self, account: &AccountId) {
+    /// A slot was granted to an account: it looks at what is due. Answers whether it is in memory.
+    fn granted(&self, account: &AccountId) -> bool {
         let seat = self.lock().get(account).filter(|seat| seat.actor.connected()).cloned();
-        match seat {
-            // One whose mailbox is full looks at it anyway.
-            Some(seat) => drop(seat.actor.try_send(Wake { place: None })),
-            None => self.slots.give_back(account),
-        }
+        let Some(seat) = seat else { return false };
+        // One whose mailbox is full looks at it anyway.
+        let _ = seat.actor.try_send(Wake { place: None });
+        true
     }
 
     /// Lets every account in memory look at what is due.

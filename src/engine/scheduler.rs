@@ -41,6 +41,7 @@ pub async fn run(engine: Engine) {
     let mut cleaning: Option<JoinHandle<()>> = None;
     for period in 0_u64.. {
         ticks.tick().await;
+        engine.shared.store.note_time(clock::now());
         let trusted = engine.shared.wall_clock.look();
         if trusted.is_some() && !was_trusted {
             // What has waited for that goes on.

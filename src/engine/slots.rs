@@ -15,7 +15,8 @@ pub const QUICK_MAX: Duration = Duration::from_secs(1);
 /// How many quick webhooks are remembered; beyond that all are forgotten, and seen anew.
 const REMEMBERED_MAX: usize = 100_000;
 
-type Wake = Box<dyn Fn(&AccountId) + Send + Sync>;
+/// Tells an account; answers whether it is there.
+type Wake = Box<dyn Fn(&AccountId) -> bool + Send + Sync>;
 
 /// The slots.
 #[derive(Clone)]
@@ -93,6 +94,15 @@ impl State {
         self.granted.get(account).map_or(0, |granted| granted[class as usize])
     }
 
+    /// Takes back what was granted to an account. Answers whether there was anything.
+    fn take_back(&mut self, account: &AccountId) -> bool {
+        let Some(granted) = self.granted.remove(account) else { return false };
+        for class in Class::ALL {
+            self.taken[class as usize] -= granted[class as usize];
+        }
+        true
+    }
+
     /// Grants a free slot to the account whose turn it is.
     fn grant(&mut self) -> Option<AccountId> {
         let may = |class: Class| !self.turns[class as usize].is_empty() && self.room(class) > 0;
@@ -131,12 +141,13 @@ impl Slots {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many an account could take now for a webhook. Where others wait for their turn, only what was granted to it.
-    pub fn available(&self, account: &AccountId, webhook: WebhookUid) -> usize {
+    /// How many an account could take now for a webhook, and whether that is a quick one. Where others wait for their turn,
+    /// only what was granted to it.
+    pub fn available(&self, account: &AccountId, webhook: WebhookUid) -> (usize, bool) {
         let state = self.state();
         let class = state.class(webhook);
         let free = if state.turns[class as usize].is_empty() { state.room(class) } else { 0 };
-        free + state.granted(account, class)
+        (free + state.granted(account, class), class == Class::Quick)
     }
 
     /// Takes one for a request of an account to a webhook, if there is one for it.
@@ -170,13 +181,7 @@ impl Slots {
 
     /// An account has no use for what was granted to it.
     pub fn give_back(&self, account: &AccountId) {
-        let granted = self.state().granted.remove(account);
-        if let Some(granted) = granted {
-            let mut state = self.state();
-            for class in Class::ALL {
-                state.taken[class as usize] -= granted[class as usize];
-            }
-            drop(state);
+        if self.state().take_back(account) {
             self.hand_out();
         }
     }
@@ -185,8 +190,9 @@ impl Slots {
     fn hand_out(&self) {
         loop {
             let Some(account) = self.state().grant() else { return };
-            if let Some(wake) = self.0.wake.get() {
-                wake(&account);
+            let is_there = self.0.wake.get().is_none_or(|wake| wake(&account));
+            if !is_there {
+                self.state().take_back(&account);
             }
         }
     }
@@ -231,20 +237,20 @@ mod tests {
         slots.note(QUICK, Duration::from_millis(999), true);
         let (one, two) = (account("1"), account("2"));
         let mut held: Vec<_> = (0..6).map(|_| slots.take(&one, SLOW).expect("a slot")).collect();
-        assert_eq!(slots.available(&one, SLOW), 0, "the rest is for quick ones");
+        assert_eq!(slots.available(&one, SLOW).0, 0, "the rest is for quick ones");
         assert!(slots.take(&one, SLOW).is_none());
-        assert_eq!(slots.available(&two, QUICK), 2);
+        assert_eq!(slots.available(&two, QUICK).0, 2);
         let quick: Vec<_> = (0..2).map(|_| slots.take(&two, QUICK).expect("a slot")).collect();
         assert!(slots.take(&two, QUICK).is_none(), "there are no more");
         slots.wait(&one, SLOW);
         drop(quick);
-        assert_eq!(slots.available(&one, SLOW), 0);
+        assert_eq!(slots.available(&one, SLOW).0, 0);
         held.pop();
-        assert_eq!(slots.available(&one, SLOW), 1, "a slow one has ended");
+        assert_eq!(slots.available(&one, SLOW).0, 1, "a slow one has ended");
         assert!(slots.take(&two, SLOW).is_none(), "it is granted to whoever waited");
         assert!(slots.take(&one, SLOW).is_some());
         slots.note(QUICK, Duration::from_secs(1), true);
-        assert_eq!(slots.available(&two, QUICK), 1, "it is slow now");
+        assert_eq!(slots.available(&two, QUICK).0, 1, "it is slow now");
     }
 
     #[test]
@@ -252,9 +258,12 @@ mod tests {
         let slots = Slots::new(1);
         let woken = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&woken);
-        slots.on_grant(Box::new(move |account| seen.lock().expect("a lock").push(account.to_string())));
+        slots.on_grant(Box::new(move |account| {
+            seen.lock().expect("a lock").push(account.to_string());
+            account.as_str() != "gone"
+        }));
         let mut held = slots.take(&account("9"), SLOW);
-        for id in ["1", "1", "2", "3", "2"] {
+        for id in ["1", "1", "gone", "2", "3", "2"] {
             slots.wait(&account(id), SLOW);
         }
         for id in ["1", "2", "3", "1", "2"] {
@@ -266,7 +275,7 @@ mod tests {
                 slots.wait(&account(id), SLOW);
             }
         }
-        assert_eq!(*woken.lock().expect("a lock"), ["1", "2", "3", "1", "2"]);
+        assert_eq!(*woken.lock().expect("a lock"), ["1", "gone", "2", "3", "1", "2"]);
         drop(held);
         slots.give_back(&account("1"));
         slots.give_back(&account("2"));

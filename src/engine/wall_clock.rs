@@ -26,7 +26,7 @@ impl WallClock {
         Self(Mutex::new(Trust::begin(told, clock::now(), clock::since_boot_us())))
     }
 
-    /// Looks at it, once in a while. Answers the time, where it is trusted.
+    /// Looks at it. Answers the time, where it is trusted.
     pub fn look(&self) -> Option<Timestamp> {
         let now = clock::now();
         let mut trust = self.trust();
@@ -60,9 +60,9 @@ impl WallClock {
         self.trust().doubt.as_ref().map(|doubt| doubt.why.clone())
     }
 
-    /// Whether it is trusted.
+    /// Whether it is trusted now: a jump is noticed before anybody decides by it.
     pub fn is_trusted(&self) -> bool {
-        self.trust().doubt.is_none()
+        self.look().is_some()
     }
 
     fn trust(&self) -> MutexGuard<'_, Trust> {

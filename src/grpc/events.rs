@@ -47,6 +47,9 @@ const UNACKED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many answers wait for a client that does not read.
 const UNREAD_ANSWERS_MAX: usize = 64;
 
+/// How long a client may read no answers while as many as that wait; then the stream ends.
+const UNREAD_STALL_MAX: Duration = Duration::from_secs(60);
+
 type Answers = mpsc::Sender<Result<pb::PublishResponse, Status>>;
 
 type Acknowledgements = Pin<Box<dyn Stream<Item = Result<pb::PublishResponse, Status>> + Send>>;
@@ -473,7 +476,11 @@ impl Session {
     }
 
     async fn say(&self, answer: pb::PublishResponse) -> Result<(), Status> {
-        self.answers.send(Ok(answer)).await.map_err(|_| Status::cancelled("the client went away"))
+        // What is durable is held until its acknowledgement is taken.
+        match tokio::time::timeout(UNREAD_STALL_MAX, self.answers.send(Ok(answer))).await {
+            Ok(sent) => sent.map_err(|_| Status::cancelled("the client went away")),
+            Err(_) => Err(status::slow_reader(UNREAD_STALL_MAX)),
+        }
     }
 }
 

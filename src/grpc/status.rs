@@ -288,7 +288,8 @@ pub fn cursor_expired(why: &str) -> Status {
 
 /// The status of a watch whose client does not read.
 pub fn slow_reader(stall_max: Duration) -> Status {
-    let message = format!("changes were left unread for {stall_max:?}: read faster, and watch on from the last cursor");
+    let message =
+        format!("answers were left unread for {stall_max:?}: read faster, and go on after the last one that was read");
     plain(Reason::SlowReader, &message)
 }
 

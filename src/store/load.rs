@@ -1,6 +1,9 @@
 //! Reads an account as its actor needs it, and what is due.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::Ordering,
+};
 
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
@@ -191,9 +194,9 @@ impl Store {
         Ok(by_automation(rows))
     }
 
-    /// Whether the clock stands before the time that was known when the database was opened.
+    /// Whether the clock stands before a time that it has shown.
     fn is_clock_behind(&self) -> bool {
-        self.last_wall_time.is_some_and(|told| clock::now() < told)
+        clock::now().0 < self.latest_time.load(Ordering::Relaxed)
     }
 
     /// The place of the newest execution that waits for a slot, where the clock stands before it; and whatever waits is

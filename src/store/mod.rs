@@ -26,7 +26,13 @@ mod totals;
 mod upkeep;
 mod writer;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use uuid::Uuid;
@@ -124,6 +130,8 @@ pub struct Store {
     upkeep: Option<Arc<Upkeep>>,
     lease: Lease,
     last_wall_time: Option<Timestamp>,
+    /// The latest time that the clock has shown, or was told before.
+    latest_time: Arc<AtomicI64>,
 }
 
 impl Store {
@@ -142,7 +150,7 @@ impl Store {
             (_, failed) if failed > 0 => {
                 tracing::error!(
                     webhooks = failed,
-                    "stored secrets of webhooks cannot be opened; their accounts do not load"
+                    "stored secrets of webhooks cannot be opened; nothing is sent to them"
                 );
             }
             _ => {}
@@ -176,6 +184,7 @@ impl Store {
             upkeep,
             lease,
             last_wall_time,
+            latest_time: Arc::new(AtomicI64::new(last_wall_time.unwrap_or_default().0.max(now.0))),
         })
     }
 
@@ -193,6 +202,11 @@ impl Store {
     /// The last time that was told before this process was there, by a clock that was trusted.
     pub fn last_wall_time(&self) -> Option<Timestamp> {
         self.last_wall_time
+    }
+
+    /// Takes note of the time, so that it is known when the clock is set back.
+    pub fn note_time(&self, now: Timestamp) {
+        self.latest_time.fetch_max(now.0, Ordering::Relaxed);
     }
 
     /// Tells the time, by a clock that is trusted, to whoever opens the database next.

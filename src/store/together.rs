@@ -81,10 +81,16 @@ async fn read_groups(connection: DatabaseConnection, receiver: Arc<Mutex<mpsc::R
                     let _ = reply.send(Ok(found.remove(&account)));
                 }
             }
-            Err(error) => {
-                let error = chain(&error);
+            Err(error) if group.len() == 1 => {
                 for (_, reply) in group {
-                    let _ = reply.send(Err(StoreError::Unwritten(error.clone())));
+                    let _ = reply.send(Err(StoreError::Unwritten(chain(&error))));
+                }
+            }
+            // One of them may hold what it cannot hold: it keeps no other from being read.
+            Err(_) => {
+                for (account, reply) in group {
+                    let alone = read(&connection, &[account]).await;
+                    let _ = reply.send(alone.map(|mut found| found.remove(&account)));
                 }
             }
         }

@@ -76,7 +76,7 @@ async fn without_keys_of_its_own_the_service_listens_on_the_loopback_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_damaged_secret_keeps_only_its_account_out() {
+async fn one_damaged_secret_keeps_nobody_out() {
     let (database, receiver) = (Database::sqlite(), Receiver::start().await);
     let server = Server::start(&database, &[]).await;
     let (service, _) = account_42(&server, &receiver.url).await;
@@ -90,6 +90,8 @@ async fn one_damaged_secret_keeps_only_its_account_out() {
     let admin = server.client("global_admin", "42", &["--user", "1"]).await;
     let one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
     admin.create_automation("42", one).await.expect("the other account goes on");
+    let admin = server.client("global_admin", "43", &["--user", "1"]).await;
+    admin.create_webhook("43", "whole", &receiver.url).await.expect("its own account, too");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,12 +69,17 @@ impl AccountActor {
     /// Which rows are due that have slots; where there are too few of those that all accounts share, its turn is waited for.
     fn due(&self, account: &Account, now: Timestamp) -> Vec<due::Wanted> {
         let (slots, id) = (&self.shared.slots, &self.slot.id);
-        let mut slots_of_all = |webhook, wanted| {
-            let available = slots.available(id, webhook);
-            if available < wanted {
+        // What one webhook of a class gets, another one of it does not.
+        let mut given = [0; 2];
+        let mut slots_of_all = |webhook, wanted: usize| {
+            let (available, is_quick) = slots.available(id, webhook);
+            let given = &mut given[usize::from(is_quick)];
+            let rest = available.saturating_sub(*given);
+            if rest < wanted {
                 slots.wait(id, webhook);
             }
-            available
+            *given += rest.min(wanted);
+            rest
         };
         due::wanted(account, now, self.shared.rules(), &mut slots_of_all)
     }

@@ -61,11 +61,15 @@ impl Accounts {
                 self.of.remove(account);
             }
         }
-        if trouble.is_some() && self.of.len() > TROUBLED_MAX {
+        if trouble.is_none() {
+            return true;
+        }
+        if self.of.len() > TROUBLED_MAX {
             // Whoever is out of trouble is forgotten; nothing of it is under way.
             self.of.retain(|_, standing| standing.under_way > 0 || standing.until.is_some_and(|until| now < until));
         }
-        trouble.is_none() || self.takes_later && self.of.len() <= TROUBLED_MAX
+        let is_many = || self.of.values().filter(|standing| standing.until.is_some()).count() > TROUBLED_MAX;
+        self.takes_later && (self.of.len() <= TROUBLED_MAX || !is_many())
     }
 }
 
