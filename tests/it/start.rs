@@ -116,17 +116,22 @@ async fn a_lost_key_is_not_made_anew_beside_a_database() {
     Server::start(&database, &[]).await;
 }
 
+/// Starts a server with a sealing key that the database was not written with, which says so and ends.
+async fn fail_with_another_sealing_key(database: &Database) {
+    let other = database.folder.path().join("other.key");
+    std::fs::write(&other, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").expect("writes");
+    let server = Server::spawn(database, &["--sealing-key-file", &other.display().to_string()], &[]).await;
+    let (ok, log) = server.end().await;
+    assert!(!ok && log.contains("give the key that this database was written with"), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_sealing_key_does_not_start() {
     let (database, receiver) = (Database::sqlite(), Receiver::start().await);
     let server = Server::start(&database, &[]).await;
     account_42(&server, &receiver.url).await;
     assert!(server.terminate().await);
-    let other = database.folder.path().join("other.key");
-    std::fs::write(&other, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").expect("writes");
-    let server = Server::spawn(&database, &["--sealing-key-file", &other.display().to_string()], &[]).await;
-    let (ok, log) = server.end().await;
-    assert!(!ok && log.contains("give the key that this database was written with"), "{log}");
+    fail_with_another_sealing_key(&database).await;
     Server::start(&database, &[]).await;
 }
 
@@ -136,11 +141,7 @@ async fn a_start_that_fails_gives_the_lease_back() {
     let server = Server::start(&database, &[]).await;
     account_42(&server, &receiver.url).await;
     assert!(server.terminate().await);
-    let other = database.folder.path().join("other.key");
-    std::fs::write(&other, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").expect("writes");
-    let server = Server::spawn(&database, &["--sealing-key-file", &other.display().to_string()], &[]).await;
-    let (ok, log) = server.end().await;
-    assert!(!ok && log.contains("give the key that this database was written with"), "{log}");
+    fail_with_another_sealing_key(&database).await;
     let ends = database.numbers("SELECT ends_at FROM leases WHERE partition = 0").await;
     assert_eq!(ends, [0], "the next process need not wait for its end");
     Server::start(&database, &[]).await;
