@@ -44,7 +44,7 @@ use crate::{
         decision::{Dispatch, Ended, EventReply, Rules},
         event::Event,
         execution::Attempt,
-        id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ResourceId, WebhookUid},
+        id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ResourceId},
         miss::{MissBook, Misses},
         refusal::Refusal,
         request::{Record, test_request},
@@ -59,10 +59,6 @@ use crate::{
 const RESTARTS_MAX: usize = 5;
 /// When another try may help after an account's actor went away.
 const RESTART_REST: Duration = Duration::from_millis(250);
-/// How often a test request looks for a free slot.
-const TEST_SLOT_LOOKS_MAX: usize = 100;
-/// How long it waits between two looks.
-const TEST_SLOT_PAUSE: Duration = Duration::from_millis(50);
 /// How many accounts that are due are loaded at a time, so that a call to another one waits for few of them.
 const LOADS_AT_ONCE_MAX: usize = 64;
 /// How many calls and frames of events wait in an account; callers wait beyond that.
@@ -292,7 +288,7 @@ impl Engine {
             CommandReply::Fresh(Answer::Webhook { webhook, .. }) => webhook,
             _ => return Err(gone()),
         };
-        let Some(_slot) = self.slot_soon(account, webhook.uid).await else {
+        let Some(_slot) = self.shared.slots.take(account, webhook.uid) else {
             let message = "all requests that may be under way at once are: try again in a moment".to_owned();
             return Err(EngineError::Refused(Refusal::Exhausted { subject: "tests".to_owned(), message }));
         };
@@ -313,17 +309,6 @@ impl Engine {
         let dispatch = Dispatch { execution, action_no: 0, attempt_no: 1, record, webhook };
         let attempt = self.shared.http.send(account, &dispatch, &self.shared.spans).await;
         Ok(Tested { attempt, body, request_id: execution.request_id(1) })
-    }
-
-    /// A slot of all for a test: whoever watches it waits a while, and takes nobody's turn.
-    async fn slot_soon(&self, account: &AccountId, webhook: WebhookUid) -> Option<Slot> {
-        for _ in 0..TEST_SLOT_LOOKS_MAX {
-            if let Some(slot) = self.shared.slots.take(account, webhook) {
-                return Some(slot);
-            }
-            tokio::time::sleep(TEST_SLOT_PAUSE).await;
-        }
-        None
     }
 
     /// Why an automation did not run.

@@ -10,6 +10,7 @@ use crate::{
         command::{NewAction, NewAutomation, NewWebhook, Repeat, Task, Whom},
         decision::{BREAKS_DOWN, DUE_BREAKS_DOWN, OUTCOME_BREAKS_DOWN},
         event::{Action, RejectionReason},
+        id::WebhookUid,
         plan::{Plan, PlanLimits},
         request::Method,
         retry::{RetryPolicy, Schedule},
