@@ -14,10 +14,10 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     entities::{accounts, activations, automations, catalogue, executions, webhooks},
-    executions::{READ_ROWS_MIN, WEIGHT_SQL, how_many_fit},
     history::{AccountView, one_more},
     jobs::unfinished_jobs,
     rows::{self, DUE_RUNNING},
+    weights::{READ_ROWS_MIN, WEIGHT_SQL, how_many_fit},
 };
 use crate::clock;
 use crate::domain::{
@@ -246,7 +246,6 @@ impl Store {
             .filter(C::DueAt.gt(DUE_RUNNING));
         let retrying = rows::state_number(State::Retrying);
         let is_set_back = newest_place > by;
-        // The rows are as they are: nobody else writes those of this account.
         let looked_at = if is_set_back {
             // Among those that wait for a slot there are others that wait for their time.
             let due = Condition::any().add(C::DueAt.lte(by.0)).add(C::State.ne(retrying));
@@ -255,13 +254,13 @@ impl Store {
             waiting.clone()
         };
         let looked_at = looked_at.order_by_asc(C::DueAt);
-        let mut rows_max = rows_max;
-        if rows_max > READ_ROWS_MIN {
-            let weights =
-                looked_at.clone().select_only().expr_as(Expr::cust(WEIGHT_SQL), "weight").limit(one_more(rows_max));
-            let weights: Vec<i64> = weights.into_tuple().all(&self.reader).await?;
-            rows_max = rows_max.min(how_many_fit(weights.into_iter()));
-        }
+        let rows_max = if rows_max > READ_ROWS_MIN {
+            let weights = looked_at.clone().select_only().expr_as(Expr::cust(WEIGHT_SQL), "weight");
+            let weights: Vec<i64> = weights.limit(one_more(rows_max)).into_tuple().all(&self.reader).await?;
+            rows_max.min(how_many_fit(weights.into_iter()))
+        } else {
+            rows_max
+        };
         let found = looked_at.limit(one_more(rows_max)).all(&self.reader).await?;
         let due = |row: &executions::Model| {
             row.due_at.is_some_and(|due_at| wanted.takes(Timestamp(due_at), row.state == retrying))

@@ -24,6 +24,7 @@ mod statements;
 mod together;
 mod totals;
 mod upkeep;
+mod weights;
 mod writer;
 
 use std::{
