@@ -452,7 +452,8 @@ impl AccountSlot {
         }
         for execution in &change.executions {
             if execution.is_caused {
-                account.loops.note((execution.source, execution.entity_id.clone()), execution.created_at);
+                let circle = (execution.source, execution.object.clone(), execution.entity_id.clone());
+                account.loops.note(circle, execution.created_at);
             }
             let placed = Unfinished {
                 uid: execution.uid,

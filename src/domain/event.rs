@@ -1,15 +1,16 @@
 //! Events: one change of one object, in the platform's own form or ours.
 
+mod envelope;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
+pub use self::envelope::parse_envelope;
 use super::{
-    id::{AccountId, EntityId, EventId, ObjectName, UserId},
-    json::{self, Json, Node},
+    id::{EntityId, EventId, ObjectName, UserId},
+    json,
     timestamp::Timestamp,
 };
 
@@ -64,7 +65,7 @@ pub struct Event {
     pub meta: Option<String>,
     /// Whether `data` was taken from the envelope's `previous`.
     pub swapped: bool,
-    /// Who may see the object, where the event says so.
+    /// Who may see the object, where the event says so: an empty list is nobody.
     pub permitted_user_ids: Option<Vec<UserId>>,
     /// What caused it, if an execution did.
     pub cause: Option<Cause>,
@@ -77,7 +78,7 @@ pub struct Event {
 pub struct Cause {
     /// The execution, where it is known.
     pub execution_id: Option<String>,
-    /// How many executions led here, one after the other.
+    /// How many executions led here, one after the other; 0 where only the execution is told.
     pub depth: u32,
 }
 
@@ -160,177 +161,6 @@ fn payload_text<'a>(field: &str, bytes: &'a [u8]) -> Taken<&'a str> {
     }
     std::str::from_utf8(bytes)
         .map_err(|error| Rejection::new(field, RejectionReason::InvalidJson, format!("not UTF-8: {error}")))
-}
-
-/// Reads a Pipedrive envelope, version 2 or 1.
-pub fn parse_envelope(account: &AccountId, bytes: &[u8]) -> Taken<Event> {
-    let text = payload_text("envelope", bytes)?;
-    let members =
-        json::members(text).map_err(|error| Rejection::new("envelope", RejectionReason::InvalidJson, error))?;
-    let member = |name: &str| members.iter().rev().find(|(key, _)| key == name).map(|(_, raw)| *raw);
-    let meta_raw = member("meta").ok_or_else(|| invalid("envelope.meta", "is missing"))?;
-    let meta =
-        json::parse(meta_raw).map_err(|error| Rejection::new("envelope.meta", RejectionReason::InvalidJson, error))?;
-    let meta = Meta { node: &meta };
-    let is_v1 = member("v") == Some("1") || meta.node.get("v").is_some_and(|v| v.raw == "1");
-    meta.check_version()?;
-    meta.check_company(account)?;
-    let (entity_key, object_key) = if is_v1 { ("id", "object") } else { ("entity_id", "entity") };
-    let entity_id: EntityId = meta.id(entity_key)?.ok_or_else(|| meta.missing(entity_key))?;
-    let object: ObjectName = meta.text(object_key)?;
-    let action = meta.action(is_v1)?;
-    let state = if is_v1 { "current" } else { "data" };
-    let now = object_or_null(state, member(state))?;
-    let before = object_or_null("previous", member("previous"))?;
-    let swapped = action == Action::Delete && now.is_none();
-    let (data, previous) = if swapped { (before, None) } else { (now, before) };
-    let data = data.ok_or_else(|| invalid(&format!("envelope.{state}"), "must be one JSON object"))?;
-    Ok(Event {
-        id: meta.event_id(account, &object, &entity_id, action)?,
-        object,
-        action,
-        entity_id,
-        occurred_at: meta.time()?,
-        user_id: meta.id("user_id")?,
-        data: data.to_owned(),
-        previous: previous.map(str::to_owned),
-        meta: Some(meta_raw.to_owned()),
-        swapped,
-        permitted_user_ids: meta.permitted()?,
-        cause: None,
-        traceparent: None,
-    })
-}
-
-fn invalid(field: &str, message: impl fmt::Display) -> Rejection {
-    Rejection::new(field, RejectionReason::InvalidField, message)
-}
-
-fn object_or_null<'a>(name: &str, raw: Option<&'a str>) -> Taken<Option<&'a str>> {
-    match raw {
-        None | Some("null") => Ok(None),
-        Some(raw) if raw.starts_with('{') => Ok(Some(raw)),
-        Some(_) => Err(invalid(&format!("envelope.{name}"), "must be one JSON object or null")),
-    }
-}
-
-struct Meta<'n> {
-    node: &'n Node<'n>,
-}
-
-impl Meta<'_> {
-    fn missing(&self, key: &str) -> Rejection {
-        invalid(&format!("envelope.meta.{key}"), "is missing")
-    }
-
-    /// An id given as a whole number or as text; absent and null are none.
-    fn id<T: std::str::FromStr<Err = String>>(&self, key: &str) -> Taken<Option<T>> {
-        match self.node.get(key).filter(|node| !node.is_null()) {
-            None => Ok(None),
-            Some(node) => id_of(&format!("envelope.meta.{key}"), node).map(Some),
-        }
-    }
-
-    fn text<T: std::str::FromStr<Err = String>>(&self, key: &str) -> Taken<T> {
-        let text = self.node.get(key).and_then(Node::as_str).ok_or_else(|| self.missing(key))?;
-        text.parse().map_err(|error| invalid(&format!("envelope.meta.{key}"), error))
-    }
-
-    fn check_version(&self) -> Taken<()> {
-        match self.node.get("version").and_then(Node::as_str) {
-            None | Some("1.0" | "2.0") => Ok(()),
-            Some(other) => {
-                Err(invalid("envelope.meta.version", format!("is {other:?}: envelopes of 1.0 and 2.0 are known")))
-            }
-        }
-    }
-
-    fn check_company(&self, account: &AccountId) -> Taken<()> {
-        let company = self.node.get("company_id").and_then(Node::as_id);
-        match company {
-            Some(company) if company != account.as_str() => Err(Rejection::new(
-                "envelope.meta.company_id",
-                RejectionReason::AccountMismatch,
-                format!("is {company}, but the frame is for account {account}: send it in a frame of its own account"),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn action(&self, is_v1: bool) -> Taken<Action> {
-        let word = self.node.get("action").and_then(Node::as_str).ok_or_else(|| self.missing("action"))?;
-        match (is_v1, word) {
-            (false, "create") | (true, "added") => Ok(Action::Create),
-            (false, "change") | (true, "updated" | "merged") => Ok(Action::Change),
-            (false, "delete") | (true, "deleted") => Ok(Action::Delete),
-            (false, _) => Err(invalid("envelope.meta.action", "must be create, change or delete")),
-            (true, _) => Err(invalid("envelope.meta.action", "must be added, updated, merged or deleted")),
-        }
-    }
-
-    fn finest_time(&self) -> Option<&Node<'_>> {
-        ["timestamp_micro", "timestamp"].iter().find_map(|key| self.node.get(key).filter(|node| !node.is_null()))
-    }
-
-    fn time(&self) -> Taken<Timestamp> {
-        if let Some(micro) = self.node.get("timestamp_micro").and_then(|node| node.raw.parse::<i64>().ok())
-            && let Some(second) = Timestamp::from_seconds(micro.div_euclid(1_000_000))
-        {
-            return Ok(Timestamp(second.0 + micro.rem_euclid(1_000_000)));
-        }
-        let node = self.node.get("timestamp").ok_or_else(|| self.missing("timestamp"))?;
-        let parsed = match &node.value {
-            Json::String(text) => Timestamp::parse(text),
-            Json::Number(digits) => digits.parse().ok().and_then(Timestamp::from_seconds),
-            _ => None,
-        };
-        let wanted = "must be RFC 3339, YYYY-MM-DD HH:MM:SS in UTC, or whole seconds since 1970";
-        parsed.ok_or_else(|| invalid("envelope.meta.timestamp", wanted))
-    }
-
-    fn event_id(&self, account: &AccountId, object: &ObjectName, entity: &EntityId, action: Action) -> Taken<EventId> {
-        let own = self.node.get("id").and_then(Node::as_str);
-        if let Some(own) = own.filter(|id| Uuid::try_parse(id).is_ok() && *id != entity.as_str()) {
-            return own.parse().map_err(|error| invalid("envelope.meta.id", error));
-        }
-        let time = self.finest_time().ok_or_else(|| self.missing("timestamp"))?;
-        let mut hash = Sha256::new();
-        for part in [account.as_str(), object.as_str(), entity.as_str(), action.as_str(), time.raw] {
-            hash.update(part.len().to_be_bytes());
-            hash.update(part);
-        }
-        let digest = hash.finalize();
-        let mut first = [0; 16];
-        first.copy_from_slice(&digest[..16]);
-        Ok(EventId::from_hash(first))
-    }
-
-    fn permitted(&self) -> Taken<Option<Vec<UserId>>> {
-        let field = "envelope.meta.permitted_user_ids";
-        let Some(node) = self.node.get("permitted_user_ids").filter(|node| !node.is_null()) else {
-            return Ok(None);
-        };
-        let Json::Array(items) = &node.value else {
-            return Err(invalid(field, "must be an array of user ids"));
-        };
-        if items.len() > PERMITTED_USERS_MAX {
-            return Err(Rejection::new(
-                field,
-                RejectionReason::TooLarge,
-                format!("more than {PERMITTED_USERS_MAX} users"),
-            ));
-        }
-        items.iter().map(|item| id_of(field, item)).collect::<Taken<Vec<_>>>().map(Some)
-    }
-}
-
-fn id_of<T: std::str::FromStr<Err = String>>(field: &str, node: &Node<'_>) -> Taken<T> {
-    let text = match &node.value {
-        Json::Number(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits,
-        Json::String(text) => text.as_ref(),
-        _ => return Err(invalid(field, "must be an id: a whole number or text")),
-    };
-    text.parse().map_err(|error| invalid(field, error))
 }
 
 /// How an event is stored: versioned JSON that carries the payload's own bytes.
@@ -431,5 +261,4 @@ impl Event {
 }
 
 #[cfg(test)]
-#[path = "event_tests.rs"]
 mod tests;

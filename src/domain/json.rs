@@ -97,14 +97,14 @@ impl fmt::Display for JsonError {
     }
 }
 
-/// Reads a text into a tree.
+/// Reads a text into a tree. Of a key that is given twice the last counts; events that have one are refused before.
 pub fn parse(text: &str) -> Result<Node<'_>, JsonError> {
-    Parser::new(text, false).whole(Parser::value::<true>)
+    Parser::new(text).whole(Parser::value::<true>)
 }
 
-/// Reads the members of one object; their values are checked but stay text.
+/// Reads the members of one object; their values are checked, as by [`check_object`], but stay text.
 pub fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, JsonError> {
-    Parser::new(text, false).whole(|parser| {
+    Parser::strict(text).whole(|parser| {
         parser.expect_object()?;
         let mut found = Vec::new();
         parser.object_members(|parser, key| {
@@ -115,9 +115,9 @@ pub fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, JsonError> {
     })
 }
 
-/// Checks that a text is one JSON object.
+/// Checks that a text is one JSON object, on which every reader agrees: no object in it has a key twice.
 pub fn check_object(text: &str) -> Result<(), JsonError> {
-    Parser::new(text, false).whole(|parser| {
+    Parser::strict(text).whole(|parser| {
         parser.expect_object()?;
         parser.value::<false>().map(drop)
     })
@@ -125,7 +125,7 @@ pub fn check_object(text: &str) -> Result<(), JsonError> {
 
 /// Reads JSON text with placeholders; duplicate keys and placeholders in keys are refused.
 pub fn holes(text: &str) -> Result<Vec<Hole>, JsonError> {
-    let mut parser = Parser::new(text, true);
+    let mut parser = Parser { template: true, ..Parser::strict(text) };
     parser.whole_in_place(|parser| parser.value::<false>().map(drop))?;
     Ok(parser.holes)
 }
@@ -159,14 +159,22 @@ struct Parser<'a> {
     at: usize,
     depth: usize,
     template: bool,
+    /// Whether an object must not have a key twice.
+    strict: bool,
+    /// The keys of the objects that are being read, and where they stand; the innermost object's come last.
+    keys: Vec<(Cow<'a, str>, usize)>,
     holes: Vec<Hole>,
 }
 
 type Parsed<T> = Result<T, JsonError>;
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str, template: bool) -> Self {
-        Self { text, at: 0, depth: 0, template, holes: Vec::new() }
+    fn new(text: &'a str) -> Self {
+        Self { text, at: 0, depth: 0, template: false, strict: false, keys: Vec::new(), holes: Vec::new() }
+    }
+
+    fn strict(text: &'a str) -> Self {
+        Self { strict: true, ..Self::new(text) }
     }
 
     fn whole<T>(mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
@@ -274,15 +282,15 @@ impl<'a> Parser<'a> {
 
     fn object_members(&mut self, mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Parsed<()>) -> Parsed<()> {
         self.deeper()?;
-        let mut keys: std::collections::HashSet<Cow<'a, str>> = std::collections::HashSet::new();
+        let first_key = self.keys.len();
         while self.peek() != Some(b'}') {
             if self.peek() != Some(b'"') {
                 return Err(self.unexpected("a key in double quotes"));
             }
             let key_at = self.at;
             let key = self.string(false)?;
-            if self.template && !keys.insert(key.clone()) {
-                return Err(self.error_at(key_at, format!("the key {key:?} is given twice")));
+            if self.strict {
+                self.keys.push((key.clone(), key_at));
             }
             self.space();
             if self.peek() != Some(b':') {
@@ -304,8 +312,20 @@ impl<'a> Parser<'a> {
                 _ => return Err(self.unexpected("a comma or a closing brace")),
             }
         }
+        self.check_keys(first_key)?;
         self.at += 1;
         self.depth -= 1;
+        Ok(())
+    }
+
+    /// Refuses an object that has a key twice, and forgets its keys.
+    fn check_keys(&mut self, first: usize) -> Parsed<()> {
+        self.keys[first..].sort_unstable();
+        let twice = self.keys[first..].windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        if let Some((key, at)) = twice.map(|pair| &pair[1]).min_by_key(|(_, at)| *at) {
+            return Err(self.error_at(*at, format!("the key {key:?} is given twice in one object")));
+        }
+        self.keys.truncate(first);
         Ok(())
     }
 

@@ -31,6 +31,18 @@ fn what_we_refuse_says_where() {
     for (text, message) in cases {
         assert_eq!(parse(text).expect_err(text).to_string(), message);
     }
+    for (text, message) in [
+        (r#"{"a": 1, "b": 2, "a": 3}"#, "the key \"a\" is given twice in one object at line 1 column 18"),
+        (r#"{"a": 1, "\u0061": 3}"#, "the key \"a\" is given twice in one object at line 1 column 10"),
+        (
+            r#"{"l": [{"x": {"y": 1, "z": 2, "y": 1}}]}"#,
+            "the key \"y\" is given twice in one object at line 1 column 31",
+        ),
+    ] {
+        assert_eq!(check_object(text).expect_err(text).to_string(), message);
+        assert_eq!(members(text).expect_err(text).to_string(), message);
+    }
+    assert!(check_object(r#"{"a": {"a": [{"a": 1}, {"a": 1}]}, "b": {"a": 1}}"#).is_ok(), "one in each object");
     let deep = "[".repeat(65) + &"]".repeat(65);
     assert!(parse(&deep).expect_err("too deep").message.contains("deeper than 64"));
     assert!(accepted(&("[".repeat(64) + &"]".repeat(64))));

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{id::EntityId, timestamp::Timestamp};
+use super::{
+    id::{EntityId, ObjectName},
+    timestamp::Timestamp,
+};
 
 /// How deep a chain of causes may be.
 pub const CAUSATION_DEPTH_MAX: u32 = 5;
@@ -15,8 +18,8 @@ const PERIOD_MS: u64 = 60_000;
 /// How many objects are remembered of a minute; those that came first are forgotten beyond twice as many.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// What repeats: a source of executions and an object.
-pub type Circle = (Uuid, EntityId);
+/// What repeats: a source of executions and an object, which its kind and its id name together.
+pub type Circle = (Uuid, ObjectName, EntityId);
 
 /// Runs by events with a cause, within the current minute of each automation and object. It is kept in memory only: a
 /// restart lets a loop run twenty more times.
@@ -64,7 +67,7 @@ mod tests {
 
     #[test]
     fn runs_count_within_their_minute() {
-        let circle = |object: &str| (Uuid::from_u128(1), object.parse().expect("an id"));
+        let circle = |id: &str| (Uuid::from_u128(1), "deal".parse().expect("a name"), id.parse().expect("an id"));
         let start = Timestamp(1_000_000_000);
         let mut loops = Loops::default();
         for _ in 0..3 {
@@ -72,6 +75,8 @@ mod tests {
         }
         assert_eq!(loops.count(&circle("8"), start.plus_ms(59_999)), 3);
         assert_eq!(loops.count(&circle("9"), start), 0);
+        let same_id = (Uuid::from_u128(1), "lead".parse().expect("a name"), "8".parse().expect("an id"));
+        assert_eq!(loops.count(&same_id, start), 0, "the id of another kind of object");
         assert_eq!(loops.count(&circle("8"), start.plus_ms(60_000)), 0);
         assert_eq!(loops.count(&circle("8"), start.minus_ms(1)), 0, "a clock set back begins anew");
         loops.note(circle("8"), start.plus_ms(60_000));
@@ -82,7 +87,8 @@ mod tests {
     fn a_flood_of_objects_forgets_the_oldest_only() {
         let start = Timestamp(1_000_000_000);
         let mut loops = Loops::default();
-        let circle = |no: usize| (Uuid::from_u128(1), no.to_string().parse().expect("an id"));
+        let object: ObjectName = "deal".parse().expect("a name");
+        let circle = |no: usize| (Uuid::from_u128(1), object.clone(), no.to_string().parse().expect("an id"));
         for no in 0..3 * REMEMBERED_MAX {
             loops.note(circle(no), start);
             loops.note(circle(0), start);

@@ -309,6 +309,16 @@ impl Record {
         })
     }
 
+    /// How many executions led to one whose record is stored, without reading the rest of it.
+    pub fn depth_of_stored(bytes: &[u8]) -> Result<u32, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Depth {
+            #[serde(default)]
+            depth: u32,
+        }
+        serde_json::from_slice(bytes).map(|Depth { depth }| depth)
+    }
+
     /// The W3C trace id that the requests carry.
     pub fn trace_id(&self) -> &str {
         self.traceparent.get(3..35).unwrap_or_default()
@@ -369,6 +379,9 @@ mod tests {
         let request =
             &Record::from_stored(stored.as_bytes(), Some(&beginning)).expect("reads what was stored whole").requests[0];
         assert_eq!(request.body_of(3), r#"{"meta":{"attempt":3}}"#);
+        let caused = Record { causation_depth: 3, ..record.clone() }.to_stored().expect("serializes");
+        assert_eq!(Record::depth_of_stored(&caused).ok(), Some(3));
+        assert_eq!(Record::depth_of_stored(golden.as_bytes()).ok(), Some(0));
         let later = Record { first_action: 2, ..record };
         let stored = later.to_stored().expect("serializes");
         assert!(String::from_utf8_lossy(&stored).ends_with(r#","first":2}"#));

@@ -9,7 +9,7 @@ use super::{
     event::{Action, Event},
     execution::Reason,
     id::{AccountId, ObjectName, UserId},
-    json,
+    json::{self, Node},
     request::{Body, Method, Request},
     webhook::Webhook,
 };
@@ -82,9 +82,12 @@ pub fn is_permitted(event: &Event, user: Option<&UserId>) -> bool {
     permitted.is_none_or(|permitted| user.is_some_and(|user| permitted.contains(user)))
 }
 
-/// The members of `meta` that are carried over from an envelope of version 2, with what stands for them otherwise.
+/// The members of `meta` that are carried over from an envelope, with what stands for them otherwise.
 const CARRIED: [(&str, &str); 4] =
     [("is_bulk_edit", "false"), ("type", "\"application\""), ("change_source", "\"api\""), ("host", "\"hookline\"")];
+
+/// The members of `meta` that only a merge has: the object that another one was merged into, and that other one.
+const MERGED: [&str; 2] = ["merged_to_id", "merged_from_id"];
 
 /// The request of a regular webhook for an event: the event in an envelope of version 2, of which the beginning is given.
 pub fn notification(account: &AccountId, webhook: &Webhook, event: &Event, beginning: &Arc<str>) -> Request {
@@ -117,8 +120,17 @@ pub fn beginning(event: &Event) -> Arc<str> {
 fn meta(account: &AccountId, webhook: &Webhook, event: &Event) -> (String, usize) {
     let text = |text: &str| Value::from(text).to_string();
     let given = event.meta.as_deref().and_then(|meta| json::parse(meta).ok());
-    let given = given.as_ref().filter(|meta| meta.get("entity").is_some());
-    let carried = |key: &str| given.and_then(|meta| meta.get(key)).map(|node| node.raw.to_owned());
+    let is_v1 = given.as_ref().is_some_and(|meta| meta.get("entity").is_none());
+    let member = |key: &str| given.as_ref().and_then(|meta| meta.get(key)).filter(|node| !node.is_null());
+    let carried = |key: &str| {
+        let node = match (is_v1, key) {
+            (true, "is_bulk_edit") => member("is_bulk_update"),
+            // What version 1 has under these names is of another form.
+            (true, "timestamp" | "type") => None,
+            _ => member(key),
+        };
+        node.map(|node| node.raw.to_owned())
+    };
     let or_default = |key: &str| {
         let default = CARRIED.iter().find(|(name, _)| *name == key).map_or("null", |(_, default)| default);
         carried(key).unwrap_or_else(|| default.to_owned())
@@ -142,6 +154,11 @@ fn meta(account: &AccountId, webhook: &Webhook, event: &Event) -> (String, usize
         ("webhook_owner_id", owner),
         ("change_source", or_default("change_source")),
     ];
+    for key in MERGED {
+        if let Some(id) = member(key).and_then(Node::as_id) {
+            meta.push((key, text(id)));
+        }
+    }
     if let Some(permitted) = &event.permitted_user_ids {
         let ids: Vec<_> = permitted.iter().map(UserId::as_str).collect();
         meta.push(("permitted_user_ids", Value::from(ids).to_string()));

@@ -124,3 +124,27 @@ fn other_events_get_the_same_shape() {
             .expect("JSON");
     assert!(got["data"].is_null() && got["previous"]["n"].is_number(), "what is deleted is in previous");
 }
+
+#[test]
+fn what_an_envelope_says_beside_the_state_is_carried_on() {
+    let account: AccountId = "42".parse().expect("an id");
+    let meta = |text: &str| {
+        let event = parse_envelope(&account, text.as_bytes()).expect("an event");
+        let body = notification(&account, &webhook("9"), &event, &beginning(&event)).body.text().into_owned();
+        serde_json::from_str::<Value>(&body).expect("JSON")["meta"].clone()
+    };
+    let merged = meta(
+        r#"{"meta": {"action": "delete", "entity": "deal", "entity_id": "8", "timestamp": "2026-01-01T00:00:00.5Z",
+            "merged_to_id": 9, "is_bulk_edit": true, "change_source": "app"}, "data": null, "previous": {"a": 1}}"#,
+    );
+    assert_eq!((&merged["merged_to_id"], &merged["merged_from_id"]), (&"9".into(), &Value::Null));
+    assert_eq!((&merged["is_bulk_edit"], &merged["change_source"]), (&true.into(), &"app".into()));
+    let from_v1 = meta(
+        r#"{"v": "1", "meta": {"action": "merged", "object": "deal", "id": 9, "timestamp": 1523440213,
+            "merged_from_id": "8", "is_bulk_update": true, "change_source": "app", "host": "h.example"},
+            "current": {"a": 1}}"#,
+    );
+    assert_eq!((&from_v1["merged_from_id"], from_v1.get("merged_to_id")), (&"8".into(), None));
+    assert_eq!((&from_v1["is_bulk_edit"], &from_v1["change_source"]), (&true.into(), &"app".into()));
+    assert_eq!((&from_v1["host"], &from_v1["timestamp"]), (&"h.example".into(), &"2018-04-11T09:50:13Z".into()));
+}

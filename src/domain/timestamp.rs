@@ -2,8 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use time::{
-    Date, OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339, macros::format_description,
+    Date, OffsetDateTime,
+    format_description::{StaticFormatDescription, well_known::Rfc3339},
+    macros::format_description,
 };
+
+const DATE: StaticFormatDescription = format_description!("[year]-[month]-[day]");
+const UNIX_EPOCH_JULIAN_DAY: i32 = 2_440_588;
 
 /// A point in time, in microseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -19,16 +24,20 @@ impl Timestamp {
         (0..=TIMESTAMP_MAX_SECONDS).contains(&seconds).then(|| Self(seconds * 1_000_000))
     }
 
-    /// Reads RFC 3339, or `YYYY-MM-DD HH:MM:SS` in UTC.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.len() > 40 || !text.starts_with(|first: char| first.is_ascii_digit()) {
+    /// Reads seconds since 1970, whole or with a fraction.
+    pub fn parse_seconds(text: &str) -> Option<Self> {
+        let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if text.ends_with('.') || !seconds.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let instant = OffsetDateTime::parse(text, &Rfc3339).ok().or_else(|| {
-            let plain = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-            PrimitiveDateTime::parse(text, plain).ok().map(PrimitiveDateTime::assume_utc)
-        })?;
-        i64::try_from(instant.unix_timestamp_nanos() / 1_000).ok().map(Self)
+        let whole = Self::from_seconds(seconds.parse().ok()?)?;
+        Some(Self(whole.0 + i64::try_from(nanos(fraction)? / 1_000).ok()?))
+    }
+
+    /// Reads a time: a date, `T` or a space, hours and minutes, perhaps seconds and up to nine digits of a fraction, and an
+    /// offset: `Z`, `+02:00`, `+0200` or `+02`. Only `YYYY-MM-DD HH:MM:SS` may do without one; it is in UTC.
+    pub fn parse(text: &str) -> Option<Self> {
+        i64::try_from(parse_instant(text)?.div_euclid(1_000)).ok().map(Self)
     }
 
     /// This time and so many milliseconds.
@@ -57,10 +66,67 @@ impl Timestamp {
     }
 }
 
+/// Reads what [`Timestamp::parse`] does, in nanoseconds since 1970.
+pub fn parse_instant(text: &str) -> Option<i128> {
+    let date = Date::parse(text.get(..10)?, DATE).ok()?;
+    let (separator, rest) = (*text.as_bytes().get(10)?, text.get(11..)?);
+    let is_plain = separator == b' ' && rest.len() == 8;
+    if !matches!(separator, b'T' | b't' | b' ') {
+        return None;
+    }
+    let (clock, offset) = match rest.find(['Z', 'z', '+', '-']) {
+        Some(at) => (&rest[..at], offset_seconds(&rest[at..])?),
+        None if is_plain => (rest, 0),
+        None => return None,
+    };
+    let (clock, fraction) = match clock.split_once(['.', ',']) {
+        Some((clock, fraction)) if clock.len() == 8 && !fraction.is_empty() => (clock, fraction),
+        Some(_) => return None,
+        None => (clock, ""),
+    };
+    let mut parts = clock.split(':').map(two_digits);
+    let (hour, minute) = (parts.next()??, parts.next()??);
+    let second = parts.next().unwrap_or(Some(0))?;
+    // A leap second is the last one of its minute, as everywhere else.
+    if parts.next().is_some() || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let days = i64::from(date.to_julian_day()) - i64::from(UNIX_EPOCH_JULIAN_DAY);
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second.min(59) - offset;
+    Some(i128::from(seconds) * 1_000_000_000 + nanos(fraction)?)
+}
+
 /// Reads a date `YYYY-MM-DD`; the number counts days, so dates compare.
 pub fn parse_date(text: &str) -> Option<i32> {
-    let plain = format_description!("[year]-[month]-[day]");
-    (text.len() == 10).then(|| Date::parse(text, plain).ok()).flatten().map(Date::to_julian_day)
+    (text.len() == 10).then(|| Date::parse(text, DATE).ok()).flatten().map(Date::to_julian_day)
+}
+
+fn two_digits(text: &str) -> Option<i64> {
+    (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+}
+
+/// Up to nine digits after the point, as nanoseconds.
+fn nanos(fraction: &str) -> Option<i128> {
+    if fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    format!("{fraction:0<9}").parse().ok()
+}
+
+/// `Z`, `+02:00`, `+0200` or `+02`, in seconds.
+fn offset_seconds(text: &str) -> Option<i64> {
+    if matches!(text, "Z" | "z") {
+        return Some(0);
+    }
+    let (sign, digits) =
+        if let Some(digits) = text.strip_prefix('+') { (1, digits) } else { (-1, text.strip_prefix('-')?) };
+    let (hours, minutes) = match digits.len() {
+        2 => (digits, "00"),
+        4 => digits.split_at_checked(2)?,
+        _ => digits.split_once(':')?,
+    };
+    let (hours, minutes) = (two_digits(hours)?, two_digits(minutes)?);
+    (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
 #[cfg(test)]
@@ -74,8 +140,55 @@ mod tests {
         assert_eq!(Timestamp::parse("2022-11-24T17:28:13.375+02:00"), Some(instant));
         assert_eq!(Timestamp::parse("2022-11-24 15:28:13"), Some(Timestamp(1_669_303_693_000_000)));
         assert_eq!(instant.to_rfc3339(), "2022-11-24T15:28:13.375Z");
-        for text in ["2022-11-24", "15:28:13", "2022-13-01T00:00:00Z", "", "tomorrow"] {
+        for text in [
+            "2022-11-24T17:28:13.375+0200",
+            "2022-11-24T17:28:13.375+02",
+            "2022-11-24T17:28:13.375000+02",
+            "2022-11-24T17:28:13.375000999+02:00",
+            "2022-11-24 15:28:13.375Z",
+            "2022-11-24t15:28:13,375z",
+        ] {
+            assert_eq!(Timestamp::parse(text), Some(instant), "{text}");
+        }
+        let minute = Timestamp(1_669_303_680_000_000);
+        for text in ["2022-11-24T15:28Z", "2022-11-24T17:28+02:00", "2022-11-24T09:58-0530", "2022-11-24 15:28+00"] {
+            assert_eq!(Timestamp::parse(text), Some(minute), "{text}");
+        }
+        assert_eq!(Timestamp::parse("2022-11-24T15:28:13.5Z"), Some(Timestamp(1_669_303_693_500_000)));
+        assert_eq!(Timestamp::parse("1969-12-31T23:59:59.5Z"), Some(Timestamp(-500_000)));
+        for text in [
+            "2022-11-24",
+            "15:28:13",
+            "2022-13-01T00:00:00Z",
+            "",
+            "tomorrow",
+            "2022-11-24T15:28:13",
+            "2022-11-24 15:28",
+            "2022-11-24T15Z",
+            "2022-11-24T15:28:13.Z",
+            "2022-11-24T15:28.5Z",
+            "2022-11-24T15:28:13.1234567890Z",
+            "2022-11-24T24:00:00Z",
+            "2022-11-24T15:28:13+2",
+            "2022-11-24T15:28:13+02:0",
+            "2022-11-24T15:28:13Z+02",
+            "2022-11-24T15:28:13 +02:00",
+            "2022-11-24T1\u{e9}:28:13Z",
+            "2022-11-2\u{e9}T15:28:13Z",
+        ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+        for (text, wanted) in [
+            ("1669303693", Some(1_669_303_693_000_000)),
+            ("1669303693.375", Some(instant.0)),
+            ("0", Some(0)),
+            ("", None),
+            ("-1", None),
+            ("1e9", None),
+            ("1669303693.", None),
+            ("1669303693375", None),
+        ] {
+            assert_eq!(Timestamp::parse_seconds(text).map(|found| found.0), wanted, "{text}");
         }
         assert!(parse_date("2024-02-29") > parse_date("2024-02-28"));
         assert_eq!(parse_date("2023-02-29"), None);

@@ -1,6 +1,7 @@
 //! The only place that knows actix: account actors, dispatch actors, the scheduler and the HTTP client.
 
 mod account;
+mod causes;
 mod dispatch;
 mod flights;
 mod gauges;
@@ -259,6 +260,7 @@ impl Engine {
         if events.is_empty() {
             return Ok(Pending(None));
         }
+        let events = self.complete_causes(account, events).await.inspect_err(|_| order.end())?;
         let mut answer = None;
         let message = |wait| {
             let (reply, receiver) = oneshot::channel();

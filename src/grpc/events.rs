@@ -31,7 +31,7 @@ use crate::{
     domain::{
         decision::{EventReply, is_traceparent},
         event::{Cause, Event, PERMITTED_USERS_MAX, Rejection, RejectionReason, parse_envelope, payload_object},
-        id::AccountId,
+        id::{AccountId, UserId},
         refusal::Violations,
     },
     engine::{Engine, EngineError, Order, Pending},
@@ -270,12 +270,6 @@ fn native(given: &pb::Event) -> Result<Event, Rejection> {
         b"" | b"null" => None,
         bytes => Some(payload_object("event.previous", bytes)?),
     };
-    if given.permitted_user_ids.len() > PERMITTED_USERS_MAX {
-        let message = format!("more than {PERMITTED_USERS_MAX} users");
-        return Err(Rejection::new("event.permitted_user_ids", RejectionReason::TooLarge, message));
-    }
-    let permitted = given.permitted_user_ids.iter().map(|id| parse("permitted_user_ids", id));
-    let permitted = permitted.collect::<Result<Vec<_>, _>>()?;
     Ok(Event {
         id: parse("event_id", &given.event_id)?,
         object: parse("object", &given.object)?,
@@ -287,10 +281,30 @@ fn native(given: &pb::Event) -> Result<Event, Rejection> {
         previous,
         meta: None,
         swapped: false,
-        permitted_user_ids: (!permitted.is_empty()).then_some(permitted),
+        permitted_user_ids: permitted_users(given)?,
         cause: None,
         traceparent: None,
     })
+}
+
+/// Who may see the object: everybody where nothing is said, nobody where the list is empty. The older field cannot say the
+/// latter.
+#[expect(deprecated, reason = "it is read for clients that still send it")]
+fn permitted_users(given: &pb::Event) -> Result<Option<Vec<UserId>>, Rejection> {
+    let (field, ids) = match (&given.permitted_users, given.permitted_user_ids.as_slice()) {
+        (None, []) => return Ok(None),
+        (None, ids) => ("event.permitted_user_ids", ids),
+        (Some(users), []) => ("event.permitted_users.user_ids", users.user_ids.as_slice()),
+        (Some(_), _) => {
+            let message = "must not be given beside permitted_users, which takes its place";
+            return Err(Rejection::new("event.permitted_user_ids", RejectionReason::InvalidField, message));
+        }
+    };
+    if ids.len() > PERMITTED_USERS_MAX {
+        return Err(Rejection::new(field, RejectionReason::TooLarge, format!("more than {PERMITTED_USERS_MAX} users")));
+    }
+    let invalid = |error| Rejection::new(field, RejectionReason::InvalidField, error);
+    ids.iter().map(|id| id.parse().map_err(invalid)).collect::<Result<Vec<_>, _>>().map(Some)
 }
 
 /// One stream of events.

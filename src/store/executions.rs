@@ -19,7 +19,7 @@ use crate::domain::{
     event::{Action, Event},
     execution::{Attempt, NewExecution, Progress, Reason, Recorded, SourceKind},
     filter::ExecutionFilter,
-    id::{AccountUid, EventId, ExecutionUid, UserId},
+    id::{AccountId, AccountUid, EventId, ExecutionUid, UserId},
     job::JobRows,
     request::Record,
     subscription::beginning,
@@ -29,6 +29,9 @@ use crate::telemetry::chain;
 
 /// How many rows one page of the history looks at; with narrow filters a page may be empty and not the last.
 const SCANNED_ROWS_MAX: u64 = 10_000;
+
+/// How many records are read at a time to learn how deep a chain of causes is.
+const CAUSES_AT_ONCE_MAX: usize = 16;
 
 /// An execution as it is shown.
 #[derive(Debug, Clone)]
@@ -352,6 +355,33 @@ impl Store {
             position: position.map(ExecutionUid),
             is_last: !has_more && (scanned.len() as u64) < rows_max,
         })
+    }
+
+    /// How deep in a chain of causes executions of an account are; those that it does not have are left out.
+    pub async fn causation_depths(
+        &self,
+        account: &AccountId,
+        uids: &[ExecutionUid],
+    ) -> Result<HashMap<ExecutionUid, u32>, StoreError> {
+        use executions::Column as C;
+        let Some(view) = self.find_account(account).await? else { return Ok(HashMap::new()) };
+        let mut depths = HashMap::new();
+        for uids in uids.chunks(CAUSES_AT_ONCE_MAX) {
+            let found: Vec<(Uuid, Vec<u8>)> = executions::Entity::find()
+                .select_only()
+                .columns([C::Uid, C::Requests])
+                .filter(C::AccountUid.eq(view.uid.0))
+                .filter(C::Uid.is_in(uids.iter().map(|uid| uid.0)))
+                .into_tuple()
+                .all(&self.reader)
+                .await?;
+            // Of one that cannot be read nothing is known, as of one that is not there.
+            let readable = found.into_iter().filter_map(|(uid, record)| {
+                Record::depth_of_stored(&record).ok().map(|depth| (ExecutionUid(uid), depth))
+            });
+            depths.extend(readable);
+        }
+        Ok(depths)
     }
 
     /// Executions, as far as calls about them must know them, oldest first.

@@ -1,15 +1,11 @@
-//! For whom automations are active, who owns them, and executions that cause each other.
+//! For whom automations are active, and who owns them.
 
 use hookline::grpc::pb;
 use tonic::Code;
 
-use crate::harness::{Client, Database, Receiver, Server, automation, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, automation, deal};
 
-crate::on_both_databases!(
-    an_automation_runs_for_those_it_is_active_for,
-    an_admin_hands_an_automation_over,
-    executions_that_cause_each_other_are_stopped,
-);
+crate::on_both_databases!(an_automation_runs_for_those_it_is_active_for, an_admin_hands_an_automation_over,);
 
 async fn set_up(server: &Server, receiver: &Receiver) -> (Client, Client) {
     let service = server.client("service", "*", &[]).await;
@@ -110,40 +106,4 @@ async fn an_admin_hands_an_automation_over(database: Database) {
     let answer = admin.automations().update_automation(admin.ask(hand_over)).await.expect("by an admin").into_inner();
     assert_eq!(answer.automation.expect("an automation").owner_user_id, "9");
     assert_eq!(nine.history("42").await.len(), 1, "the owner reads its history");
-}
-
-async fn executions_that_cause_each_other_are_stopped(database: Database) {
-    let server = Server::start(&database, &[]).await;
-    let receiver = Receiver::start().await;
-    let (service, admin) = set_up(&server, &receiver).await;
-    let one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
-    admin.create_automation("42", one).await.expect("creates");
-    let caused =
-        |id: &str, entity: &str, depth: u32| pb::EventInput { causation_depth: depth, ..deal(id, entity, "{}") };
-    service.publish("42", vec![caused("deep", "1", 6), caused("just", "2", 5)]).await.expect("acks");
-    let many = (0..22).map(|at| caused(&format!("round-{at}"), "3", 1)).collect();
-    service.publish("42", many).await.expect("acks");
-    service.publish("42", vec![caused("again", "3", 1), caused("other", "4", 1)]).await.expect("acks");
-    let plain = (0..25).map(|at| deal(&format!("plain-{at}"), "5", "{}")).collect();
-    service.publish("42", plain).await.expect("acks");
-    let history = eventually("every execution ends", || async {
-        let found = service.history("42").await;
-        found.iter().all(|execution| execution.end_time.is_some()).then_some(found)
-    })
-    .await;
-    let stopped: Vec<_> =
-        history.iter().filter(|one| one.state() == pb::ExecutionState::Stopped && one.reason == "LOOP").collect();
-    let mut ids: Vec<_> = stopped.iter().map(|one| one.event_id.as_str()).collect();
-    ids.sort_unstable();
-    assert_eq!(ids, ["again", "deep", "round-20", "round-21"], "too deep, or round too often; always recorded");
-    assert_eq!(history.len() - stopped.len(), receiver.got().len(), "events without a cause are never stopped");
-    let usage = pb::GetAccountUsageRequest { name: "accounts/42".into() };
-    let usage = service.accounts().get_account_usage(service.ask(usage)).await.expect("reads").into_inner().usage;
-    assert_eq!(
-        usage.expect("a usage").executions_used as usize,
-        receiver.got().len(),
-        "what is stopped does not count"
-    );
-    let sent = receiver.got().into_iter().find(|got| got.headers["hookline-causation-depth"] == "6");
-    assert!(sent.is_some(), "a request carries the depth on");
 }

@@ -59,7 +59,7 @@ fn event(object: &str, text: &str) -> pb::EventInput {
     if let Some(pb::event_input::Kind::Event(event)) = &mut input.kind {
         event.object = object.into();
         // Who may see the object never matters to automations.
-        event.permitted_user_ids = vec!["999".into()];
+        event.permitted_users = Some(pb::PermittedUsers { user_ids: vec!["999".into()] });
     }
     input
 }

@@ -23,6 +23,7 @@ mod harness;
 mod history;
 mod layers;
 mod limits;
+mod loops;
 mod operations;
 mod paths;
 mod refusals;

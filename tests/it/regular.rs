@@ -10,6 +10,7 @@ crate::on_both_databases!(
     the_kinds_are_never_mixed_and_each_has_its_managers,
     an_endpoint_that_fails_loses_nothing_and_holds_nobody_up,
     many_subscribers_share_one_large_event,
+    an_empty_list_of_users_is_nobody_in_every_form,
 );
 
 const SAMPLE: &str = include_str!("../samples/v2-change-deal-custom-field.json");
@@ -334,4 +335,51 @@ async fn an_endpoint_that_fails_loses_nothing_and_holds_nobody_up(database: Data
     let executions = service.history("42").await.len();
     service.publish("42", vec![deal("after", "8", "{}")]).await.expect("acks");
     assert_eq!(service.history("42").await.len(), executions + 1, "a disabled subscription gets nothing new");
+}
+
+async fn an_empty_list_of_users_is_nobody_in_every_form(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    create(&admin, "42", "all", regular("all", &receiver.url, "*.*")).await.expect("creates");
+    let native = |id: &str, users: Option<&[&str]>, old: &[&str]| {
+        let list = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        let mut input = deal(id, "8", "{}");
+        if let Some(pb::event_input::Kind::Event(event)) = &mut input.kind {
+            event.permitted_users = users.map(|ids| pb::PermittedUsers { user_ids: list(ids) });
+            #[expect(deprecated, reason = "clients may still send it")]
+            event.permitted_user_ids.extend(list(old));
+        }
+        input
+    };
+    let in_envelope = |id: u8, permitted: &str| {
+        envelope(&format!(
+            r#"{{"meta": {{"action": "change", "entity": "deal", "entity_id": "{id}",
+                "timestamp": "2026-01-01T00:00:00Z"{permitted}}}, "data": {{}}}}"#
+        ))
+    };
+    let events = vec![
+        native("nobody", Some(&[]), &[]),
+        native("everybody", None, &[]),
+        native("others", Some(&["2"]), &[]),
+        native("theirs", Some(&["2", "1"]), &[]),
+        native("old-form", None, &["1"]),
+        native("old-form-others", None, &["2"]),
+        in_envelope(11, r#", "permitted_user_ids": []"#),
+        in_envelope(12, ""),
+        in_envelope(13, r#", "permitted_user_ids": ["1"]"#),
+        native("both", Some(&["1"]), &["1"]),
+    ];
+    let results = service.publish("42", events).await.expect("acks");
+    assert_eq!(results.len(), 1, "{results:?}");
+    assert_eq!((results[0].index, results[0].field.as_str()), (9, "events[9].event.permitted_user_ids"));
+    let told = eventually("they are told", || async {
+        let mut told: Vec<_> = service.history("42").await.into_iter().collect();
+        told.sort_by(|a, b| a.name.cmp(&b.name));
+        (told.len() >= 5 && told.iter().all(|one| one.end_time.is_some())).then_some(told)
+    })
+    .await;
+    let told: Vec<_> =
+        told.iter().map(|one| (one.event_id.split('-').next().unwrap_or_default(), &*one.entity_id)).collect();
+    assert_eq!(told, [("everybody", "8"), ("theirs", "8"), ("old", "8"), ("hash", "12"), ("hash", "13")]);
 }

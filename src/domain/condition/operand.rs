@@ -6,7 +6,7 @@ use super::shown;
 use crate::domain::{
     decimal::Decimal,
     json::{Json, Node},
-    timestamp::{Timestamp, parse_date},
+    timestamp::{parse_date, parse_instant},
 };
 
 #[derive(Debug, Clone)]
@@ -15,7 +15,8 @@ pub enum Operand {
     Boolean(bool),
     Number(Decimal, String),
     Date(i32, String),
-    Instant(Timestamp, String),
+    /// In nanoseconds since 1970.
+    Instant(i128, String),
     Text(String),
 }
 
@@ -23,7 +24,7 @@ impl Operand {
     pub fn of_text(text: &str) -> Self {
         if let Some(date) = parse_date(text) {
             Operand::Date(date, text.to_owned())
-        } else if let Some(instant) = Timestamp::parse(text) {
+        } else if let Some(instant) = parse_instant(text) {
             Operand::Instant(instant, text.to_owned())
         } else {
             Operand::Text(text.to_owned())
@@ -44,9 +45,7 @@ impl Operand {
             (Operand::Null, None | Some(Json::Null)) => true,
             (Operand::Boolean(a), Some(Json::Bool(b))) => a == b,
             (Operand::Number(a, source), Some(Json::Number(b))) => source == b || Decimal::parse(b).as_ref() == Some(a),
-            (Operand::Instant(a, source), Some(Json::String(b))) => {
-                source == b || Timestamp::parse(b).as_ref() == Some(a)
-            }
+            (Operand::Instant(a, source), Some(Json::String(b))) => source == b || parse_instant(b).as_ref() == Some(a),
             (Operand::Text(a) | Operand::Date(_, a), Some(Json::String(b))) => a == b,
             _ => false,
         }
@@ -57,7 +56,7 @@ impl Operand {
         match (self, node.map(|node| &node.value)?) {
             (Operand::Number(a, _), Json::Number(b)) => Decimal::parse(b).map(|b| b.cmp(a)),
             (Operand::Date(a, _), Json::String(b)) => parse_date(b).map(|b| b.cmp(a)),
-            (Operand::Instant(a, _), Json::String(b)) => Timestamp::parse(b).map(|b| b.cmp(a)),
+            (Operand::Instant(a, _), Json::String(b)) => parse_instant(b).map(|b| b.cmp(a)),
             _ => None,
         }
     }

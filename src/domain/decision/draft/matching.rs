@@ -166,8 +166,10 @@ impl<'a> Draft<'a, '_> {
     /// Whether executions that cause each other have come too deep, or round too often.
     fn is_loop(&self, account: &Account, source: Uuid, event: &Event) -> bool {
         let Some(cause) = &event.cause else { return false };
-        let circle = (source, event.entity_id.clone());
-        let is_same = |new: &&NewExecution| new.is_caused && new.source == circle.0 && new.entity_id == circle.1;
+        let circle = (source, event.object.clone(), event.entity_id.clone());
+        let is_same = |new: &&NewExecution| {
+            new.is_caused && (new.source, &new.object, &new.entity_id) == (circle.0, &circle.1, &circle.2)
+        };
         let now = self.change.executions.iter().filter(is_same).count();
         let runs = account.loops.count(&circle, self.around.now) + u32::try_from(now).unwrap_or(u32::MAX);
         cause.depth > CAUSATION_DEPTH_MAX || runs >= CAUSED_RUNS_MAX
