@@ -143,7 +143,8 @@ fn condition(input: &[u8]) {
         else {
             continue;
         };
-        let state = State { action, data: &trees.data, previous: trees.previous.as_ref() };
+        let catalogue = Catalogue::default();
+        let state = State { action, ..trees.state(&event, &catalogue) };
         let holds = conditions.hold(state);
         assert_eq!(holds, conditions.hold(state), "the same twice");
         let _ = conditions.explain(state);

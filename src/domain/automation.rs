@@ -7,13 +7,13 @@ use serde_json::ser::{CharEscape, Formatter};
 
 use super::{
     catalogue::Catalogue,
-    condition::{Conditions, GroupSpec},
+    condition::{Conditions, GroupSpec, fit_warnings},
     event::{Action, Event},
     id::{AutomationUid, ObjectName, ResourceId, UserId, WebhookUid},
     path::FieldPath,
     refusal::Violations,
     request::Method,
-    template::{Body, BodySpec},
+    template::{Body, BodySpec, ROOTS},
     timestamp::Timestamp,
     url::{Ending, PathTemplate},
 };
@@ -218,6 +218,12 @@ impl AutomationSpec {
             );
         }
         let object = self.object.as_str();
+        if ROOTS.contains(&object) {
+            found.push(format!(
+                "{object} is also a word of placeholders: {{{{{object}.…}}}} is a field of the {object} here; write \
+                 {{{{${object}.…}}}} for what it means elsewhere"
+            ));
+        }
         for field in self.conditions.iter().flat_map(GroupSpec::fields) {
             if let Some(inner) = field.strip_prefix(object).and_then(|rest| rest.strip_prefix('.')) {
                 found.push(format!(
@@ -225,6 +231,9 @@ impl AutomationSpec {
                      leave the first word out"
                 ));
             }
+        }
+        if let Some(conditions) = &self.conditions {
+            found.extend(fit_warnings(catalogue, object, conditions));
         }
         let of_conditions = self.conditions.iter().flat_map(GroupSpec::fields);
         let of_conditions = of_conditions.filter_map(|field| FieldPath::parse(field).ok());
@@ -236,8 +245,21 @@ impl AutomationSpec {
             let of_action = action.path.fields().chain(action.body.fields());
             fields.extend(of_action.map(|field| (field.to_string(), field.clone())));
         }
-        let unknown = fields.values().take(WARNED_FIELDS_MAX).filter_map(|field| catalogue.warning(object, field));
-        found.extend(unknown);
+        for field in fields.values().take(WARNED_FIELDS_MAX) {
+            found.extend(catalogue.warning(object, field));
+            found.extend(
+                field
+                    .named_index()
+                    .map(|meant| format!("{field} looks for a name: if the place in a list is meant, write {meant}")),
+            );
+        }
+        for action in &compiled.actions {
+            let in_text = action.path.fields().chain(action.body.fields_in_text()).take(WARNED_FIELDS_MAX);
+            let lists = in_text.filter(|field| catalogue.is_through_list(object, field));
+            found.extend(lists.map(|field| {
+                format!("{field} stands for every value of a list, as JSON: name one by its place, such as [0]")
+            }));
+        }
         for action in &self.actions {
             if action.path.contains("://") {
                 let path = &action.path;

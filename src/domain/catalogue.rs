@@ -8,10 +8,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    condition::{GroupSpec, Match, MemberSpec, Operator, Scalar},
     id::ObjectName,
     json::{Json, Node},
-    path::FieldPath,
+    path::{FieldPath, Found},
     refusal::Violations,
 };
 
@@ -24,7 +23,7 @@ pub const OPTIONS_MAX: usize = 500;
 /// How long a label, or an option's id, may be.
 pub const LABEL_CHARS_MAX: usize = 255;
 /// The last step of a path that asks for the label of an option.
-const LABEL: &str = "label";
+pub const LABEL: &str = "label";
 
 /// What kind of value a field has. Those from `Varchar` on are the types of custom fields: objects with parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +74,7 @@ impl FieldType {
     }
 
     /// In words.
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             FieldType::Text => "a text",
             FieldType::Number => "a number",
@@ -85,29 +84,6 @@ impl FieldType {
             FieldType::Id | FieldType::Option => "an id",
             FieldType::List => "a list",
             _ => "an object",
-        }
-    }
-
-    /// Whether an operator with these values can ever hold for a value of this type. Refusing wrongly is worse than
-    /// letting something useless pass: negations hold wherever their twins do not, and null is a value of every type.
-    fn fits(self, operator: Operator, values: &[Scalar]) -> bool {
-        use Operator as O;
-        let is_negative = matches!(operator, O::IsNot | O::NotIn | O::NotContains);
-        let is_of_presence = matches!(operator, O::Changed | O::IsEmpty | O::IsNotEmpty);
-        if is_negative || is_of_presence || values.contains(&Scalar::Null) {
-            return true;
-        }
-        let is_ordered = matches!(operator, O::Gt | O::Gte | O::Lt | O::Lte | O::Between);
-        let is_moment = matches!(operator, O::Before | O::After);
-        let is_of_text = matches!(operator, O::StartsWith | O::EndsWith | O::Contains);
-        let has_numbers = values.iter().any(|value| matches!(value, Scalar::Number(_)));
-        match self {
-            // A text may hold a date, but never a number: types are strict.
-            FieldType::Text => !(is_ordered && has_numbers),
-            FieldType::Number => !is_moment && !is_of_text && (!is_ordered || has_numbers),
-            FieldType::Boolean => !is_ordered && !is_moment && !is_of_text,
-            FieldType::Date | FieldType::Time | FieldType::Id | FieldType::Option | FieldType::List => true,
-            _ => false,
         }
     }
 }
@@ -213,15 +189,15 @@ impl Catalogue {
         if path.steps().is_empty() || added.is_empty() && builtin.is_empty() {
             return Known::Nothing;
         }
-        let names = path.names();
+        let name = path.named();
         let of_added = added.iter().map(|field| (field.path.as_str(), field.kind));
         let all: Vec<(&str, FieldType)> =
             of_added.chain(builtin.iter().map(|(path, _, kind)| (*path, *kind))).collect();
         for (known, kind) in &all {
-            if names == *known {
+            if name == *known {
                 return Known::Field(*kind);
             }
-            let Some(rest) = names.strip_prefix(known).and_then(|rest| rest.strip_prefix('.')) else { continue };
+            let Some(rest) = inside(&name, known) else { continue };
             if let Some((_, kind)) = kind.parts().iter().find(|(part, _)| *part == rest) {
                 return Known::Field(*kind);
             }
@@ -232,28 +208,25 @@ impl Catalogue {
         }
         // Of what is in an object or a list without known parts nothing is known.
         let is_within = |(known, kind): &(&str, FieldType)| {
-            let inside = names.strip_prefix(known).is_some_and(|rest| rest.starts_with('.'));
             let is_open = matches!(kind, FieldType::Object | FieldType::List);
-            inside && is_open && all.iter().all(|(other, _)| !other.starts_with(&format!("{known}.")))
+            is_open && inside(&name, known).is_some() && all.iter().all(|(other, _)| inside(other, known).is_none())
         };
         if all.iter().any(|known| known.0 != "custom_fields" && is_within(known)) {
             return Known::Nothing;
         }
         // The keys of custom fields are an account's own: only those that were added are known.
-        let is_custom = names.strip_prefix("custom_fields.").is_some_and(|rest| {
-            let key = rest.split('.').next().unwrap_or_default();
-            added.iter().all(|field| field.path != format!("custom_fields.{key}"))
-        });
+        let is_custom = inside(&name, "custom_fields").is_some()
+            && added.iter().all(|field| name != field.path && inside(&name, &field.path).is_none());
         if is_custom {
             return Known::Nothing;
         }
         let parts =
             all.iter().flat_map(|(known, kind)| kind.parts().iter().map(move |(part, _)| format!("{known}.{part}")));
-        let most = names.len().div_ceil(2);
+        let most = name.len().div_ceil(2);
         let candidates = all.iter().map(|(known, _)| (*known).to_owned()).chain(parts);
-        let candidates = candidates.filter(|known| known.len().abs_diff(names.len()) <= most);
-        let nearest = candidates.min_by_key(|known| strsim::levenshtein(known, &names));
-        let is_near = |known: &String| strsim::levenshtein(known, &names) <= most;
+        let candidates = candidates.filter(|known| known.len().abs_diff(name.len()) <= most);
+        let nearest = candidates.min_by_key(|known| strsim::levenshtein(known, &name));
+        let is_near = |known: &String| strsim::levenshtein(known, &name) <= most;
         Known::Nowhere(nearest.filter(is_near))
     }
 
@@ -268,58 +241,95 @@ impl Catalogue {
         }
     }
 
-    /// Refuses operators that can never hold for the type of a known field, where everything must hold.
-    pub fn check(&self, object: &str, group: &GroupSpec, at: &str, faults: &mut Violations) {
-        if group.how != Match::All {
-            return;
-        }
-        for (index, member) in group.conditions.iter().enumerate() {
-            let at = format!("{at}.conditions[{index}]");
-            match member {
-                MemberSpec::Group(group) => self.check(object, group, &format!("{at}.group"), faults),
-                MemberSpec::Clause(clause) => {
-                    let Ok(path) = FieldPath::parse(&clause.field) else { continue };
-                    if let Known::Field(kind) = self.look_up(object, &path)
-                        && !kind.fits(clause.operator, &clause.values)
-                    {
-                        let (operator, what) = (clause.operator.word(), kind.word());
-                        let parts: Vec<_> = kind.parts().iter().map(|(part, _)| format!("{path}.{part}")).collect();
-                        let remedy = if parts.is_empty() {
-                            "use an operator for its type".to_owned()
-                        } else {
-                            format!("compare a part of it: {}", parts.join(", "))
-                        };
-                        let message = format!("{operator} never holds for {path}, which is {what}: {remedy}");
-                        faults.add(format!("{at}.clause.operator"), message);
-                    }
-                }
+    /// What type of value a path leads to, where that is known.
+    pub fn type_of(&self, object: &str, path: &FieldPath) -> Option<FieldType> {
+        match self.look_up(object, path) {
+            // Nothing is known of a list's elements.
+            Known::Field(FieldType::List) if path.has_index() => None,
+            // The ids of leads are texts, those of everything else that is built in are numbers.
+            Known::Field(FieldType::Id) if self.added_to(object).iter().any(|field| field.path == path.named()) => None,
+            Known::Field(FieldType::Id) => {
+                let is_of_lead = (object, path.named().as_str()) == ("lead", "id") || path.named() == "lead_id";
+                Some(if is_of_lead { FieldType::Text } else { FieldType::Id })
             }
+            Known::Field(kind) => Some(kind),
+            Known::Nowhere(_) | Known::Nothing => None,
         }
+    }
+
+    /// Whether a path leads through a known list without saying which element.
+    pub fn is_through_list(&self, object: &str, path: &FieldPath) -> bool {
+        let name = path.named();
+        let of_added = self.added_to(object).iter().map(|field| (field.path.as_str(), field.kind));
+        let mut all = of_added.chain(builtin::fields(object).iter().map(|(path, _, kind)| (*path, *kind)));
+        !path.has_index()
+            && all
+                .any(|(known, kind)| kind == FieldType::List && inside(&name, known).is_some_and(|rest| rest != LABEL))
+    }
+
+    /// The options of the field that a path leads to or into, and whether it leads to their labels.
+    pub fn options(&self, object: &str, path: &FieldPath) -> Option<(&[FieldOption], bool)> {
+        if let Some(field) = path.without_last(LABEL).and_then(|path| self.field_with_options(object, &path)) {
+            return Some((&field.options, true));
+        }
+        let of_part = ["id", "values.id", "values"].iter().filter_map(|part| {
+            let field = path.named();
+            let field = field.strip_suffix(part)?.strip_suffix('.')?;
+            self.field_with_options(object, &FieldPath::parse(field).ok()?)
+        });
+        let field = self.field_with_options(object, path).or_else(|| of_part.into_iter().next())?;
+        Some((&field.options, false))
+    }
+
+    /// Whether a field has options.
+    pub fn has_options(&self, object: &str, path: &FieldPath) -> bool {
+        self.field_with_options(object, path).is_some()
+    }
+
+    fn field_with_options(&self, object: &str, path: &FieldPath) -> Option<&Field> {
+        let added = self.added_to(object);
+        if added.is_empty() {
+            return None;
+        }
+        let name = path.named();
+        added.iter().find(|field| field.path == name && !field.options.is_empty())
+    }
+
+    /// What the options are called that are chosen in a field; none where it has no options. An option without a label here
+    /// is called by its id.
+    pub fn labels<'c>(&'c self, object: &str, path: &FieldPath, data: &'c Node<'_>) -> Option<Vec<&'c str>> {
+        let field = self.field_with_options(object, path)?;
+        let chosen: Vec<_> = match path.find(data) {
+            Found::Nothing => Vec::new(),
+            Found::One(node) => ids(node),
+            Found::Each(nodes) => nodes.into_iter().flatten().flat_map(ids).collect(),
+        };
+        let label = |id: &'c str| {
+            let option = field.options.iter().find(|option| option.id == id);
+            option.map_or(id, |option| option.label.as_str())
+        };
+        Some(chosen.into_iter().map(label).collect())
     }
 
     /// The label of the option that a path ending in `label` asks for, where the field before it has options; labels of
     /// several options are joined by commas.
     pub fn label(&self, object: &str, path: &FieldPath, data: &Node<'_>) -> Option<String> {
-        let field_path = path.without_last(LABEL)?;
-        let names = field_path.names();
-        let field = self.added_to(object).iter().find(|field| field.path == names && !field.options.is_empty())?;
-        let chosen = ids(field_path.find(data)?);
-        if chosen.is_empty() {
-            return None;
-        }
-        let labels = chosen.into_iter().map(|id| {
-            let option = field.options.iter().find(|option| option.id == id);
-            option.map_or(id, |option| option.label.clone())
-        });
-        Some(labels.collect::<Vec<_>>().join(", "))
+        let labels = self.labels(object, &path.without_last(LABEL)?, data)?;
+        (!labels.is_empty()).then(|| labels.join(", "))
     }
 }
 
+/// The rest of a path that leads into a field.
+fn inside<'p>(path: &'p str, field: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(field)?;
+    rest.strip_prefix('.').or_else(|| rest.starts_with('[').then_some(rest))
+}
+
 /// The ids of the options that a value stands for: its own, that of an object, or those of a list.
-fn ids(node: &Node<'_>) -> Vec<String> {
+fn ids<'n>(node: &'n Node<'_>) -> Vec<&'n str> {
     match &node.value {
-        Json::Number(digits) => vec![(*digits).to_owned()],
-        Json::String(text) => vec![text.to_string()],
+        Json::Number(digits) => vec![digits],
+        Json::String(text) => vec![text],
         Json::Array(items) => items.iter().flat_map(ids).collect(),
         Json::Object(_) => node.get("id").or_else(|| node.get("values")).map(ids).unwrap_or_default(),
         Json::Null | Json::Bool(_) => Vec::new(),
@@ -340,7 +350,10 @@ pub fn check_fields(fields: &[Field], faults: &mut Violations) {
     for (index, field) in fields.iter().enumerate() {
         let at = format!("fields[{index}]");
         match FieldPath::parse(&field.path) {
-            Ok(path) if path.names() != field.path => faults.add(format!("{at}.path"), "must not have an index"),
+            Ok(path) if path.has_index() => faults.add(format!("{at}.path"), "must not have an index"),
+            Ok(path) if path.named() != field.path => {
+                faults.add(format!("{at}.path"), format!("write it as {}", path.named()));
+            }
             Ok(_) => {}
             Err((offset, message)) => faults.add(format!("{at}.path"), format!("{message} at column {}", offset + 1)),
         }

@@ -1,8 +1,5 @@
 use super::*;
-use crate::domain::{
-    condition::{ClauseSpec, Match, Scalar},
-    json,
-};
+use crate::domain::json;
 
 const KEY: &str = "custom_fields.3d0fa3429dfa2d3dec265b4fc5dc8258ab66cdf3";
 
@@ -43,57 +40,6 @@ fn unknown_fields_are_told_with_the_nearest_name() {
     assert_eq!(added.warning("deal", &path(&format!("{KEY}.currency"))), None);
     let told = added.warning("deal", &path(&format!("{KEY}.curency"))).expect("a typo");
     assert!(told.contains(&format!("is {KEY}.currency meant?")), "{told}");
-}
-
-/// What is refused of one clause in a group of this kind.
-fn refused(catalogue: &Catalogue, how: Match, field: &str, operator: Operator, value: Scalar) -> Option<String> {
-    let clause = ClauseSpec { field: field.into(), operator, values: vec![value] };
-    let inner = GroupSpec { how, conditions: vec![MemberSpec::Clause(clause)] };
-    let group = GroupSpec { how: Match::All, conditions: vec![MemberSpec::Group(inner)] };
-    let mut faults = Violations::default();
-    catalogue.check("deal", &group, "conditions", &mut faults);
-    faults.check().err().map(|refusal| refusal.to_string())
-}
-
-#[test]
-fn operators_that_never_hold_for_a_type_are_refused() {
-    use Operator as O;
-    let added = catalogue(vec![
-        field(KEY, FieldType::Enum, &[]),
-        field("custom_fields.price", FieldType::Monetary, &[]),
-        field("custom_fields.day", FieldType::DateValue, &[]),
-    ]);
-    let number = || Scalar::Number("1".into());
-    for (name, fit, unfit) in [
-        ("title", &[O::Is, O::StartsWith, O::Contains, O::Changed, O::IsEmpty][..], &[O::Gt, O::Lte, O::Between][..]),
-        ("value", &[O::Gt, O::Between, O::In, O::ChangedTo, O::NotContains][..], &[O::StartsWith, O::Contains][..]),
-        ("is_archived", &[O::Is, O::IsNot, O::In][..], &[O::Gt, O::EndsWith][..]),
-        ("won_time", &[O::Gte, O::IsEmpty][..], &[][..]),
-        ("label_ids", &[O::Contains, O::NotContains, O::Is, O::StartsWith][..], &[][..]),
-        ("custom_fields", &[O::Changed, O::IsEmpty, O::IsNotEmpty, O::IsNot][..], &[O::Is, O::Gt, O::Contains][..]),
-        (KEY, &[O::Changed, O::NotIn][..], &[O::Is, O::In][..]),
-        ("custom_fields.price.value", &[O::Gt, O::Is][..], &[O::Contains][..]),
-        ("custom_fields.day.value", &[O::Between][..], &[][..]),
-        ("not_known", &[O::Gt, O::Contains][..], &[][..]),
-    ] {
-        for operator in fit {
-            assert_eq!(refused(&added, Match::All, name, *operator, number()), None, "{name} {operator:?}");
-        }
-        for operator in unfit {
-            let why = refused(&added, Match::All, name, *operator, number());
-            let why = why.unwrap_or_else(|| panic!("{name} {operator:?} is taken"));
-            assert!(why.starts_with("conditions.conditions[0].group.conditions[0].clause.operator: "), "{why}");
-            let any = refused(&added, Match::Any, name, *operator, number());
-            assert_eq!(any, None, "the rest of a group may hold");
-            let null = refused(&added, Match::All, name, *operator, Scalar::Null);
-            assert_eq!(null, None, "null is a value of every type");
-        }
-    }
-    let date = || Scalar::Text("2026-11-24".into());
-    assert_eq!(refused(&added, Match::All, "title", O::After, date()), None, "a text may hold a date");
-    assert!(refused(&added, Match::All, "value", O::Before, date()).is_some(), "a number never");
-    let why = refused(&added, Match::All, "custom_fields.price", O::Gt, number()).expect("an object");
-    assert!(why.contains("custom_fields.price.value, custom_fields.price.currency"), "it names the parts: {why}");
 }
 
 #[test]

@@ -180,6 +180,14 @@ pub struct AutomationPatch {
     pub owner: Option<UserId>,
 }
 
+impl AutomationPatch {
+    /// Whether it changes what the automation does.
+    pub fn changes_rules(&self) -> bool {
+        let is_triggered_anew = self.object.is_some() || self.action.is_some();
+        is_triggered_anew || self.conditions.is_some() || self.actions.is_some()
+    }
+}
+
 /// The answer to a call that changed something.
 #[derive(Debug, Clone)]
 pub enum Answer {

@@ -1,20 +1,27 @@
 //! Conditions: a tree of groups over clauses `field operator value`.
 
 mod compile;
+mod explanation;
+mod fit;
 mod operand;
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use serde::{Deserialize, Serialize};
 
 use self::{compile::Compiler, operand::Operand};
+pub use self::{
+    explanation::Explanation,
+    fit::{check_fit, fit_warnings},
+};
 use super::{
+    catalogue::Catalogue,
     decimal::Decimal,
     event::Action,
     json::{Json, Node},
     path::FieldPath,
     refusal::Violations,
-    timestamp::{Timestamp, parse_date},
+    timestamp::parse_instant,
 };
 
 /// How deep groups may nest.
@@ -25,9 +32,6 @@ pub const CLAUSES_MAX: usize = 100;
 pub const VALUES_MAX: usize = 100;
 /// How long a text to compare with may be.
 pub const VALUE_BYTES_MAX: usize = 4_096;
-/// How much of a value an explanation shows.
-const SHOWN_CHARS_MAX: usize = 120;
-
 /// How the members of a group combine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -107,6 +111,8 @@ pub enum Operator {
     Changed,
     ChangedTo,
     ChangedFrom,
+    BecameEmpty,
+    BecameFilled,
     Is,
     IsNot,
     In,
@@ -132,8 +138,8 @@ impl Operator {
         serde_json::to_string(&self).unwrap_or_default().trim_matches('"').to_owned()
     }
 
-    /// Every operator.
-    pub const ALL: [Operator; 20] = [
+    /// Every operator, in the order of the numbers on the wire, from 1.
+    pub const ALL: [Operator; 22] = [
         Operator::Changed,
         Operator::ChangedTo,
         Operator::ChangedFrom,
@@ -154,15 +160,18 @@ impl Operator {
         Operator::After,
         Operator::IsEmpty,
         Operator::IsNotEmpty,
+        Operator::BecameEmpty,
+        Operator::BecameFilled,
     ];
 
     /// Whether it asks that a change happened.
     pub fn is_active(self) -> bool {
-        matches!(self, Operator::Changed | Operator::ChangedTo | Operator::ChangedFrom)
+        use Operator as O;
+        matches!(self, O::Changed | O::ChangedTo | O::ChangedFrom | O::BecameEmpty | O::BecameFilled)
     }
 
     /// The operator that this one negates, for the negative ones.
-    fn positive(self) -> Option<Operator> {
+    pub fn positive(self) -> Option<Operator> {
         match self {
             Operator::IsNot => Some(Operator::Is),
             Operator::NotIn => Some(Operator::In),
@@ -172,12 +181,19 @@ impl Operator {
         }
     }
 
+    /// Whether it asks for an order: greater or less, earlier or later.
+    pub fn is_ordered(self) -> bool {
+        use Operator as O;
+        matches!(self, O::Gt | O::Gte | O::Lt | O::Lte | O::Between | O::Before | O::After)
+    }
+
     /// How many values it takes, from and to.
     fn arity(self) -> (usize, usize) {
+        use Operator as O;
         match self {
-            Operator::Changed | Operator::IsEmpty | Operator::IsNotEmpty => (0, 0),
-            Operator::Between => (2, 2),
-            Operator::In | Operator::NotIn => (1, VALUES_MAX),
+            O::Changed | O::BecameEmpty | O::BecameFilled | O::IsEmpty | O::IsNotEmpty => (0, 0),
+            O::Between => (2, 2),
+            O::In | O::NotIn => (1, VALUES_MAX),
             _ => (1, 1),
         }
     }
@@ -192,6 +208,10 @@ pub struct State<'e> {
     pub data: &'e Node<'e>,
     /// The old values, where the event has any.
     pub previous: Option<&'e Node<'e>>,
+    /// The kind of object.
+    pub object: &'e str,
+    /// What the options of fields are called.
+    pub catalogue: &'e Catalogue,
 }
 
 /// Conditions that are ready to be decided.
@@ -215,23 +235,10 @@ enum Member {
 #[derive(Debug, Clone)]
 struct Clause {
     field: FieldPath,
+    /// The field whose option's label is asked for, where the path ends so.
+    labelled: Option<FieldPath>,
     operator: Operator,
     operands: Vec<Operand>,
-}
-
-/// How one clause was decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// Where the clause stands in the tree.
-    pub path: String,
-    /// The field.
-    pub field: String,
-    /// The operator.
-    pub operator: Operator,
-    /// What was compared, in words.
-    pub compared: String,
-    /// Whether it held.
-    pub held: bool,
 }
 
 impl Conditions {
@@ -301,7 +308,8 @@ impl Group {
     }
 }
 
-type Reached<'e> = Vec<Option<&'e Node<'e>>>;
+/// What a path leads to: values of the event, or labels of the catalogue.
+type Reached<'e> = Vec<Option<Cow<'e, Node<'e>>>>;
 
 impl Clause {
     fn holds(&self, state: State<'_>) -> bool {
@@ -312,35 +320,62 @@ impl Clause {
     }
 
     fn decide(&self, operator: Operator, state: State<'_>) -> bool {
-        let now = self.field.reach(state.data);
+        let now = self.reach(state.data, state);
+        if !operator.is_active() {
+            return self.any_passes(operator, &now);
+        }
+        let Some(before) = self.before(state).filter(|before| differ(before, &now)) else { return false };
         match operator {
-            Operator::Changed => self.changed(&now, state),
-            Operator::ChangedTo => self.changed(&now, state) && self.any_passes(Operator::Is, &now),
-            Operator::ChangedFrom => self.changed(&now, state) && self.any_passes(Operator::Is, &self.before(state)),
-            _ => self.any_passes(operator, &now),
+            Operator::ChangedTo => self.is_new_in(&now, &before),
+            Operator::ChangedFrom if matches!(self.operands[..], [Operand::Null]) => {
+                self.any_passes(Operator::IsEmpty, &before)
+            }
+            Operator::ChangedFrom => self.is_new_in(&before, &now),
+            Operator::BecameEmpty | Operator::BecameFilled => {
+                let is_empty = |reached: &Reached<'_>| self.any_passes(Operator::IsEmpty, reached);
+                is_empty(&now) != is_empty(&before) && is_empty(&now) == (operator == Operator::BecameEmpty)
+            }
+            _ => true,
         }
     }
 
-    fn before<'e>(&self, state: State<'e>) -> Reached<'e> {
-        state.previous.map_or_else(|| vec![None], |previous| self.field.reach(previous))
+    /// What the field leads to; where it leads nowhere and asks for the label of an option, the labels of those chosen.
+    fn reach<'e>(&self, root: &'e Node<'e>, state: State<'e>) -> Reached<'e> {
+        let found = self.field.reach(root);
+        if let Some(labelled) = &self.labelled
+            && found.iter().all(Option::is_none)
+            && let Some(labels) = state.catalogue.labels(state.object, labelled, root)
+        {
+            let label = |raw: &'e str| Some(Cow::Owned(Node { raw, value: Json::String(Cow::Borrowed(raw)) }));
+            return if labels.is_empty() { vec![None] } else { labels.into_iter().map(label).collect() };
+        }
+        found.into_iter().map(|node| node.map(Cow::Borrowed)).collect()
     }
 
-    fn changed(&self, now: &[Option<&Node<'_>>], state: State<'_>) -> bool {
-        match state.action {
-            Action::Delete => false,
-            Action::Create => now.iter().flatten().any(|node| !node.is_null()),
-            Action::Change => state.previous.is_some_and(|previous| {
-                if !self.field.is_present(previous) {
-                    return false;
-                }
-                let before = self.field.reach(previous);
-                before.len() != now.len() || before.iter().zip(now).any(|(a, b)| !same(*a, *b))
-            }),
+    /// What the field led to, as far as the event tells.
+    fn before<'e>(&self, state: State<'e>) -> Option<Reached<'e>> {
+        match (state.action, state.previous) {
+            (Action::Create, _) => Some(vec![None]),
+            (Action::Change, Some(previous)) => {
+                let has_options = |of: &&FieldPath| state.catalogue.has_options(state.object, of);
+                let labelled = self.labelled.as_ref().filter(has_options);
+                let is_told =
+                    self.field.is_told_by(previous) || labelled.is_some_and(|field| field.is_told_by(previous));
+                is_told.then(|| self.reach(previous, state))
+            }
+            _ => None,
         }
     }
 
-    fn any_passes(&self, operator: Operator, reached: &[Option<&Node<'_>>]) -> bool {
-        reached.iter().any(|node| self.passes(operator, *node))
+    /// Whether the value is among the elements of one side, and not among those of the other.
+    fn is_new_in(&self, these: &Reached<'_>, others: &Reached<'_>) -> bool {
+        let is_other = |element: Option<&Node<'_>>| elements(others).any(|other| same(element, other));
+        let mut these = elements(these);
+        these.any(|element| self.passes_value(Operator::Is, element) && !is_other(element))
+    }
+
+    fn any_passes(&self, operator: Operator, reached: &Reached<'_>) -> bool {
+        reached.iter().any(|node| self.passes(operator, node.as_deref()))
     }
 
     /// Decides one value; an array at the end of the path passes if an element does.
@@ -375,57 +410,23 @@ impl Clause {
             _ => false,
         }
     }
+}
 
-    fn explain(&self, path: String, state: State<'_>) -> Explanation {
-        let now = self.field.reach(state.data);
-        let mut compared = format!("{} is {}", self.field, shown_all(&now));
-        if self.operator.is_active() {
-            match state.previous {
-                _ if state.action == Action::Create => compared.push_str(", the object is new"),
-                Some(previous) if self.field.is_present(previous) => {
-                    compared.push_str(&format!(", was {}", shown_all(&self.before(state))));
-                }
-                _ => compared.push_str(", not among the old values"),
-            }
-        }
-        if !self.operands.is_empty() {
-            let wanted: Vec<_> = self.operands.iter().take(8).map(Operand::shown).collect();
-            let more = if self.operands.len() > 8 { ", …" } else { "" };
-            compared.push_str(&format!("; compared with {}{more}", wanted.join(", ")));
-        }
-        if let Some(mismatch) = self.mismatch(&now) {
-            compared.push_str(&mismatch);
-        }
-        Explanation { path, field: self.field.to_string(), operator: self.operator, compared, held: self.holds(state) }
-    }
+/// The elements of what was reached: those of its arrays, and every other value itself.
+fn elements<'r>(reached: &'r Reached<'_>) -> impl Iterator<Item = Option<&'r Node<'r>>> {
+    reached.iter().flat_map(|node| match node.as_deref() {
+        Some(Node { value: Json::Array(items), .. }) => items.iter().map(Some).collect(),
+        other => vec![other],
+    })
+}
 
-    /// Says where the types of a value and what it is compared with can never fit.
-    fn mismatch(&self, now: &[Option<&Node<'_>>]) -> Option<String> {
-        let [Some(node)] = now else { return None };
-        let operand = self.operands.first()?;
-        let found = match &node.value {
-            Json::Bool(_) => "a boolean",
-            Json::Number(_) => "a number",
-            Json::String(text) if parse_date(text).is_some() => "a date",
-            Json::String(text) if Timestamp::parse(text).is_some() => "a time",
-            Json::String(_) => "a text",
-            Json::Object(_) => "an object",
-            Json::Null | Json::Array(_) => return None,
-        };
-        let wanted = operand.type_name();
-        let both_text = node.as_str().is_some() && operand.text().is_some();
-        let ordered = matches!(
-            self.operator,
-            Operator::Gt
-                | Operator::Gte
-                | Operator::Lt
-                | Operator::Lte
-                | Operator::Between
-                | Operator::Before
-                | Operator::After
-        );
-        (found != wanted && (ordered || !both_text)).then(|| format!("; {found} is never {wanted}"))
+/// Whether what was reached before and now is not the same.
+fn differ(before: &Reached<'_>, now: &Reached<'_>) -> bool {
+    let is_nothing = |reached: &Reached<'_>| reached.iter().flatten().all(|node| node.is_null());
+    if is_nothing(before) && is_nothing(now) {
+        return false;
     }
+    before.len() != now.len() || before.iter().zip(now).any(|(a, b)| !same(a.as_deref(), b.as_deref()))
 }
 
 fn is_empty(node: Option<&Node<'_>>) -> bool {
@@ -438,17 +439,19 @@ fn is_empty(node: Option<&Node<'_>>) -> bool {
     }
 }
 
-/// Whether two values are the same: numbers by value, objects whatever the order, absent as null.
+/// Whether two values are the same: numbers by value, times as instants, objects whatever the order, absent as null.
 fn same(a: Option<&Node<'_>>, b: Option<&Node<'_>>) -> bool {
     match (a.map(|node| &node.value).unwrap_or(&Json::Null), b.map(|node| &node.value).unwrap_or(&Json::Null)) {
         (Json::Null, Json::Null) => true,
         (Json::Bool(a), Json::Bool(b)) => a == b,
         (Json::Number(a), Json::Number(b)) => a == b || Decimal::parse(a) == Decimal::parse(b),
-        (Json::String(a), Json::String(b)) => a == b,
+        (Json::String(a), Json::String(b)) => {
+            a == b || parse_instant(a).is_some_and(|instant| parse_instant(b) == Some(instant))
+        }
         (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(Some(a), Some(b))),
         (Json::Object(left), Json::Object(right)) => {
             let covers = |from: &[(_, _)], other: &Node<'_>, of: &Node<'_>| {
-                from.iter().all(|(key, _): &(std::borrow::Cow<'_, str>, Node<'_>)| same(of.get(key), other.get(key)))
+                from.iter().all(|(key, _): &(Cow<'_, str>, Node<'_>)| same(of.get(key), other.get(key)))
             };
             match (a, b) {
                 (Some(a), Some(b)) => covers(left, b, a) && covers(right, a, b),
@@ -456,24 +459,6 @@ fn same(a: Option<&Node<'_>>, b: Option<&Node<'_>>) -> bool {
             }
         }
         _ => false,
-    }
-}
-
-fn shown_all(reached: &[Option<&Node<'_>>]) -> String {
-    let show = |node: &Option<&Node<'_>>| node.map_or_else(|| "absent".to_owned(), |node| shown(node.raw));
-    match reached {
-        [one] => show(one),
-        many => {
-            let some: Vec<_> = many.iter().take(5).map(show).collect();
-            format!("[{}{}]", some.join(", "), if many.len() > 5 { ", …" } else { "" })
-        }
-    }
-}
-
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

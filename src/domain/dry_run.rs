@@ -72,7 +72,7 @@ pub fn dry_run(
     now: Timestamp,
 ) -> Result<DryRun, String> {
     let trees = Trees::of(event).map_err(|error| error.to_string())?;
-    let state = trees.state(event.action);
+    let state = trees.state(event, &account.catalogue);
     let scope = Scope {
         event,
         data: &trees.data,

@@ -103,8 +103,10 @@ pub enum Reason {
     Connect,
     Tls,
     Redirect,
+    Gone,
     BlockedAddress,
     UnsafePath,
+    ValueMissing,
     BodyTooLarge,
     RequestsTooLarge,
     ExecutionLimit,
@@ -117,7 +119,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason and its word.
-    pub const WORDS: [(Reason, &'static str); 20] = [
+    pub const WORDS: [(Reason, &'static str); 22] = [
         (Reason::WebhookDeleted, "WEBHOOK_DELETED"),
         (Reason::WebhookDisabled, "WEBHOOK_DISABLED"),
         (Reason::Unauthorized, "UNAUTHORIZED"),
@@ -129,7 +131,9 @@ impl Reason {
         (Reason::Tls, "TLS"),
         (Reason::Redirect, "REDIRECT"),
         (Reason::BlockedAddress, "BLOCKED_ADDRESS"),
+        (Reason::Gone, "GONE"),
         (Reason::UnsafePath, "UNSAFE_PATH"),
+        (Reason::ValueMissing, "VALUE_MISSING"),
         (Reason::BodyTooLarge, "BODY_TOO_LARGE"),
         (Reason::RequestsTooLarge, "REQUESTS_TOO_LARGE"),
         (Reason::ExecutionLimit, "EXECUTION_LIMIT"),

@@ -6,6 +6,8 @@
 
 use std::{borrow::Cow, fmt};
 
+use super::hole::closing_braces;
+
 /// How deep arrays and objects may nest.
 pub const JSON_DEPTH_MAX: usize = 64;
 
@@ -470,12 +472,10 @@ impl<'a> Parser<'a> {
 
     fn hole(&mut self, in_string: bool) -> Parsed<()> {
         let start = self.at;
-        let rest = &self.text[start..];
-        let end = rest.find("}}").filter(|end| !rest[..*end].contains(['"', '\n']));
-        let Some(end) = end else {
+        let Some(end) = closing_braces(&self.text[start + 2..], in_string) else {
             return Err(self.error("the placeholder is not closed with }}"));
         };
-        self.at = start + end + 2;
+        self.at = start + 2 + end + 2;
         self.holes.push(Hole { start, end: self.at, in_string });
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     automation::Automation,
+    catalogue::Catalogue,
     condition::Explanation,
     dry_run::{Check, checks},
     event::Event,
@@ -43,6 +44,8 @@ pub struct Miss {
     pub ran: Vec<AutomationUid>,
     /// The account's plan.
     pub plan: Plan,
+    /// What the account called options.
+    pub catalogue: Arc<Catalogue>,
 }
 
 impl Miss {
@@ -267,7 +270,7 @@ fn missed(entry: &Entry, automation: &Automation) -> Missed {
     // What cannot be read is rejected before it is decided on.
     let (holds, explanation) = match Trees::of(event) {
         Ok(trees) => {
-            let state = trees.state(event.action);
+            let state = trees.state(event, &entry.miss.catalogue);
             (automation.compiled.conditions.hold(state), automation.compiled.conditions.explain(state))
         }
         Err(_) => (false, Vec::new()),

@@ -46,7 +46,13 @@ fn automation(no: u128, activation: Activation) -> Arc<Automation> {
 
 fn miss(automations: &Automations, event: Event, ran: &[bool]) -> Miss {
     let ran = automations.iter().zip(ran).filter(|(_, ran)| **ran).map(|(automation, _)| automation.uid).collect();
-    Miss { event: Arc::new(event), automations: Arc::clone(automations), ran, plan: Plan::Power }
+    Miss {
+        event: Arc::new(event),
+        automations: Arc::clone(automations),
+        ran,
+        plan: Plan::Power,
+        catalogue: Arc::default(),
+    }
 }
 
 fn ids(misses: &Misses) -> Vec<String> {

@@ -19,6 +19,7 @@ pub mod event;
 pub mod execution;
 pub mod filter;
 pub mod history;
+pub mod hole;
 pub mod id;
 pub mod job;
 pub mod json;

@@ -1,8 +1,11 @@
-//! Paths into a JSON tree: `custom_fields.<key>.value`, `label_ids[0]`.
+//! Paths into a JSON tree: `custom_fields.<key>.value`, `label_ids[0]`, `custom_fields["net price"]`.
 
 use std::fmt;
 
-use super::json::{Json, Node};
+use super::{
+    hole::end_of_key,
+    json::{self, Json, Node},
+};
 
 /// How long a path may be.
 pub const PATH_BYTES_MAX: usize = 512;
@@ -31,28 +34,24 @@ impl FieldPath {
         let mut steps = Vec::new();
         let mut at = 0;
         loop {
-            let key_length = text[at..].find(|c: char| !is_key_char(c)).unwrap_or(text.len() - at);
-            if key_length == 0 {
-                return Err((
-                    at,
-                    if text.trim().is_empty() {
-                        "is empty".into()
-                    } else {
-                        "a name of letters, digits, _ and - expected".into()
-                    },
-                ));
+            let name_length = text[at..].find(|c: char| !is_name_char(c)).unwrap_or(text.len() - at);
+            let may_begin_in_brackets = steps.is_empty() && quoted_at(&text[at..]);
+            if name_length == 0 && !may_begin_in_brackets {
+                let message = match text[at..].chars().next() {
+                    None if text.is_empty() => "is empty".to_owned(),
+                    _ => r#"a name of letters, digits, _ and - expected; any other key stands in brackets: ["a.b"]"#
+                        .to_owned(),
+                };
+                return Err((at, message));
             }
-            steps.push(Step::Key(text[at..at + key_length].into()));
-            at += key_length;
+            if name_length > 0 {
+                steps.push(Step::Key(text[at..at + name_length].into()));
+                at += name_length;
+            }
             while text[at..].starts_with('[') {
-                let end = text[at..].find(']').ok_or((at, "a closing ] expected".to_owned()))?;
-                let index = text[at + 1..at + end]
-                    .parse()
-                    .ok()
-                    .filter(|_| text[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
-                    .ok_or((at + 1, "an index such as [0] expected".to_owned()))?;
-                steps.push(Step::Index(index));
-                at += end + 1;
+                let (step, length) = bracket(&text[at..]).map_err(|(offset, message)| (at + offset, message))?;
+                steps.push(step);
+                at += length;
             }
             if steps.len() > PATH_STEPS_MAX {
                 return Err((at, format!("more than {PATH_STEPS_MAX} steps")));
@@ -63,7 +62,10 @@ impl FieldPath {
                 Some(other) => {
                     return Err((
                         at,
-                        format!("a full stop or [ expected, found {other:?}; there are no filters or operators"),
+                        format!(
+                            "a full stop or [ expected, found {other:?}; there are no filters or operators, and a key with \
+                             such a character stands in brackets: [\"a.b\"]"
+                        ),
                     ));
                 }
             }
@@ -75,13 +77,28 @@ impl FieldPath {
         &self.0
     }
 
-    /// The names of the path, without indexes.
-    pub fn names(&self) -> String {
-        let names = self.0.iter().filter_map(|step| match step {
-            Step::Key(key) => Some(key.as_str()),
-            Step::Index(_) => None,
-        });
-        names.collect::<Vec<_>>().join(".")
+    /// The path without its indexes, as it is written.
+    pub fn named(&self) -> String {
+        let names = self.0.iter().filter(|step| matches!(step, Step::Key(_)));
+        FieldPath(names.cloned().collect()).to_string()
+    }
+
+    /// Whether an index is among its steps.
+    pub fn has_index(&self) -> bool {
+        self.0.iter().any(|step| matches!(step, Step::Index(_)))
+    }
+
+    /// The path as it is probably meant where one of its names is a number: with that as an index.
+    pub fn named_index(&self) -> Option<FieldPath> {
+        let index = |step: &Step| match step {
+            Step::Key(key) if key.bytes().all(|byte| byte.is_ascii_digit()) => key.parse().ok().map(Step::Index),
+            _ => None,
+        };
+        let rest = self.0.get(1..)?;
+        rest.iter().find_map(index)?;
+        let steps =
+            self.0[..1].iter().cloned().chain(rest.iter().map(|step| index(step).unwrap_or_else(|| step.clone())));
+        Some(FieldPath(steps.collect()))
     }
 
     /// The path before its last step, where that is a name.
@@ -100,27 +117,114 @@ impl FieldPath {
         }
     }
 
-    /// The one value that the path leads to, arrays entered by index only.
-    pub fn find<'n, 'a>(&self, node: &'n Node<'a>) -> Option<&'n Node<'a>> {
-        self.0.iter().try_fold(node, step_into)
+    /// What the path leads to; where a name is looked up in an array, what it leads to in each element.
+    pub fn find<'n, 'a>(&self, node: &'n Node<'a>) -> Found<'n, 'a> {
+        let mut at = node;
+        for (no, step) in self.0.iter().enumerate() {
+            if let (Step::Key(_), Json::Array(_)) = (step, &at.value) {
+                let mut found = Vec::new();
+                each_into(&self.0[no..], at, &mut found);
+                return Found::Each(found);
+            }
+            match step_into(at, step) {
+                Some(next) => at = next,
+                None => return Found::Nothing,
+            }
+        }
+        Found::One(at)
     }
 
     /// Every value that the path reaches where a name is looked up in each element of an array; `None` stands for
     /// a branch that leads nowhere, and for an array without elements.
     pub fn reach<'n, 'a>(&self, node: &'n Node<'a>) -> Vec<Option<&'n Node<'a>>> {
-        let mut found = Vec::with_capacity(1);
-        reach_into(&self.0, node, &mut found);
-        found
+        match self.find(node) {
+            Found::One(node) => vec![Some(node)],
+            Found::Nothing => vec![None],
+            Found::Each(found) if found.is_empty() => vec![None],
+            Found::Each(found) => found,
+        }
     }
 
-    /// Whether the path, or a null on the way to it, is present.
-    pub fn is_present(&self, node: &Node<'_>) -> bool {
-        present_in(&self.0, node)
+    /// Whether old values tell what the path led to. They do where the path is there, and where they show that it was not:
+    /// an ancestor was null, empty, or had no members, or an array, which always is a whole one, was too short. A member
+    /// that other members stand beside may be left out because it did not change.
+    pub fn is_told_by(&self, previous: &Node<'_>) -> bool {
+        let mut at = previous;
+        for (no, step) in self.0.iter().enumerate() {
+            match &at.value {
+                Json::Object(members) if members.is_empty() => return no > 0,
+                Json::Object(_) => match step_into(at, step) {
+                    Some(next) => at = next,
+                    None => return false,
+                },
+                _ => return true,
+            }
+        }
+        true
+    }
+
+    /// How far the path leads where it leads nowhere: the last ancestor that is there, and its value.
+    pub fn last_ancestor<'n, 'a>(&self, node: &'n Node<'a>) -> Option<(FieldPath, &'n Node<'a>)> {
+        let mut at = node;
+        for (no, step) in self.0.iter().enumerate() {
+            match step_into(at, step) {
+                Some(next) => at = next,
+                None if no == 0 => return None,
+                None => return Some((FieldPath(self.0[..no].to_vec()), at)),
+            }
+        }
+        None
     }
 }
 
-fn is_key_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found<'n, 'a> {
+    /// It leads nowhere.
+    Nothing,
+    /// One value.
+    One(&'n Node<'a>),
+    /// What it leads to in each element of an array, where that is anything.
+    Each(Vec<Option<&'n Node<'a>>>),
+}
+
+fn is_name_char(c: char) -> bool {
+    unicode_ident::is_xid_continue(c) || c == '-'
+}
+
+fn is_name(key: &str) -> bool {
+    !key.is_empty() && key.chars().all(is_name_char)
+}
+
+fn quoted_at(text: &str) -> bool {
+    text.starts_with("[\"") || text.starts_with("['")
+}
+
+/// An index, or a key in quotes: the step, and how long it is.
+fn bracket(text: &str) -> Result<(Step, usize), (usize, String)> {
+    if !quoted_at(text) {
+        let end = text.find(']').ok_or((0, "a closing ] expected".to_owned()))?;
+        let index = text[1..end].parse().ok().filter(|_| text[1..].starts_with(|c: char| c.is_ascii_digit()));
+        let index =
+            index.ok_or((1, r#"an index such as [0], or a key in quotes such as ["a.b"] expected"#.to_owned()))?;
+        return Ok((Step::Index(index), end + 1));
+    }
+    let quote = &text[1..2];
+    let not_closed = || (1, "the key is not closed: a quotation mark and ] expected".to_owned());
+    let length = end_of_key(&text[2..], quote).ok_or_else(not_closed)?;
+    let written = &text[2..2 + length];
+    if !text[3 + length..].starts_with(']') {
+        return Err((3 + length, "a closing ] expected".to_owned()));
+    }
+    let as_json = match quote {
+        "'" => format!("\"{}\"", written.replace("\\'", "'").replace('"', "\\\"")),
+        _ => format!("\"{written}\""),
+    };
+    let key = match json::parse(&as_json).map(|node| node.as_str().map(str::to_owned)) {
+        Ok(Some(key)) => key,
+        _ => return Err((2, "is no key as JSON writes it: mind its backslashes".to_owned())),
+    };
+    Ok((Step::Key(key), length + 4))
 }
 
 fn step_into<'n, 'a>(node: &'n Node<'a>, step: &Step) -> Option<&'n Node<'a>> {
@@ -131,32 +235,21 @@ fn step_into<'n, 'a>(node: &'n Node<'a>, step: &Step) -> Option<&'n Node<'a>> {
     }
 }
 
-fn reach_into<'n, 'a>(steps: &[Step], node: &'n Node<'a>, found: &mut Vec<Option<&'n Node<'a>>>) {
+fn each_into<'n, 'a>(steps: &[Step], node: &'n Node<'a>, found: &mut Vec<Option<&'n Node<'a>>>) {
     let Some((step, rest)) = steps.split_first() else {
         found.push(Some(node));
         return;
     };
     match (step, &node.value) {
-        (Step::Key(_), Json::Array(items)) if !items.is_empty() => {
+        (Step::Key(_), Json::Array(items)) => {
             for item in items {
-                reach_into(steps, item, found);
+                each_into(steps, item, found);
             }
         }
         _ => match step_into(node, step) {
-            Some(next) => reach_into(rest, next, found),
+            Some(next) => each_into(rest, next, found),
             None => found.push(None),
         },
-    }
-}
-
-fn present_in(steps: &[Step], node: &Node<'_>) -> bool {
-    let Some((step, rest)) = steps.split_first() else {
-        return true;
-    };
-    match (step, &node.value) {
-        (_, Json::Null) => true,
-        (Step::Key(_), Json::Array(items)) => items.iter().any(|item| present_in(steps, item)),
-        _ => step_into(node, step).is_some_and(|next| present_in(rest, next)),
     }
 }
 
@@ -164,6 +257,11 @@ impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, step) in self.0.iter().enumerate() {
             match step {
+                Step::Key(key) if !is_name(key) => {
+                    let mut quoted = String::new();
+                    json::escape_into(key, &mut quoted);
+                    write!(f, "[\"{quoted}\"]")?;
+                }
                 Step::Key(key) if at == 0 => write!(f, "{key}")?,
                 Step::Key(key) => write!(f, ".{key}")?,
                 Step::Index(index) => write!(f, "[{index}]")?,
@@ -178,24 +276,94 @@ mod tests {
     use super::*;
     use crate::domain::json;
 
+    fn path(text: &str) -> FieldPath {
+        FieldPath::parse(text).unwrap_or_else(|fault| panic!("{text}: {fault:?}"))
+    }
+
     #[test]
     fn paths_read_and_lead_to_values() {
-        let node = json::parse(r#"{"a": {"b": [{"c": 1}, {"c": 2}, {}]}, "l": [24, 25], "n": null}"#).expect("valid");
-        let raw = |text: &str| FieldPath::parse(text).expect(text).find(&node).map(|node| node.raw);
-        assert_eq!(raw("a.b[1].c"), Some("2"));
-        assert_eq!(raw("l[0]"), Some("24"));
-        assert_eq!(raw("l[2]"), None);
-        assert_eq!(raw("a.b.c"), None, "no array is entered without an index");
-        let reached = FieldPath::parse("a.b.c").expect("valid").reach(&node).len();
-        assert_eq!(reached, 3);
-        assert_eq!(FieldPath::parse("a.b[1].c").expect("valid").to_string(), "a.b[1].c");
-        for (text, at) in
-            [("", 0), ("a..b", 2), ("a.", 2), ("a[x]", 2), ("a[1", 1), ("a b", 1), ("a[+1]", 2), ("[0]", 0)]
-        {
+        let node = json::parse(
+            r#"{"a": {"b": [{"c": 1}, {"c": 2}, {}]}, "l": [24, 25], "n": null, "a.b": 3, "größe": 4, "e": [],
+                "x y": {"@id": 5, "q\"u'o": 6, "}}": 7, "back\\": 8, "": 9}}"#,
+        )
+        .expect("valid");
+        let raw = |text: &str| match path(text).find(&node) {
+            Found::One(node) => node.raw.to_owned(),
+            Found::Nothing => "nothing".to_owned(),
+            Found::Each(found) => {
+                format!("{:?}", found.iter().map(|node| node.map(|node| node.raw)).collect::<Vec<_>>())
+            }
+        };
+        for (text, wanted) in [
+            ("a.b[1].c", "2"),
+            ("l[0]", "24"),
+            ("l[2]", "nothing"),
+            ("l[0].x", "nothing"),
+            ("a.b.c", r#"[Some("1"), Some("2"), None]"#),
+            ("l", "[24, 25]"),
+            ("e.c", "[]"),
+            ("a[\"b\"][0].c", "1"),
+            ("[\"a.b\"]", "3"),
+            ("['a.b']", "3"),
+            ("größe", "4"),
+            ("[\"gr\\u00f6\\u00dfe\"]", "4"),
+            ("[\"x y\"][\"@id\"]", "5"),
+            ("[\"x y\"][\"q\\\"u'o\"]", "6"),
+            ("['x y']['q\"u\\'o']", "6"),
+            ("[\"x y\"][\"}}\"]", "7"),
+            ("[\"x y\"][\"back\\\\\"]", "8"),
+            ("[\"x y\"][\"\"]", "9"),
+        ] {
+            assert_eq!(raw(text), wanted, "{text}");
+            assert_eq!(path(&path(text).to_string()), path(text), "{text} reads back");
+        }
+        assert_eq!(path("a.b[1].c").to_string(), "a.b[1].c");
+        assert_eq!(path("a['b c'].d").to_string(), "a[\"b c\"].d");
+        for (text, at) in [
+            ("", 0),
+            ("a..b", 2),
+            ("a.", 2),
+            ("a[x]", 2),
+            ("a[1", 1),
+            ("a b", 1),
+            ("a[+1]", 2),
+            ("[0]", 0),
+            ("a.[\"b\"]", 2),
+            ("a[\"b", 2),
+            ("a[\"b\"", 5),
+            ("a[\"b\\x\"]", 3),
+            ("a@b", 1),
+        ] {
             assert_eq!(FieldPath::parse(text).expect_err(text).0, at, "{text}");
         }
-        for (text, present) in [("a.b", true), ("n.x.y", true), ("l.x", false), ("z", false), ("a.b.c", true)] {
-            assert_eq!(FieldPath::parse(text).expect(text).is_present(&node), present, "{text}");
+    }
+
+    #[test]
+    fn old_values_tell_what_was_and_what_was_not() {
+        let node = json::parse(
+            r#"{"n": null, "t": "x", "o": {"k": 1, "deep": {}}, "empty": {}, "l": [24], "none": [], "p": [{"c": 1}, {}]}"#,
+        )
+        .expect("valid");
+        for (text, told) in [
+            ("n", true),
+            ("n.x.y", true),
+            ("t.x", true),
+            ("o.k", true),
+            ("o.other", false),
+            ("o.deep.x", true),
+            ("empty.x", true),
+            ("z", false),
+            ("z.x", false),
+            ("l[0]", true),
+            ("l[1]", true),
+            ("none[0]", true),
+            ("none.value", true),
+            ("p.c", true),
+            ("p[1].c", true),
+            ("p.other", true),
+        ] {
+            assert_eq!(path(text).is_told_by(&node), told, "{text}");
         }
+        assert!(!path("a").is_told_by(&json::parse("{}").expect("valid")), "nothing changed");
     }
 }

@@ -12,6 +12,7 @@ use super::{
     id::{AccountId, ResourceId, WebhookUid},
     template::Scope,
     timestamp::Timestamp,
+    url::PathFault,
     webhook::Webhook,
 };
 
@@ -156,7 +157,8 @@ pub fn build<'w>(
             let body = compiled.body.render(scope, body_bytes_max);
             let joins = |path: &str| webhook.is_none_or(|webhook| webhook.endpoint.join(path).is_ok());
             let failure = match (&path, &body) {
-                (Err(_), _) => Some(Reason::UnsafePath),
+                (Err(PathFault::ValueMissing), _) => Some(Reason::ValueMissing),
+                (Err(PathFault::Unsafe), _) => Some(Reason::UnsafePath),
                 (Ok(path), _) if !joins(path) => Some(Reason::UnsafePath),
                 (_, Err(_)) => Some(Reason::BodyTooLarge),
                 _ => None,

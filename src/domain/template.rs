@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     catalogue::Catalogue,
-    event::{Action, Event},
+    condition::State,
+    event::Event,
+    hole::closing_braces,
     id::{AccountId, ExecutionUid, ObjectName},
     json::{self, Json, Node},
-    path::FieldPath,
+    path::{FieldPath, Found, Step},
     refusal::Violations,
 };
 
@@ -43,7 +45,11 @@ pub struct Scope<'e> {
 
 /// A placeholder, such as `deal.title`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placeholder(Source);
+pub struct Placeholder {
+    source: Source,
+    /// Whether it must stand for something: `{{deal.id!}}`, in paths only.
+    is_required: bool,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
@@ -67,75 +73,58 @@ pub enum Value<'e> {
     Null,
     /// A value of the event, with its own bytes.
     Json(&'e Node<'e>),
+    /// What a path leads to in each element of an array.
+    List(Vec<Option<&'e Node<'e>>>),
     /// A text of ours.
     Text(Cow<'e, str>),
 }
+
+/// The first words of placeholders that are not those of an object.
+pub const ROOTS: [&str; 5] = ["previous", "event", "account", "automation", "execution"];
+/// What begins a placeholder of one of [`ROOTS`], also where the object has the same name.
+const OWN: char = '$';
+/// What ends a placeholder that must stand for something.
+const REQUIRED: char = '!';
 
 impl Placeholder {
     /// Reads what stands between the braces. The error has the byte at fault.
     pub fn parse(text: &str, object: &ObjectName) -> Result<Self, (usize, String)> {
         let inner = text.trim();
         let indent = text.len() - text.trim_start().len();
-        let path = FieldPath::parse(inner).map_err(|(at, message)| (at + indent, message))?;
-        let (root, rest) = path.split_root();
-        if root == object.as_str() {
-            return Ok(Self(Source::Data(rest)));
-        }
-        let rest_text = inner.get(root.len() + 1..).unwrap_or_default();
-        let source = match (root, rest_text) {
-            ("previous", _) => Source::Previous(rest),
-            ("event", "id") => Source::EventId,
-            ("event", "action") => Source::EventAction,
-            ("event", "object") => Source::EventObject,
-            ("event", "entity_id") => Source::EventEntityId,
-            ("event", "occurred_at") => Source::EventTime,
-            ("event", "user_id") => Source::EventUser,
-            ("account", "id") => Source::AccountId,
-            ("automation", "name") => Source::AutomationName,
-            ("execution", "id") => Source::ExecutionId,
-            ("event", _) => {
-                return Err((indent, "event has id, action, object, entity_id, occurred_at and user_id".into()));
-            }
-            ("account", _) => return Err((indent, "account has id".into())),
-            ("automation", _) => return Err((indent, "automation has name".into())),
-            ("execution", _) => return Err((indent, "execution has id".into())),
-            _ => {
-                let message = format!(
-                    "{root:?} is not known here: start with {object} (the trigger's object), previous, event, account, automation or execution"
-                );
-                return Err((indent, message));
-            }
+        let (inner, is_required) = match inner.strip_suffix(REQUIRED) {
+            Some(rest) => (rest.trim_end(), true),
+            None => (inner, false),
         };
-        Ok(Self(source))
+        let (path, is_own) = match inner.strip_prefix(OWN) {
+            Some(rest) => (rest, true),
+            None => (inner, false),
+        };
+        let indent = indent + inner.len() - path.len();
+        let path = FieldPath::parse(path).map_err(|(at, message)| (at + indent, message))?;
+        let source = source(&path, object, is_own).map_err(|message| (indent, message))?;
+        Ok(Self { source, is_required })
     }
 
     /// The field of the object that it stands for.
     pub fn field(&self) -> Option<&FieldPath> {
-        match &self.0 {
+        match &self.source {
             Source::Data(path) | Source::Previous(path) => Some(path),
             _ => None,
         }
+    }
+
+    /// Whether it must stand for something.
+    pub fn is_required(&self) -> bool {
+        self.is_required
     }
 
     /// What it stands for.
     pub fn value<'e>(&self, scope: Scope<'e>) -> Value<'e> {
         let event = scope.event;
         let text = |text: &'e str| Value::Text(Cow::Borrowed(text));
-        match &self.0 {
-            Source::Data(path) => match path.find(scope.data) {
-                Some(node) => Value::Json(node),
-                None => scope
-                    .catalogue
-                    .label(event.object.as_str(), path, scope.data)
-                    .map_or(Value::Null, |label| Value::Text(Cow::Owned(label))),
-            },
-            Source::Previous(path) => match scope.previous.and_then(|previous| path.find(previous)) {
-                Some(node) => Value::Json(node),
-                None => scope
-                    .previous
-                    .and_then(|previous| scope.catalogue.label(event.object.as_str(), path, previous))
-                    .map_or(Value::Null, |label| Value::Text(Cow::Owned(label))),
-            },
+        match &self.source {
+            Source::Data(path) => value_of(path, scope.data, scope),
+            Source::Previous(path) => scope.previous.map_or(Value::Null, |previous| value_of(path, previous, scope)),
             Source::EventId => text(event.id.as_str()),
             Source::EventAction => Value::Text(Cow::Borrowed(event.action.as_str())),
             Source::EventObject => text(event.object.as_str()),
@@ -149,16 +138,85 @@ impl Placeholder {
     }
 }
 
+/// What a path stands for. Where the object has the name of one of [`ROOTS`], it is meant, unless our own is asked for.
+fn source(path: &FieldPath, object: &ObjectName, is_own: bool) -> Result<Source, String> {
+    let (root, rest) = path.split_root();
+    if root == object.as_str() && !is_own {
+        return Ok(Source::Data(rest));
+    }
+    let member = match rest.steps() {
+        [Step::Key(member)] => member.as_str(),
+        _ => "",
+    };
+    Ok(match (root, member) {
+        ("previous", _) => Source::Previous(rest),
+        ("event", "id") => Source::EventId,
+        ("event", "action") => Source::EventAction,
+        ("event", "object") => Source::EventObject,
+        ("event", "entity_id") => Source::EventEntityId,
+        ("event", "occurred_at") => Source::EventTime,
+        ("event", "user_id") => Source::EventUser,
+        ("account", "id") => Source::AccountId,
+        ("automation", "name") => Source::AutomationName,
+        ("execution", "id") => Source::ExecutionId,
+        ("event", _) => return Err("event has id, action, object, entity_id, occurred_at and user_id".into()),
+        ("account", _) => return Err("account has id".into()),
+        ("automation", _) => return Err("automation has name".into()),
+        ("execution", _) => return Err("execution has id".into()),
+        _ => {
+            let start = if is_own { String::new() } else { format!("{object} (the trigger's object), ") };
+            let roots = "previous, event, account, automation or execution";
+            return Err(format!("{root:?} is not known here: start with {start}{roots}"));
+        }
+    })
+}
+
+/// What a path leads to in data; where that is nothing, the label of an option that it asks for.
+fn value_of<'e>(path: &FieldPath, data: &'e Node<'e>, scope: Scope<'e>) -> Value<'e> {
+    match path.find(data) {
+        Found::One(node) => Value::Json(node),
+        Found::Each(found) if found.is_empty() || found.iter().any(Option::is_some) => Value::List(found),
+        found => match scope.catalogue.label(scope.event.object.as_str(), path, data) {
+            Some(label) => Value::Text(Cow::Owned(label)),
+            None => match found {
+                Found::Each(found) => Value::List(found),
+                _ => Value::Null,
+            },
+        },
+    }
+}
+
 impl Value<'_> {
     /// As text: a string's content, any other value as its JSON, null as nothing.
-    pub fn as_text(&self) -> &str {
+    pub fn as_text(&self) -> Cow<'_, str> {
         match self {
-            Value::Null => "",
-            Value::Text(text) => text,
+            Value::Null => Cow::Borrowed(""),
+            Value::Text(text) => Cow::Borrowed(text),
             Value::Json(node) => match &node.value {
-                Json::Null => "",
-                Json::String(text) => text,
-                _ => node.raw,
+                Json::Null => Cow::Borrowed(""),
+                Json::String(text) => Cow::Borrowed(text),
+                _ => Cow::Borrowed(node.raw),
+            },
+            Value::List(_) => {
+                let mut text = String::new();
+                self.typed_into(&mut text);
+                Cow::Owned(text)
+            }
+        }
+    }
+
+    /// Whether it stands for nothing: null, or an empty text, list or object.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Value::Null => true,
+            Value::Text(text) => text.is_empty(),
+            Value::List(items) => items.is_empty(),
+            Value::Json(node) => match &node.value {
+                Json::Null => true,
+                Json::String(text) => text.is_empty(),
+                Json::Array(items) => items.is_empty(),
+                Json::Object(members) => members.is_empty(),
+                Json::Bool(_) | Json::Number(_) => false,
             },
         }
     }
@@ -168,6 +226,14 @@ impl Value<'_> {
             Value::Null => out.push_str("null"),
             Value::Json(node) => out.push_str(node.raw),
             Value::Text(text) => quoted_into(text, out),
+            Value::List(items) => {
+                out.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    out.push_str(if at == 0 { "" } else { ", " });
+                    out.push_str(item.map_or("null", |node| node.raw));
+                }
+                out.push(']');
+            }
         }
     }
 }
@@ -198,8 +264,8 @@ pub fn parse_text(text: &str, object: &ObjectName) -> Result<Vec<Part>, String> 
             parts.push(Part::Literal(text[done..start].to_owned()));
         }
         let inner = start + 2;
-        let end =
-            text[inner..].find("}}").ok_or_else(|| at(start, "the placeholder is not closed with }}".to_owned()))?;
+        let end = closing_braces(&text[inner..], false);
+        let end = end.ok_or_else(|| at(start, "the placeholder is not closed with }}".to_owned()))?;
         let hole = Placeholder::parse(&text[inner..inner + end], object)
             .map_err(|(offset, message)| at(floor(text, inner + offset), message))?;
         parts.push(Part::Hole(hole));
@@ -269,7 +335,9 @@ impl Body {
         for hole in holes {
             segments.push(Segment::Source(text[done..hole.start].to_owned()));
             let inner = hole.start + 2;
-            let placeholder = Placeholder::parse(&text[inner..hole.end - 2], object).map_err(|(offset, message)| {
+            let written = written(&text[inner..hole.end - 2], hole.in_string);
+            let placeholder = Placeholder::parse(&written, object).and_then(for_body);
+            let placeholder = placeholder.map_err(|(offset, message)| {
                 let before = &text[..floor(text, inner + offset)];
                 let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
                 let (line, column) = (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
@@ -318,6 +386,14 @@ impl Body {
         })
     }
 
+    /// The fields that stand in text, where a list becomes its JSON.
+    pub fn fields_in_text(&self) -> impl Iterator<Item = &FieldPath> {
+        self.0.iter().filter_map(|segment| match segment {
+            Segment::Text(hole) => hole.field(),
+            Segment::Source(_) | Segment::Typed(_) => None,
+        })
+    }
+
     /// Renders the body, at most so many bytes.
     pub fn render(&self, scope: Scope<'_>, bytes_max: usize) -> Result<String, BodyTooLarge> {
         let mut out = String::with_capacity(256);
@@ -330,7 +406,7 @@ impl Body {
                     if out.len() + text.len() > bytes_max {
                         return Err(BodyTooLarge);
                     }
-                    json::escape_into(text, &mut out);
+                    json::escape_into(&text, &mut out);
                 }
                 Segment::Typed(hole) => hole.value(scope).typed_into(&mut out),
             }
@@ -340,6 +416,26 @@ impl Body {
         }
         Ok(out)
     }
+}
+
+/// A placeholder as it was written before the JSON string around it escaped its quotation marks.
+fn written(text: &str, in_string: bool) -> Cow<'_, str> {
+    let quoted = format!("\"{text}\"");
+    match json::parse(&quoted) {
+        Ok(Node { value: Json::String(plain), .. }) if in_string && text.contains('\\') => {
+            Cow::Owned(plain.into_owned())
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
+/// Refuses what only paths have a use for.
+fn for_body(placeholder: Placeholder) -> Result<Placeholder, (usize, String)> {
+    if placeholder.is_required {
+        let message = "the mark ! is for paths: a body can say null, or ask for the value in a condition";
+        return Err((0, message.to_owned()));
+    }
+    Ok(placeholder)
 }
 
 fn check_key(key: &str, before: &[(String, String)]) -> Result<(), String> {
@@ -359,7 +455,13 @@ fn check_value(value: &str, object: &ObjectName) -> Result<Vec<Part>, String> {
     if value.len() > TEXT_BYTES_MAX {
         return Err(format!("has {} bytes, the limit is {TEXT_BYTES_MAX}", value.len()));
     }
-    parse_text(value, object)
+    let parts = parse_text(value, object)?;
+    for part in &parts {
+        if let Part::Hole(hole) = part {
+            for_body(hole.clone()).map_err(|(_, message)| message)?;
+        }
+    }
+    Ok(parts)
 }
 
 fn value_segments(mut source: String, parts: Vec<Part>, segments: &mut Vec<Segment>) {
@@ -399,8 +501,9 @@ impl<'e> Trees<'e> {
     }
 
     /// What conditions look at.
-    pub fn state(&self, action: Action) -> super::condition::State<'_> {
-        super::condition::State { action, data: &self.data, previous: self.previous.as_ref() }
+    pub fn state<'s>(&'s self, event: &'s Event, catalogue: &'s Catalogue) -> State<'s> {
+        let (action, object) = (event.action, event.object.as_str());
+        State { action, data: &self.data, previous: self.previous.as_ref(), object, catalogue }
     }
 }
 

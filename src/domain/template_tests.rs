@@ -3,7 +3,7 @@ use serde_json::Value as Theirs;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::{event::Action, timestamp::Timestamp};
 
 pub(in crate::domain) fn event(data: &str, previous: Option<&str>) -> Event {
     Event {
@@ -68,6 +68,71 @@ fn bodies_keep_types_where_they_are_asked_to() {
     let entries = entries.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
     let rendered = render(&BodySpec::KeyValue(entries), &event).expect("fits");
     assert_eq!(rendered, r#"{"typed":[24, {"x": null}],"text":"8!","name":"Say \"hi\"\n","quote\"":""}"#);
+}
+
+#[test]
+fn lists_keys_in_brackets_and_our_own_words() {
+    let mut event = event(
+        r#"{"emails": [{"value": "a@b"}, {"label": "x"}, {"value": "c@d"}], "none": [], "a.b": 1, "größe": 2,
+            "net price": {"}}": "q\"", "id": 7}, "id": 8, "entity_id": "own"}"#,
+        Some(r#"{"id": 9}"#),
+    );
+    let values = |event: &Event, object: &str, holes: &[&str]| {
+        let entries: Vec<_> =
+            (holes.iter().enumerate()).map(|(at, hole)| (at.to_string(), (*hole).to_owned())).collect();
+        let object = object.parse().expect("a name");
+        let mut faults = Violations::default();
+        let body = Body::compile(&BodySpec::KeyValue(entries), &object, "body", &mut faults);
+        let body = body.unwrap_or_else(|| panic!("{:?}", faults.check()));
+        let rendered = with_scope(event, |scope| body.render(scope, 64 * 1024)).expect("fits");
+        let rendered: Theirs = serde_json::from_str(&rendered).expect("JSON");
+        holes.iter().enumerate().map(|(at, _)| rendered[at.to_string()].to_string()).collect::<Vec<_>>()
+    };
+    let holes = [
+        "{{deal.emails.value}}",
+        "<{{deal.emails.value}}>",
+        "{{deal.emails[2].value}}",
+        "{{deal.none.value}}",
+        "{{deal.absent.value}}",
+        "{{deal[\"a.b\"]}}",
+        "{{ deal['net price']['}}'] }}",
+        "{{deal.größe}}",
+        "{{$event.entity_id}}",
+        "{{ $previous.id }}",
+    ];
+    let wanted = [
+        r#"["a@b",null,"c@d"]"#,
+        r#""<[\"a@b\", null, \"c@d\"]>""#,
+        r#""c@d""#,
+        "[]",
+        "null",
+        "1",
+        r#""q\"""#,
+        "2",
+        r#""8""#,
+        "9",
+    ];
+    assert_eq!(values(&event, "deal", &holes), wanted);
+    for object in ROOTS {
+        event.object = object.parse().expect("a name");
+        let own = format!("{{{{{object}.id}}}}");
+        let holes = [own.as_str(), "{{$event.id}}", "{{$previous.id}}", "{{$account.id}}"];
+        assert_eq!(values(&event, object, &holes), ["8", r#""e1""#, "9", r#""42""#], "{object}");
+    }
+    event.object = "deal".parse().expect("a name");
+    let raw = r#"{"s": "{{deal[\"net price\"].id}}/{{deal['net price'].id}}/{{deal["net price"].id}}", "v": {{deal["net price"].id}}}"#;
+    assert_eq!(render(&BodySpec::Raw(raw.into()), &event).expect("fits"), r#"{"s": "7/7/7", "v": 7}"#);
+    for (text, message) in [
+        (r#"["{{deal.id!}}"]"#, "the mark ! is for paths"),
+        (r#"["{{$deal.id}}"]"#, "\"deal\" is not known here: start with previous, event"),
+        (r#"["{{deal["a b}}"]"#, "not closed"),
+        (r#"["{{deal.a b}}"]"#, "stands in brackets"),
+    ] {
+        let fault = compile(&BodySpec::Raw(text.into())).expect_err(text);
+        assert!(fault.contains(message), "{text}: {fault}");
+    }
+    let required = vec![("a".to_owned(), "{{deal.id!}}".to_owned())];
+    assert!(compile(&BodySpec::KeyValue(required)).expect_err("for paths").contains("the mark !"));
 }
 
 #[test]

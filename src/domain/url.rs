@@ -47,6 +47,15 @@ pub enum Ending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnsafePath;
 
+/// Why a path could not be rendered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathFault {
+    /// It would leave the endpoint, or the URL would be too long.
+    Unsafe,
+    /// A value that it needs is empty.
+    ValueMissing,
+}
+
 impl EndpointUrl {
     /// Checks a URL. Each thing that is wrong has its own sentence.
     pub fn parse(text: &str, policy: &UrlPolicy) -> Result<Self, Vec<String>> {
@@ -317,15 +326,21 @@ impl PathTemplate {
     }
 
     /// Renders the path. Values are percent-encoded, so none can add a segment, a query or a host.
-    pub fn render(&self, scope: Scope<'_>) -> Result<String, UnsafePath> {
+    pub fn render(&self, scope: Scope<'_>) -> Result<String, PathFault> {
         let mut out = String::new();
         for part in &self.0 {
             match part {
                 Part::Literal(text) => out.push_str(text),
-                Part::Hole(hole) => encode_into(hole.value(scope).as_text(), &mut out),
+                Part::Hole(hole) => {
+                    let value = hole.value(scope);
+                    if hole.is_required() && value.is_empty() {
+                        return Err(PathFault::ValueMissing);
+                    }
+                    encode_into(&value.as_text(), &mut out);
+                }
             }
             if out.len() > FINAL_URL_BYTES_MAX {
-                return Err(UnsafePath);
+                return Err(PathFault::Unsafe);
             }
         }
         Ok(out)

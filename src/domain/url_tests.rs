@@ -54,6 +54,24 @@ fn each_violation_has_its_own_sentence() {
 }
 
 #[test]
+fn a_value_that_a_path_needs_must_not_be_empty() {
+    let event =
+        event(r#"{"t": "a b", "e": "", "z": null, "l": [], "o": {}, "n": 0, "f": false, "x": [{"y": 1}]}"#, None);
+    let render = |text: &str| {
+        let path = path(text, Ending::Path).expect(text);
+        with_scope(&event, |scope| path.render(scope))
+    };
+    for hole in ["e", "z", "l", "o", "no.where", "l.x"] {
+        assert_eq!(render(&format!("deals/{{{{deal.{hole}!}}}}/x")), Err(PathFault::ValueMissing), "{hole}");
+    }
+    for (hole, wanted) in [("t", "deals/a%20b/x"), ("n", "deals/0/x"), ("f", "deals/false/x")] {
+        assert_eq!(render(&format!("deals/{{{{ deal.{hole}! }}}}/x")).as_deref(), Ok(wanted), "{hole}");
+    }
+    assert_eq!(render("deals/{{deal.e}}/x").as_deref(), Ok("deals//x"), "without the mark it is empty");
+    assert_eq!(render("deals/{{$event.user_id!}}"), Err(PathFault::ValueMissing));
+}
+
+#[test]
 fn literal_paths_are_checked_when_saved() {
     for good in [
         "a..b/.x",

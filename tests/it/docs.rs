@@ -48,6 +48,21 @@ async fn every_example_of_the_language_comes_out_as_it_says() {
     service.create_account("42", pb::Plan::Power).await.expect("creates");
     let admin = server.client("global_admin", "42", &["--user", "1"]).await;
     admin.create_webhook("42", "hook", "https://crm.example.com/hooks/").await.expect("creates");
+    let option = |id: &str, label: &str| pb::FieldOption { id: id.into(), label: label.into() };
+    let tier = pb::CatalogueField {
+        path: "custom_fields.tier".into(),
+        label: "Tier".into(),
+        r#type: pb::FieldType::Enum.into(),
+        options: vec![option("17", "Gold"), option("18", "Silver")],
+        ..pb::CatalogueField::default()
+    };
+    let request = pb::SetFieldsRequest {
+        parent: "accounts/42".into(),
+        object: "deal".into(),
+        fields: vec![tier],
+        ..pb::SetFieldsRequest::default()
+    };
+    service.catalogue().set_fields(service.ask(request)).await.expect("sets");
     let examples = blocks(include_str!("../../docs/automation-language.md"), "json example");
     assert!(examples.len() >= 20, "only {} examples", examples.len());
     for (line, text) in examples {
@@ -68,7 +83,11 @@ async fn every_example_of_the_language_comes_out_as_it_says() {
                 .map(|request| {
                     let body: Value = serde_json::from_slice(&request.body).expect("JSON");
                     let method = request.method().as_str_name().trim_start_matches("HTTP_METHOD_").to_owned();
-                    serde_json::json!({"method": method, "path": request.path, "body": body})
+                    let mut sent = serde_json::json!({"method": method, "path": request.path, "body": body});
+                    if !request.failure.is_empty() {
+                        sent["failure"] = request.failure.as_str().into();
+                    }
+                    sent
                 })
                 .collect();
             assert_eq!(Value::Array(sent), example["requests"], "line {line}");

@@ -12,6 +12,7 @@ use crate::domain::{
     account::{AUTOMATIONS_MAX, Account},
     automation::{ACTIVATION_USERS_MAX, ActionSpec, Activation, Automation, AutomationSpec, Compiled},
     caller::Caller,
+    condition::check_fit,
     decision::Draft,
     id::{AccountId, AutomationUid, ResourceId, UserId},
     refusal::{Precondition, Refusal, Violations},
@@ -86,7 +87,7 @@ fn compile(
     check_display_name(&new.display_name, "automation.display_name", &mut faults);
     let compiled = spec.compile("automation", &mut faults);
     if let Some(conditions) = &spec.conditions {
-        account.catalogue.check(spec.object.as_str(), conditions, "automation.conditions", &mut faults);
+        check_fit(&account.catalogue, spec.object.as_str(), conditions, "automation.conditions", &mut faults);
     }
     if let Some(compiled) = &compiled {
         spec.check_saved(compiled, "automation", &mut faults);
@@ -157,13 +158,16 @@ pub fn update_automation(
     if patch.conditions.is_some() || patch.object.is_some() {
         let spec = &automation.spec;
         if let Some(conditions) = &spec.conditions {
-            account.catalogue.check(spec.object.as_str(), conditions, "automation.conditions", &mut faults);
+            check_fit(&account.catalogue, spec.object.as_str(), conditions, "automation.conditions", &mut faults);
         }
     }
-    faults.check()?;
     if let Some(compiled) = compiled {
+        if patch.changes_rules() {
+            automation.spec.check_saved(&compiled, "automation", &mut faults);
+        }
         automation.compiled = compiled;
     }
+    faults.check()?;
     if let Some(enabled) = patch.enabled {
         automation.enabled = enabled;
     }

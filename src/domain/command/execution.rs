@@ -182,7 +182,7 @@ fn rebuild(
     Ok(Record {
         source_name: automation.display_name.clone(),
         requests: build(automation, scope, webhook_of, draft.around.rules.body_bytes_max),
-        explanation: automation.compiled.conditions.explain(trees.state(event.action)),
+        explanation: automation.compiled.conditions.explain(trees.state(event, &account.catalogue)),
         ..Record::clone(before)
     })
 }

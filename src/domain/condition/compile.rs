@@ -6,7 +6,7 @@ use super::{
     CLAUSES_MAX, Clause, ClauseSpec, GROUP_DEPTH_MAX, Group, GroupSpec, Member, MemberSpec, Operator, Scalar,
     VALUE_BYTES_MAX, operand::Operand,
 };
-use crate::domain::{decimal::Decimal, event::Action, path::FieldPath, refusal::Violations};
+use crate::domain::{catalogue::LABEL, decimal::Decimal, event::Action, path::FieldPath, refusal::Violations};
 
 pub struct Compiler<'f> {
     pub action: Action,
@@ -76,7 +76,9 @@ impl Compiler<'_> {
                 Some(_) => {}
             }
         }
-        Some(Clause { field: field?, operator: spec.operator, operands })
+        let field = field?;
+        let labelled = field.without_last(LABEL);
+        Some(Clause { field, labelled, operator: spec.operator, operands })
     }
 
     fn operand(&mut self, operator: Operator, value: &Scalar, at: &str) -> Option<Operand> {
@@ -97,7 +99,6 @@ impl Compiler<'_> {
             Scalar::Text(text) => Operand::of_text(text),
         };
         let is_moment = matches!(operand, Operand::Date(..) | Operand::Instant(..));
-        let is_text = matches!(value, Scalar::Text(_));
         let fault = match operator {
             Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte | Operator::Between => {
                 let fits = is_moment || matches!(operand, Operand::Number(..));
@@ -115,8 +116,7 @@ impl Compiler<'_> {
                 (empty || matches!(value, Scalar::Null))
                     .then_some("must be a number, a boolean or a text that is not empty")
             }
-            _ => (is_text && value == &Scalar::Text(String::new()) && operator == Operator::ChangedFrom)
-                .then_some("must not be an empty text: use null for a field that had no value"),
+            _ => None,
         };
         if let Some(fault) = fault {
             self.faults.add(at, fault);

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::shown;
+use super::explanation::shown;
 use crate::domain::{
     decimal::Decimal,
     json::{Json, Node},

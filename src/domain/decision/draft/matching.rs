@@ -14,7 +14,6 @@ use crate::domain::{
     id::{AutomationUid, ExecutionUid, WebhookUid},
     loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
     miss::{Automations, Miss},
-    plan::Plan,
     request::{Record, build},
     subscription::{beginning, notification},
     template::{Scope, Trees},
@@ -59,19 +58,18 @@ impl<'a> Draft<'a, '_> {
     /// Runs the automations that an event triggers and whose conditions hold.
     fn trigger(&mut self, account: &'a Account, event: &Arc<Event>) -> Result<(), Rejection> {
         let Some(automations) = account.triggered_by(event) else { return Ok(()) };
-        let plan = account.facts.plan;
-        let has_plan = plan.has_automation_webhooks();
+        let has_plan = account.facts.plan.has_automation_webhooks();
         let mut candidates =
             automations.iter().filter(|automation| has_plan && automation.is_triggered_by(event)).peekable();
         if candidates.peek().is_none() {
-            self.miss(event, automations, Vec::new(), plan);
+            self.miss(account, event, automations, Vec::new());
             return Ok(());
         }
         let trees = Trees::of(event).map_err(|error| Rejection::new("data", RejectionReason::InvalidJson, error))?;
-        let state = trees.state(event.action);
+        let state = trees.state(event, &account.catalogue);
         let matches: Vec<_> = candidates.filter(|automation| automation.compiled.conditions.hold(state)).collect();
         if matches.len() < automations.len() {
-            self.miss(event, automations, matches.iter().map(|automation| automation.uid).collect(), plan);
+            self.miss(account, event, automations, matches.iter().map(|automation| automation.uid).collect());
         }
         for automation in matches {
             self.run(account, automation, event, &trees);
@@ -130,9 +128,16 @@ impl<'a> Draft<'a, '_> {
     }
 
     /// Takes note of an event that did not make every automation of its trigger run.
-    pub(super) fn miss(&mut self, event: &Arc<Event>, automations: &Automations, ran: Vec<AutomationUid>, plan: Plan) {
+    pub(super) fn miss(
+        &mut self,
+        account: &Account,
+        event: &Arc<Event>,
+        automations: &Automations,
+        ran: Vec<AutomationUid>,
+    ) {
         let (event, automations) = (Arc::clone(event), Arc::clone(automations));
-        self.misses.push(Miss { event, automations, ran, plan });
+        let (plan, catalogue) = (account.facts.plan, Arc::clone(&account.catalogue));
+        self.misses.push(Miss { event, automations, ran, plan, catalogue });
     }
 
     pub(super) fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>) {
@@ -157,7 +162,7 @@ impl<'a> Draft<'a, '_> {
             traceparent,
             parent_span,
             requests: if is_too_much { Vec::new() } else { build(automation, scope, webhook_of, body_bytes_max) },
-            explanation: automation.compiled.conditions.explain(trees.state(event.action)),
+            explanation: automation.compiled.conditions.explain(trees.state(event, &account.catalogue)),
             first_action: 0,
         });
         self.begin(account, event, (uid, SourceKind::Automation, automation.uid.0), record);

@@ -1,0 +1,77 @@
+//! Holes in a text, where placeholders stand: `{{`, a path, `}}`. Keys in quotes may have anything in them, braces too.
+
+/// Where a placeholder ends: the offset of the braces that close it, past keys in quotes. `is_escaped` where it stands in a
+/// JSON string, in which quotes may have a backslash.
+pub fn closing_braces(text: &str, is_escaped: bool) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &text[at..];
+        if rest.starts_with("}}") {
+            return Some(at);
+        }
+        let opening = if is_escaped && rest.starts_with("[\\\"") {
+            Some("\\\"")
+        } else if rest.starts_with("[\"") {
+            Some("\"")
+        } else if rest.starts_with("['") {
+            Some("'")
+        } else {
+            None
+        };
+        match opening {
+            Some(quote) => {
+                at += 1 + quote.len();
+                at += end_of_key(&text[at..], quote)? + quote.len();
+            }
+            None if matches!(bytes[at], b'"' | b'\n') => return None,
+            None => at += rest.chars().next().map_or(1, char::len_utf8),
+        }
+    }
+    None
+}
+
+/// Where a key in quotes ends. A backslash takes what follows with it; in a JSON string it is two of them that do.
+pub fn end_of_key(text: &str, quote: &str) -> Option<usize> {
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        if rest.starts_with(quote) {
+            return Some(at);
+        }
+        let taken = match quote {
+            "\\\"" if rest.starts_with("\\\\\\") => 4,
+            "\\\"" if rest.starts_with("\\\\") => 3,
+            _ if rest.starts_with('\\') => 2,
+            _ => rest.chars().next().map_or(1, char::len_utf8),
+        };
+        at += taken;
+        while at < text.len() && !text.is_char_boundary(at) {
+            at += 1;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_placeholder_ends_behind_its_keys() {
+        for (text, is_escaped, end) in [
+            ("deal.a}} b}}", false, Some(6)),
+            ("deal[\"}}\"]}}", false, Some(10)),
+            ("deal['}}']}}", false, Some(10)),
+            ("deal[\\\"}}\\\"]}}", true, Some(12)),
+            ("deal[\\\"a\\\\\\\"}}\\\"]}}", true, Some(17)),
+            ("deal[\"a\\\"}}\"]}}", false, Some(13)),
+            ("deal.a\"}}", false, None),
+            ("deal.a\n}}", false, None),
+            ("deal[\"a}}", false, None),
+            ("deal.é}}", false, Some(7)),
+        ] {
+            assert_eq!(closing_braces(text, is_escaped), end, "{text}");
+        }
+    }
+}
