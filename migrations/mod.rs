@@ -16,6 +16,8 @@ mod m0005_catalogue;
 mod m0006_data_keys;
 #[path = "m0007_leases.rs"]
 pub mod m0007_leases;
+#[path = "m0008_attempts_that_may_count.rs"]
+mod m0008_attempts_that_may_count;
 
 /// Every step, in order.
 pub struct Migrator;
@@ -31,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_catalogue::Migration),
             Box::new(m0006_data_keys::Migration),
             Box::new(m0007_leases::Migration),
+            Box::new(m0008_attempts_that_may_count::Migration),
         ]
     }
 

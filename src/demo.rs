@@ -279,7 +279,7 @@ fn demo_automations(account: &str) -> Vec<pb::Automation> {
         method: method.into(),
         path: path.to_owned(),
         body: Some(body),
-        continue_on_failure: false,
+        ..pb::WebhookAction::default()
     };
     let automation = |name: &str, object: &str, on: EventAction, conditions, action| pb::Automation {
         display_name: name.to_owned(),

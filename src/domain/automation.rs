@@ -37,11 +37,17 @@ pub struct AutomationSpec {
     pub conditions: Option<GroupSpec>,
     /// The requests to send, in order.
     pub actions: Vec<ActionSpec>,
+    /// When the actions were last edited, or earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions_edited_at: Option<Timestamp>,
 }
 
 /// One request to send, as it is written and stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActionSpec {
+    /// What names it through edits: unique in the automation, and never another action's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ResourceId>,
     /// The webhook's id when the automation was saved.
     pub webhook: ResourceId,
     /// The webhook, inside. Found when the automation is saved.
@@ -164,11 +170,22 @@ pub struct Compiled {
 pub struct CompiledAction {
     /// What is appended to the endpoint URL.
     pub path: PathTemplate,
-    /// The body.
-    pub body: Body,
+    /// The body; none where the request has none.
+    pub body: Option<Body>,
 }
 
 impl AutomationSpec {
+    /// Completes what was stored before actions had ids: their places name them until they are edited, and they were edited
+    /// when the automation was written last, or earlier.
+    pub fn complete(&mut self, updated_at: Timestamp) {
+        self.actions_edited_at.get_or_insert(updated_at);
+        for (at, action) in self.actions.iter_mut().enumerate() {
+            if action.id.is_none() {
+                action.id = format!("action-{}", at + 1).parse().ok();
+            }
+        }
+    }
+
     /// Checks the rules and makes them ready. Faults are noted under the fields of the `automation` message.
     pub fn compile(&self, at: &str, faults: &mut Violations) -> Option<Compiled> {
         let conditions =
@@ -242,7 +259,7 @@ impl AutomationSpec {
             .map(|field| (field.to_string(), field))
             .collect();
         for action in &compiled.actions {
-            let of_action = action.path.fields().chain(action.body.fields());
+            let of_action = action.path.fields().chain(action.body.iter().flat_map(Body::fields));
             fields.extend(of_action.map(|field| (field.to_string(), field.clone())));
         }
         for field in fields.values().take(WARNED_FIELDS_MAX) {
@@ -254,7 +271,8 @@ impl AutomationSpec {
             );
         }
         for action in &compiled.actions {
-            let in_text = action.path.fields().chain(action.body.fields_in_text()).take(WARNED_FIELDS_MAX);
+            let of_body = action.body.iter().flat_map(Body::fields_in_text);
+            let in_text = action.path.fields().chain(of_body).take(WARNED_FIELDS_MAX);
             let lists = in_text.filter(|field| catalogue.is_through_list(object, field));
             found.extend(lists.map(|field| {
                 format!("{field} stands for every value of a list, as JSON: name one by its place, such as [0]")
@@ -267,6 +285,32 @@ impl AutomationSpec {
             }
         }
         found
+    }
+}
+
+/// Gives actions without an id that of the action they were: one that is otherwise equal, best at the same place; failing
+/// that, the one at the same place where webhook and method are the same; or else a new one.
+pub fn name_actions(actions: &mut [ActionSpec], before: &[ActionSpec], mut fresh: impl FnMut() -> ResourceId) {
+    let mut taken: Vec<_> = actions.iter().filter_map(|action| action.id.clone()).collect();
+    let is_equal = |action: &ActionSpec, old: &ActionSpec| *action == ActionSpec { id: None, ..old.clone() };
+    let is_alike =
+        |action: &ActionSpec, old: &ActionSpec| (action.webhook_uid, action.method) == (old.webhook_uid, old.method);
+    for looks_elsewhere in [false, true] {
+        for (at, action) in actions.iter_mut().enumerate().filter(|(_, action)| action.id.is_none()) {
+            let there = before.get(at).into_iter();
+            let elsewhere = before.iter().filter(|_| looks_elsewhere);
+            let mut free = there.chain(elsewhere).filter(|old| old.id.as_ref().is_some_and(|id| !taken.contains(id)));
+            if let Some(old) = free.find(|old| is_equal(action, old)) {
+                action.id.clone_from(&old.id);
+                taken.extend(old.id.clone());
+            }
+        }
+    }
+    for (at, action) in actions.iter_mut().enumerate().filter(|(_, action)| action.id.is_none()) {
+        let there = before.get(at).filter(|old| is_alike(action, old)).and_then(|old| old.id.clone());
+        let id = there.filter(|id| !taken.contains(id)).unwrap_or_else(&mut fresh);
+        taken.push(id.clone());
+        action.id = Some(id);
     }
 }
 
@@ -299,7 +343,7 @@ pub fn check_action(path: &str, body: Option<&BodySpec>, object: &ObjectName, at
     if let (Err(error), Err(_)) = (compile(Ending::Path), compile(Ending::Query)) {
         faults.add(format!("{at}.path"), error);
     }
-    if let Some(body) = body {
+    if let Some(body) = body.filter(|body| **body != BodySpec::None) {
         let _ = Body::compile(body, object, at, faults);
     }
 }
@@ -308,7 +352,10 @@ impl ActionSpec {
     fn compile(&self, object: &ObjectName, at: &str, faults: &mut Violations) -> Option<CompiledAction> {
         let ending = if self.query_ending { Ending::Query } else { Ending::Path };
         let path = faults.take(format!("{at}.path"), PathTemplate::compile(&self.path, object, ending));
-        let body = Body::compile(&self.body, object, at, faults);
+        let body = match &self.body {
+            BodySpec::None => Some(None),
+            body => Body::compile(body, object, at, faults).map(Some),
+        };
         Some(CompiledAction { path: path?, body: body? })
     }
 }
@@ -336,6 +383,48 @@ mod tests {
     use crate::domain::condition::{ClauseSpec, Match, MemberSpec, Operator, Scalar};
 
     #[test]
+    fn actions_keep_their_ids_through_edits() {
+        let action = |text: &str| {
+            let (id, rest) = text.split_once('=').map_or((None, text), |(id, rest)| (Some(id), rest));
+            let (webhook, path) = rest.split_at(1);
+            ActionSpec {
+                id: id.map(|id| id.parse().expect("an id")),
+                webhook: "wh-1".parse().expect("an id"),
+                webhook_uid: WebhookUid(Uuid::from_u128(webhook.parse().expect("a number"))),
+                query_ending: false,
+                method: Method::Post,
+                path: path.into(),
+                body: BodySpec::None,
+                continue_on_failure: false,
+            }
+        };
+        let list = |text: &str| text.split_whitespace().map(action).collect::<Vec<_>>();
+        for (before, edited, wanted) in [
+            ("", "1a 1b", "new-1 new-2"),
+            ("x=1a y=1b", "1a 1b", "x y"),
+            ("x=1a y=1b", "1b 1a", "y x"),
+            ("x=1a y=1b", "1b", "y"),
+            ("x=1a y=1b", "1c 1a", "new-1 x"),
+            ("x=1a y=1b", "1a 1c", "x y"),
+            ("x=1a y=1b", "1a 2b", "x new-1"),
+            ("x=1a y=1b", "1n 1a 1b", "new-1 x y"),
+            ("x=1a y=1a", "1a 1a 1a", "x y new-1"),
+            ("x=1a y=1a", "2b 1a", "new-1 y"),
+            ("x=1a y=1b", "y=1z 1a", "y x"),
+            ("x=1a y=1b", "mine=1a 1b", "mine y"),
+        ] {
+            let mut actions = list(edited);
+            let mut made = 0;
+            name_actions(&mut actions, &list(before), || {
+                made += 1;
+                format!("new-{made}").parse().expect("an id")
+            });
+            let ids: Vec<_> = actions.iter().map(|action| action.id.as_ref().expect("an id").to_string()).collect();
+            assert_eq!(ids.join(" "), wanted, "{before} edited to {edited}");
+        }
+    }
+
+    #[test]
     fn the_stored_form_stays_readable() {
         let spec = AutomationSpec {
             object: "deal".parse().expect("a name"),
@@ -348,7 +437,9 @@ mod tests {
                     values: vec![Scalar::Number("2".into())],
                 })],
             }),
+            actions_edited_at: None,
             actions: vec![ActionSpec {
+                id: None,
                 webhook: "wh-1".parse().expect("an id"),
                 webhook_uid: WebhookUid(Uuid::from_u128(1)),
                 query_ending: false,
@@ -361,5 +452,13 @@ mod tests {
         let golden = r#"{"object":"deal","action":"change","conditions":{"match":"all","conditions":[{"clause":{"field":"stage_id","operator":"changed_to","values":[{"number":"2"}]}}]},"actions":[{"webhook":"wh-1","webhook_uid":"00000000-0000-0000-0000-000000000001","method":"PUT","path":"deals/{{deal.id}}","body":{"key_value":[["id","{{deal.id}}"]]},"continue_on_failure":true}]}"#;
         assert_eq!(serde_json::to_string(&spec).expect("serializes"), golden);
         assert_eq!(serde_json::from_str::<AutomationSpec>(golden).expect("reads"), spec);
+        let mut spec = spec;
+        spec.complete(Timestamp(7));
+        spec.actions[0].body = BodySpec::None;
+        let stored = serde_json::to_string(&spec).expect("serializes");
+        for part in [r#""actions":[{"id":"action-1","webhook""#, r#""body":"none""#, r#","actions_edited_at":7}"#] {
+            assert!(stored.contains(part), "{stored}");
+        }
+        assert_eq!(serde_json::from_str::<AutomationSpec>(&stored).expect("reads"), spec);
     }
 }

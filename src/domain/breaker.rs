@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(nine.after((&answer(503), now), false, around(now)).breaker, nine.breaker, "retries do not count");
         assert_eq!(after(&nine, &[404, 503], now).breaker, Breaker::Closed { failures: 1 }, "a 404 is alive");
         assert_eq!(after(&nine, &[429, 503], now).breaker, Breaker::Closed { failures: 1 }, "a 429 too");
-        let timeout = Outcome::Error { kind: Reason::Timeout, message: String::new() };
+        let timeout = Outcome::Error { kind: Reason::Timeout, message: String::new(), was_sent: true };
         let open = nine.after((&timeout, now), true, around(now));
         let until = now.plus_ms(OPEN_MS_DEFAULT);
         assert_eq!(open.breaker, Breaker::Open { until, open_ms: OPEN_MS_DEFAULT });

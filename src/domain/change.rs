@@ -9,7 +9,7 @@ use super::{
     breaker::Health,
     catalogue::Field,
     event::Event,
-    execution::{Attempt, NewExecution, Progress, State, Unfinished},
+    execution::{Attempt, Fate, NewExecution, Progress, State, Unfinished},
     history::{Expired, History},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, RequestId, ResourceId, WebhookUid},
     job::Job,
@@ -122,6 +122,8 @@ pub struct AttemptEnded {
     pub number: u32,
     /// What happened.
     pub attempt: Attempt,
+    /// What has become of the action.
+    pub fate: Fate,
 }
 
 /// The answer to a repeatable call.

@@ -160,6 +160,7 @@ pub struct NewAutomation {
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "as in `ActionSpec`")]
 pub struct NewAction {
+    pub id: Option<ResourceId>,
     pub webhook: ResourceId,
     pub method: Method,
     pub path: String,

@@ -8,11 +8,13 @@ use super::{
     condition::Explanation,
     decision::Rules,
     event::Event,
+    execution::Reason,
     id::{AccountId, ExecutionUid, WebhookUid},
     plan::Plan,
     request::{Request, build},
     template::{Scope, Trees},
     timestamp::Timestamp,
+    webhook::Webhook,
 };
 
 /// One thing that must hold for an automation to run.
@@ -52,6 +54,8 @@ pub struct DryRun {
     pub requests: Vec<Request>,
     /// Whether the limit would hold the execution back.
     pub is_paused: bool,
+    /// Why it would fail without being sent, as far as is known beforehand, and the action that would, from 0.
+    pub failure: Option<(Reason, usize)>,
 }
 
 impl DryRun {
@@ -85,12 +89,27 @@ pub fn dry_run(
     let webhook_of = |uid: WebhookUid| account.webhooks.get(&uid).map(Arc::as_ref);
     let limit = account.execution_limit(&rules.limits(&account.facts));
     let has_room = account.window.at(now, rules.window_length_ms).room(limit) > 0;
+    let mut requests = build(automation, scope, webhook_of, rules.body_bytes_max);
+    for request in &mut requests {
+        request.failure = request.failure.or_else(|| unsendable(webhook_of(request.webhook)));
+    }
+    let fails = |request: &Request| request.failure.filter(|_| !request.continue_on_failure);
     Ok(DryRun {
+        failure: requests.iter().enumerate().find_map(|(at, request)| Some((fails(request)?, at))),
         checks: checks(account.facts.plan, automation, event, automation.compiled.conditions.hold(state)),
         explanation: automation.compiled.conditions.explain(state),
-        requests: build(automation, scope, webhook_of, rules.body_bytes_max),
+        requests,
         is_paused: account.backlog.count > 0 || !has_room,
     })
+}
+
+/// Why nothing can be sent to a webhook as it is.
+fn unsendable(webhook: Option<&Webhook>) -> Option<Reason> {
+    match webhook.filter(|webhook| webhook.deleted_at.is_none()) {
+        None => Some(Reason::WebhookDeleted),
+        Some(webhook) if !webhook.is_enabled() => Some(Reason::WebhookDisabled),
+        Some(_) => None,
+    }
 }
 
 /// What must hold for an automation to run for an event, and whether it does.

@@ -1,6 +1,6 @@
 //! Executions: one run of one source for one event, its states, and what an attempt's outcome means for it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     event::{Action, Event},
     id::{EntityId, EventId, ExecutionUid, ObjectName, UserId, WebhookUid},
-    request::{Record, Request},
+    request::{Method, Record, Request},
     retry::{FailureClass, RetryPolicy, Schedule},
     timestamp::Timestamp,
 };
@@ -190,7 +190,21 @@ pub enum Outcome {
         kind: Reason,
         /// More about it.
         message: String,
+        /// Whether the endpoint may have got the request.
+        was_sent: bool,
     },
+}
+
+/// What has become of an action, as far as its attempts tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Fate {
+    /// It was not carried out.
+    #[default]
+    Open,
+    /// It may have been carried out.
+    MayBeDone,
+    /// It succeeded.
+    Succeeded,
 }
 
 /// What an outcome means for the request.
@@ -228,9 +242,33 @@ impl Outcome {
         matches!(self.verdict(), Verdict::Success)
     }
 
-    /// Whether the endpoint says that it is gone for good.
+    /// Whether the endpoint says that what was asked for is gone for good.
     pub fn is_gone(&self) -> bool {
         matches!(self, Outcome::Answer { status: 410, .. })
+    }
+
+    /// Whether the endpoint may have done what was asked, although it did not say so.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            Outcome::Answer { status, .. } => matches!(status, 408 | 500..=599),
+            Outcome::Error { was_sent, .. } => *was_sent,
+        }
+    }
+
+    /// Whether there is nothing that a `DELETE` could delete.
+    fn finds_nothing(&self) -> bool {
+        matches!(self, Outcome::Answer { status: 404 | 410, .. })
+    }
+
+    /// What has become of an action after this attempt: it arrived, or deletes what one before may have deleted.
+    pub fn fate(&self, request: &Request, before: &Progress) -> Fate {
+        let may_be_done = before.may_be_done || request.may_be_done;
+        let is_deleted = request.method == Method::Delete && may_be_done && self.finds_nothing();
+        match () {
+            () if self.is_success() || is_deleted => Fate::Succeeded,
+            () if may_be_done || self.may_be_done() => Fate::MayBeDone,
+            () => Fate::Open,
+        }
     }
 
     /// What it means.
@@ -241,6 +279,7 @@ impl Outcome {
                 300..=399 => Verdict::Failure(Reason::Redirect),
                 401 | 403 => Verdict::Failure(Reason::Unauthorized),
                 408 => Verdict::Retry(Reason::Timeout),
+                410 => Verdict::Failure(Reason::Gone),
                 425 | 429 => Verdict::Retry(Reason::Rejected),
                 500..=599 => Verdict::Retry(Reason::ServerError),
                 _ => Verdict::Failure(Reason::Rejected),
@@ -302,6 +341,8 @@ pub struct Progress {
     pub action_no: usize,
     /// How many attempts of that action have ended.
     pub attempts: u32,
+    /// Whether an attempt of that action that failed may have done what was asked.
+    pub may_be_done: bool,
     /// How many actions have failed.
     pub failed_actions: u32,
     /// When it ended.
@@ -319,10 +360,16 @@ impl Progress {
             due_at: None,
             action_no: 0,
             attempts: 0,
+            may_be_done: false,
             failed_actions: 0,
             ended_at: None,
             admitted: None,
         }
+    }
+
+    /// The next action begins.
+    fn next_action(self) -> Self {
+        Self { action_no: self.action_no + 1, attempts: 0, may_be_done: false, ..self }
     }
 
     /// Whether it waits for a time; otherwise for a slot, for its endpoint or for the limit, whatever the clock says.
@@ -426,16 +473,42 @@ pub struct Recorded {
     pub entity_id: EntityId,
     /// The acting user.
     pub acting_user: Option<UserId>,
-    /// The first action that did not succeed; as many as there are where all did.
-    pub first_unsuccessful: usize,
+    /// Its actions that succeeded, from 0, those among them that it left out because a run before had them succeed.
+    pub succeeded: HashSet<usize>,
+    /// Those of the others that may have been carried out.
+    pub may_be_done: HashSet<usize>,
 }
 
-/// Begins an execution or its next action: past the requests that could not be built.
+impl Recorded {
+    /// Takes note of what became of each action, as far as its attempts tell.
+    pub fn note_fates(&mut self, fates: impl Fn(usize) -> Fate) {
+        let progress = &self.execution.progress;
+        for (action, request) in self.execution.record.requests.iter().enumerate() {
+            let is_under_way = progress.action_no == action && progress.may_be_done;
+            let fate = match fates(action) {
+                _ if request.is_left_out => Fate::Succeeded,
+                fate if is_under_way || request.may_be_done => fate.max(Fate::MayBeDone),
+                fate => fate,
+            };
+            match fate {
+                Fate::Succeeded => self.succeeded.insert(action),
+                Fate::MayBeDone => self.may_be_done.insert(action),
+                Fate::Open => false,
+            };
+        }
+    }
+}
+
+/// Begins an execution or its next action: past the requests that it leaves out, and those that could not be built.
 pub fn advance(record: &Record, mut progress: Progress, now: Timestamp) -> Progress {
     while !progress.state.is_final() {
         let Some(request) = record.requests.get(progress.action_no) else {
             return Progress { state: State::Succeeded, reason: None, due_at: None, ended_at: Some(now), ..progress };
         };
+        if request.is_left_out {
+            progress = progress.next_action();
+            continue;
+        }
         let Some(reason) = request.failure else {
             return progress;
         };
@@ -448,7 +521,7 @@ pub fn advance(record: &Record, mut progress: Progress, now: Timestamp) -> Progr
 pub fn fail_action(request: &Request, progress: &Progress, reason: Reason, now: Timestamp) -> Progress {
     let progress = Progress { failed_actions: progress.failed_actions + 1, due_at: None, ..progress.clone() };
     if request.continue_on_failure {
-        return Progress { action_no: progress.action_no + 1, attempts: 0, reason: None, ..progress };
+        return Progress { reason: None, ..progress }.next_action();
     }
     Progress { state: State::Failed, reason: Some(reason), ended_at: Some(now), ..progress }
 }
@@ -466,12 +539,14 @@ pub fn settle(
     let Some(request) = record.requests.get(before.action_no) else {
         return advance(record, progress, now);
     };
+    let fate = outcome.fate(request, before);
+    if fate == Fate::Succeeded {
+        return advance(record, progress.next_action(), now);
+    }
+    progress.may_be_done = fate == Fate::MayBeDone;
     let failure = match outcome.verdict() {
-        Verdict::Success => {
-            progress.action_no += 1;
-            progress.attempts = 0;
-            return advance(record, progress, now);
-        }
+        // It would have completed the request.
+        Verdict::Success => return advance(record, progress.next_action(), now),
         Verdict::Retry(reason) => match policy.delay_ms(schedule, progress.attempts, outcome, random, now) {
             Some(delay_ms) => {
                 progress.state = State::Retrying;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::request::Method;
+use crate::domain::request::Basis;
 
 fn request(continue_on_failure: bool, failure: Option<Reason>) -> Request {
     Request {
@@ -14,6 +14,9 @@ fn request(continue_on_failure: bool, failure: Option<Reason>) -> Request {
         continue_on_failure,
         attempt_at: None,
         failure,
+        action: None,
+        is_left_out: false,
+        may_be_done: false,
     }
 }
 
@@ -26,7 +29,7 @@ fn record(requests: Vec<Request>) -> Record {
         traceparent: String::new(),
         requests,
         explanation: Vec::new(),
-        first_action: 0,
+        basis: Basis::Decision,
     }
 }
 
@@ -54,6 +57,7 @@ fn statuses_and_errors_mean_what_the_contract_says() {
         (403, Failure(Reason::Unauthorized)),
         (404, Failure(Reason::Rejected)),
         (408, Retry(Reason::Timeout)),
+        (410, Failure(Reason::Gone)),
         (425, Retry(Reason::Rejected)),
         (429, Retry(Reason::Rejected)),
         (500, Retry(Reason::ServerError)),
@@ -61,7 +65,7 @@ fn statuses_and_errors_mean_what_the_contract_says() {
     ] {
         assert_eq!(answer(status).verdict(), verdict, "{status}");
     }
-    let error = |kind| Outcome::Error { kind, message: String::new() }.verdict();
+    let error = |kind| Outcome::Error { kind, message: String::new(), was_sent: false }.verdict();
     assert_eq!(error(Reason::Dns), Retry(Reason::Dns));
     assert_eq!(error(Reason::BlockedAddress), Failure(Reason::BlockedAddress));
 }

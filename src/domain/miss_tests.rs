@@ -18,7 +18,9 @@ fn automation(no: u128, activation: Activation) -> Arc<Automation> {
         object: "deal".parse().expect("a name"),
         action: Action::Change,
         conditions: None,
+        actions_edited_at: None,
         actions: vec![crate::domain::automation::ActionSpec {
+            id: None,
             webhook: "wh-1".parse().expect("an id"),
             webhook_uid: crate::domain::id::WebhookUid(Uuid::from_u128(1)),
             query_ending: false,

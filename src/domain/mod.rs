@@ -33,6 +33,7 @@ pub mod rate;
 pub mod redaction;
 pub mod refusal;
 pub mod request;
+pub mod rerun;
 pub mod retry;
 pub mod subscription;
 pub mod template;

@@ -32,8 +32,10 @@ enum Step {
     Limit(u32),
     /// The clock moves.
     Clock(i64),
-    /// A job begins that runs everything again that has failed.
-    RetryFailed,
+    /// A job begins that runs everything again that has failed, or in which something has.
+    RetryFailed(RetryRequests),
+    /// The automation gets other actions.
+    Edit(&'static str),
     /// Time passes, and a job begins that ends everything that waits before the account has looked at it.
     CancelWaiting(i64),
     /// The process ends without a word, and a new one reads the database.
@@ -49,7 +51,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..6_u32).prop_map(Step::Limit),
         4 => (1..8_000_i64).prop_map(Step::Clock),
         1 => prop_oneof![Just(-30_000_i64), Just(70_000), Just(-1_000), Just(DAYS_MS)].prop_map(Step::Clock),
-        1 => Just(Step::RetryFailed),
+        2 => prop::sample::select(vec![RetryRequests::AsStored, RetryRequests::Rebuilt]).prop_map(Step::RetryFailed),
+        1 => prop::sample::select(vec!["a", "ab", "ba", "abd", "dba", "Ad", "adB", "Bd"]).prop_map(Step::Edit),
         1 => (1..12_000_i64).prop_map(Step::CancelWaiting),
         1 => Just(Step::Crash),
     ];
@@ -60,10 +63,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 impl World {
     fn step(&mut self, step: Step) {
         match step {
-            Step::RetryFailed => {
-                let retry = Retry { start: RetryStart::FirstUnsuccessful, requests: RetryRequests::AsStored };
-                self.start_job(JobTask::Retry(retry), vec![State::Failed]);
+            Step::RetryFailed(requests) => {
+                let retry = Retry { start: RetryStart::FirstUnsuccessful, requests };
+                self.start_job(JobTask::Retry(retry), vec![State::Failed, State::Succeeded]);
             }
+            Step::Edit(names) => self.edit(names),
             Step::CancelWaiting(ms) => {
                 self.step(Step::Clock(ms));
                 self.start_job(JobTask::Cancel, vec![State::Pending, State::Retrying, State::Paused]);
@@ -90,7 +94,7 @@ impl World {
                         break;
                     }
                     let dispatch = self.under_way.remove(0);
-                    self.run(vec![Input::Outcome(ended(&dispatch, status, self.now))]);
+                    self.end(&dispatch, status);
                 }
             }
             Step::Limit(limit) => {

@@ -81,8 +81,12 @@ pub enum Precondition {
     ExecutionNotEnded,
     /// Every action of the execution has succeeded.
     NothingToRetry,
+    /// The automation's actions are others now, and what had succeeded of them cannot be told.
+    ActionsEdited,
     /// The automation that would build the requests is gone, or of another kind of object.
     AutomationNotFound,
+    /// It is active for everyone, so not for everyone but one.
+    ActiveForEveryone,
     /// The webhook sends no requests.
     WebhookDisabled,
     /// A path ending of an endpoint URL would become a query ending, or the reverse.
@@ -95,7 +99,7 @@ pub enum Precondition {
 
 impl Precondition {
     /// Every one.
-    pub const ALL: [Precondition; 14] = [
+    pub const ALL: [Precondition; 16] = [
         Precondition::PlanUpgradeRequired,
         Precondition::AutomationWebhookRequired,
         Precondition::WebhookNotFound,
@@ -106,6 +110,8 @@ impl Precondition {
         Precondition::ExecutionEnded,
         Precondition::ExecutionNotEnded,
         Precondition::NothingToRetry,
+        Precondition::ActionsEdited,
+        Precondition::ActiveForEveryone,
         Precondition::AutomationNotFound,
         Precondition::WebhookDisabled,
         Precondition::AutomationUnreadable,
@@ -125,6 +131,8 @@ impl Precondition {
             Precondition::ExecutionEnded => "EXECUTION_ENDED",
             Precondition::ExecutionNotEnded => "EXECUTION_NOT_ENDED",
             Precondition::NothingToRetry => "NOTHING_TO_RETRY",
+            Precondition::ActionsEdited => "ACTIONS_EDITED",
+            Precondition::ActiveForEveryone => "ACTIVE_FOR_EVERYONE",
             Precondition::AutomationNotFound => "AUTOMATION_NOT_FOUND",
             Precondition::WebhookDisabled => "WEBHOOK_DISABLED",
             Precondition::AutomationUnreadable => "AUTOMATION_UNREADABLE",

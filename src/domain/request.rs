@@ -60,6 +60,12 @@ pub struct Request {
     pub continue_on_failure: bool,
     /// Why it could not be built.
     pub failure: Option<Reason>,
+    /// The automation's action that it is made of; none for regular webhooks, and where it is older than these ids.
+    pub action: Option<ResourceId>,
+    /// Whether a retry leaves it out, because it succeeded in a run before.
+    pub is_left_out: bool,
+    /// Whether it may have been carried out in a run before.
+    pub may_be_done: bool,
 }
 
 /// A body. Regular webhooks that are told of the same event share the beginning of theirs, the event itself: in memory,
@@ -74,6 +80,24 @@ impl Body {
     /// A body that begins as others do.
     pub fn shared(beginning: &Arc<str>, own: String) -> Self {
         Self { shared: Some(Arc::clone(beginning)), own }
+    }
+
+    /// The body of a request that has none.
+    pub fn none() -> Self {
+        Self { shared: None, own: String::new() }
+    }
+
+    /// Whether there is none: nothing is sent behind the headers.
+    pub fn is_none(&self) -> bool {
+        self.shared.is_none() && self.own.is_empty()
+    }
+
+    /// What is stored with the request; nothing where there is none, or where it begins as others do.
+    fn to_stored(&self) -> Result<Option<&RawValue>, serde_json::Error> {
+        if self.shared.is_some() || self.is_none() {
+            return Ok(None);
+        }
+        serde_json::from_str(&self.own).map(Some)
     }
 
     /// All of it.
@@ -122,8 +146,19 @@ pub struct Record {
     pub requests: Vec<Request>,
     /// How the conditions were decided.
     pub explanation: Vec<Explanation>,
-    /// The action that it begins with, from 0: a retry leaves out those that have succeeded.
-    pub first_action: usize,
+    /// What that has to do with its running.
+    pub basis: Basis,
+}
+
+/// What an explanation has to do with the execution that it stands with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// It ran because of it: it itself, or the run whose requests a retry sends as they were stored.
+    #[default]
+    Decision,
+    /// A person had it run again: this is how the conditions as they were then decide on the event, and it did not matter.
+    Retry,
 }
 
 impl Record {
@@ -137,8 +172,13 @@ impl Record {
             parent_span: None,
             requests: Vec::new(),
             explanation: Vec::new(),
-            first_action: 0,
+            basis: Basis::Decision,
         }
+    }
+
+    /// The first action that is sent, from 0; as many as there are where none is.
+    pub fn first_action(&self) -> usize {
+        self.requests.iter().take_while(|request| request.is_left_out).count()
     }
 }
 
@@ -154,7 +194,7 @@ pub fn build<'w>(
         .map(|(spec, compiled)| {
             let webhook = webhook_of(spec.webhook_uid).filter(|webhook| webhook.deleted_at.is_none());
             let path = compiled.path.render(scope);
-            let body = compiled.body.render(scope, body_bytes_max);
+            let body = compiled.body.as_ref().map(|body| body.render(scope, body_bytes_max)).transpose();
             let joins = |path: &str| webhook.is_none_or(|webhook| webhook.endpoint.join(path).is_ok());
             let failure = match (&path, &body) {
                 (Err(PathFault::ValueMissing), _) => Some(Reason::ValueMissing),
@@ -169,10 +209,17 @@ pub fn build<'w>(
                 method: spec.method,
                 endpoint: webhook.map(|webhook| webhook.endpoint.masked()).unwrap_or_default(),
                 path: path.unwrap_or_default(),
-                body: body.map_or_else(|_| "null".to_owned(), |body| body.trim_ascii().to_owned()).into(),
+                body: match body {
+                    Ok(Some(body)) => body.trim_ascii().to_owned().into(),
+                    Ok(None) => Body::none(),
+                    Err(_) => "null".to_owned().into(),
+                },
                 attempt_at: None,
                 continue_on_failure: spec.continue_on_failure,
                 failure,
+                action: spec.id.clone(),
+                is_left_out: false,
+                may_be_done: false,
             }
         })
         .collect()
@@ -196,6 +243,9 @@ pub fn test_request(account: &AccountId, webhook: &Webhook, now: Timestamp) -> R
         attempt_at: None,
         continue_on_failure: false,
         failure: None,
+        action: None,
+        is_left_out: false,
+        may_be_done: false,
     }
 }
 
@@ -214,6 +264,9 @@ struct StoredRecord<'a> {
     requests: Vec<StoredRequest<'a>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     explanation: Vec<Explanation>,
+    #[serde(default, skip_serializing_if = "is_decision")]
+    basis: Basis,
+    /// Of records that leave out whatever stands before an action. Read only.
     #[serde(default, skip_serializing_if = "is_zero")]
     first: u32,
 }
@@ -237,6 +290,19 @@ struct StoredRequest<'a> {
     continue_on_failure: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    action: Option<ResourceId>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    left_out: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    may_be_done: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    no_body: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_decision(basis: &Basis) -> bool {
+    *basis == Basis::Decision
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -254,11 +320,15 @@ impl Record {
                 method: request.method,
                 endpoint: Cow::Borrowed(&request.endpoint),
                 path: Cow::Borrowed(&request.path),
-                body: request.body.shared.is_none().then(|| serde_json::from_str(&request.body.own)).transpose()?,
+                body: request.body.to_stored()?,
                 after_event: request.body.shared.as_ref().map(|_| Cow::Borrowed(request.body.own.as_str())),
                 attempt_at: request.attempt_at,
                 continue_on_failure: request.continue_on_failure,
                 failure: request.failure,
+                action: request.action.clone(),
+                left_out: request.is_left_out,
+                may_be_done: request.may_be_done,
+                no_body: request.body.is_none(),
             })
         });
         serde_json::to_vec(&StoredRecord {
@@ -270,7 +340,8 @@ impl Record {
             parent_span: self.parent_span.as_deref().map(Cow::Borrowed),
             requests: requests.collect::<Result<_, serde_json::Error>>()?,
             explanation: self.explanation.clone(),
-            first: u32::try_from(self.first_action).unwrap_or_default(),
+            basis: self.basis,
+            first: 0,
         })
     }
 
@@ -286,17 +357,21 @@ impl Record {
                 Err(serde_json::Error::custom("the event that the body is made from is not there"))
             }
         };
-        let requests = stored.requests.into_iter().map(|request| {
+        let first = usize::try_from(stored.first).unwrap_or_default();
+        let requests = stored.requests.into_iter().enumerate().map(|(at, request)| {
             Ok(Request {
                 webhook: request.webhook,
                 webhook_id: request.id,
                 method: request.method,
                 endpoint: request.endpoint.into_owned(),
                 path: request.path.into_owned(),
-                body: body(request.body, request.after_event)?,
+                body: if request.no_body { Body::none() } else { body(request.body, request.after_event)? },
                 attempt_at: request.attempt_at,
                 continue_on_failure: request.continue_on_failure,
                 failure: request.failure,
+                action: request.action,
+                is_left_out: request.left_out || at < first,
+                may_be_done: request.may_be_done,
             })
         });
         Ok(Self {
@@ -307,7 +382,7 @@ impl Record {
             traceparent: stored.traceparent.into_owned(),
             parent_span: stored.parent_span.map(Cow::into_owned),
             explanation: stored.explanation,
-            first_action: usize::try_from(stored.first).unwrap_or_default(),
+            basis: stored.basis,
         })
     }
 
@@ -356,9 +431,12 @@ mod tests {
                 attempt_at: None,
                 continue_on_failure: false,
                 failure: Some(Reason::UnsafePath),
+                action: None,
+                is_left_out: false,
+                may_be_done: false,
             }],
             explanation: Vec::new(),
-            first_action: 0,
+            basis: Basis::Decision,
         };
         let golden = r#"{"v":1,"name":"Won \"deals\"","id":"au-1","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","parent_span":"00f067aa0ba902b7","requests":[{"webhook":"00000000-0000-0000-0000-000000000001","id":"wh-1","method":"POST","endpoint":"https://h.example/?key=***","path":"a=1","body":{"n": 1e400, "m": 123456789012345678901234567890},"failure":"UNSAFE_PATH"}]}"#;
         let stored = record.to_stored().expect("serializes");
@@ -384,9 +462,16 @@ mod tests {
         let caused = Record { causation_depth: 3, ..record.clone() }.to_stored().expect("serializes");
         assert_eq!(Record::depth_of_stored(&caused).ok(), Some(3));
         assert_eq!(Record::depth_of_stored(golden.as_bytes()).ok(), Some(0));
-        let later = Record { first_action: 2, ..record };
-        let stored = later.to_stored().expect("serializes");
-        assert!(String::from_utf8_lossy(&stored).ends_with(r#","first":2}"#));
-        assert_eq!(Record::from_stored(&stored, None).expect("reads"), later);
+        let mut retried = Record { basis: Basis::Retry, ..record.clone() };
+        let request = &mut retried.requests[0];
+        (request.is_left_out, request.may_be_done, request.body) = (true, true, Body::none());
+        request.action = Some("at-1".parse().expect("an id"));
+        let stored = retried.to_stored().expect("serializes");
+        let end = r#","failure":"UNSAFE_PATH","action":"at-1","left_out":true,"may_be_done":true,"no_body":true}],"basis":"retry"}"#;
+        assert!(String::from_utf8_lossy(&stored).ends_with(end), "{}", String::from_utf8_lossy(&stored));
+        assert_eq!(Record::from_stored(&stored, None).expect("reads"), retried);
+        let before = golden.replace(r#""UNSAFE_PATH"}]}"#, r#""UNSAFE_PATH"}],"first":1}"#);
+        let read = Record::from_stored(before.as_bytes(), None).expect("reads what was stored before");
+        assert!(read.requests[0].is_left_out && read.first_action() == 1);
     }
 }

@@ -103,6 +103,9 @@ pub fn notification(account: &AccountId, webhook: &Webhook, event: &Event, begin
         attempt_at: Some(attempt_at),
         continue_on_failure: false,
         failure: None::<Reason>,
+        action: None,
+        is_left_out: false,
+        may_be_done: false,
     }
 }
 

@@ -293,6 +293,8 @@ pub enum BodySpec {
     KeyValue(Vec<(String, String)>),
     /// JSON text with placeholders.
     Raw(String),
+    /// No body at all; only a `DELETE` may go without one.
+    None,
 }
 
 /// A body that is ready to be rendered: for any event the result is valid JSON.
@@ -317,6 +319,7 @@ impl Body {
     /// Checks a body and makes it ready. Faults are noted under the action's field.
     pub fn compile(spec: &BodySpec, object: &ObjectName, at: &str, faults: &mut Violations) -> Option<Self> {
         match spec {
+            BodySpec::None => None,
             BodySpec::Raw(text) => {
                 let compiled = Self::raw(text, object);
                 faults.take(format!("{at}.raw_json"), compiled)

@@ -67,7 +67,7 @@ impl Handler<Send> for DispatchActor {
                 tracing::error!(execution.id = %execution, error = %error, "sending a request broke down");
                 actor.shared.metrics.fault("request");
                 let message = "an internal error; it was logged".to_owned();
-                let outcome = Outcome::Error { kind: Reason::Internal, message };
+                let outcome = Outcome::Error { kind: Reason::Internal, message, was_sent: true };
                 Attempt { started_at, duration_us: 0, url: String::new(), secret_url: None, outcome }
             });
             let ended = Ended { execution, action_no, attempt_no, attempt: Arc::new(attempt) };

@@ -48,7 +48,7 @@ use crate::{
         id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ResourceId},
         miss::{MissBook, Misses},
         refusal::Refusal,
-        request::{Record, test_request},
+        request::{Basis, Record, test_request},
         timestamp::Timestamp,
     },
     shares::Shares,
@@ -306,7 +306,7 @@ impl Engine {
             parent_span: None,
             requests: vec![request],
             explanation: Vec::new(),
-            first_action: 0,
+            basis: Basis::Decision,
         });
         let dispatch = Dispatch { execution, action_no: 0, attempt_no: 1, record, webhook };
         let attempt = self.shared.http.send(account, &dispatch, &self.shared.spans).await;

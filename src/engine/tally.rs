@@ -56,7 +56,7 @@ pub fn first_requests(decision: &Decision) -> impl Fn(&Dispatch) -> Option<Times
     let now = clock::now();
     let made: HashSet<ExecutionUid> = decision.change.executions.iter().map(|new| new.uid).collect();
     move |dispatch| {
-        let is_first = dispatch.attempt_no == 1 && dispatch.action_no == dispatch.record.first_action;
+        let is_first = dispatch.attempt_no == 1 && dispatch.action_no == dispatch.record.first_action();
         let acknowledged_at = if made.contains(&dispatch.execution) { now } else { dispatch.execution.made_at() };
         is_first.then_some(acknowledged_at)
     }

@@ -123,6 +123,7 @@ impl Universe {
                 action: Action::Change,
                 conditions: None,
                 actions: vec![NewAction {
+                    id: None,
                     webhook: "hook".parse().expect("an id"),
                     method: Method::Post,
                     path: String::new(),

@@ -126,7 +126,7 @@ pub fn end_attempt(span: &mut OpenSpan, dispatch: &Dispatch, traceparent: &str, 
     let outcome = &attempt.outcome;
     let (status, error) = match outcome {
         Outcome::Answer { status, .. } => (Some(*status), None),
-        Outcome::Error { kind, message } => (None, Some(format!("{}: {message}", kind.as_str()))),
+        Outcome::Error { kind, message, .. } => (None, Some(format!("{}: {message}", kind.as_str()))),
     };
     tracing::debug!(
         execution.id = %dispatch.execution,

@@ -15,6 +15,7 @@ use crate::{
         command,
         dry_run::{Check, CheckKind, dry_run},
         event::Event,
+        execution::Reason,
         id::{AccountId, EventId, ExecutionUid},
         miss::Missed,
         refusal::Refusal,
@@ -60,6 +61,8 @@ impl Api {
             explanation: found.explanation.iter().map(convert::explanation).collect(),
             requests: found.requests.iter().map(|one| convert::request(&entered.account, one)).collect(),
             would_pause: found.is_paused,
+            failure: found.failure.map(|(reason, _)| reason.as_str().to_owned()).unwrap_or_default(),
+            failure_message: found.failure.map(|(reason, at)| failure_message(reason, at)).unwrap_or_default(),
         })
     }
 
@@ -104,6 +107,18 @@ impl Api {
             None => Err(status::invalid("event", "is required: an event, or the id of one of the history")),
         }
     }
+}
+
+fn failure_message(reason: Reason, at: usize) -> String {
+    let why = match reason {
+        Reason::WebhookDeleted => "the webhook was deleted; name it again in the action",
+        Reason::WebhookDisabled => "the webhook is disabled: mend its endpoint, and have a global admin enable it",
+        Reason::ValueMissing => "a value that the path marks as required is empty in this event",
+        Reason::UnsafePath => "the path would lead away from the endpoint",
+        Reason::BodyTooLarge => "the rendered body is larger than the limit",
+        _ => "the request cannot be sent",
+    };
+    format!("actions[{at}]: {why}")
 }
 
 fn given(account: &AccountId, input: pb::EventInput) -> Result<Event, Status> {

@@ -127,6 +127,7 @@ entity!(executions, "executions", {
     ended_at: Option<i64>,
     requests: Vec<u8>,
     webhooks: Option<Vec<u8>>,
+    may_be_done: i16,
 });
 
 entity!(attempts, "attempts", {
@@ -148,6 +149,7 @@ entity!(attempts, "attempts", {
     headers: Option<Vec<u8>>,
     excerpt: Option<Vec<u8>>,
     truncated: i16,
+    fate: i16,
 });
 
 entity!(audit, "audit", {

@@ -17,7 +17,7 @@ use super::{
 use crate::domain::{
     due::JobWanted,
     event::{Action, Event},
-    execution::{Attempt, NewExecution, Progress, Reason, Recorded, SourceKind},
+    execution::{Attempt, Fate, NewExecution, Progress, Reason, Recorded, SourceKind},
     filter::ExecutionFilter,
     id::{AccountId, AccountUid, EventId, ExecutionUid, UserId},
     job::JobRows,
@@ -133,6 +133,9 @@ impl Sieve<'_> {
         reader.is_none_or(|reader| acting_user == Some(reader.as_str()) || self.owned.contains(&source))
     }
 }
+
+/// An attempt, as far as it says what became of its action: execution, action, fate and status.
+type Tried = (Uuid, i32, i16, Option<i32>);
 
 /// Which rows a scan looks at, in which order.
 struct Span {
@@ -386,6 +389,7 @@ impl Store {
 
     /// Executions, as far as calls about them must know them, oldest first.
     pub async fn recorded(&self, account: AccountUid, uids: &[Uuid]) -> Result<Vec<Recorded>, StoreError> {
+        use attempts::Column as C2;
         use executions::Column as C;
         let of_account = executions::Entity::find().filter(C::AccountUid.eq(account.0));
         let found = of_account
@@ -406,16 +410,19 @@ impl Store {
             .all(&self.reader)
             .await?;
         let last_runs: HashMap<_, _> = runs.into_iter().map(|(event, source, run)| ((event, source), run)).collect();
-        let succeeded: Vec<(Uuid, i32)> = attempts::Entity::find()
+        let tried: Vec<Tried> = attempts::Entity::find()
             .select_only()
-            .columns([attempts::Column::ExecutionUid, attempts::Column::ActionNo])
-            .filter(attempts::Column::AccountUid.eq(account.0))
-            .filter(attempts::Column::ExecutionUid.is_in(uids.iter().copied()))
-            .filter(attempts::Column::Status.between(200, 299))
+            .columns([C2::ExecutionUid, C2::ActionNo, C2::Fate, C2::Status])
+            .filter(C2::AccountUid.eq(account.0))
+            .filter(C2::ExecutionUid.is_in(uids.iter().copied()))
             .into_tuple()
             .all(&self.reader)
             .await?;
-        let succeeded: HashSet<_> = succeeded.into_iter().collect();
+        let mut fates: HashMap<(Uuid, i32), Fate> = HashMap::new();
+        for (execution, action_no, fate, status) in tried {
+            let known = fates.entry((execution, action_no)).or_default();
+            *known = rows::fate_of(fate, status).max(*known);
+        }
         let payloads = events::Entity::find()
             .filter(events::Column::AccountUid.eq(account.0))
             .filter(events::Column::EventId.is_in(event_ids))
@@ -429,25 +436,25 @@ impl Store {
             let event = payload.and_then(|payload| Event::from_stored(event_id.clone(), payload).ok());
             let of_event = event.iter().map(|event| (row.event_id.clone(), beginning(event))).collect();
             let execution = rows::unfinished(row, &of_event)?;
-            let has_succeeded =
-                |action: usize| succeeded.contains(&(row.uid, i32::try_from(action).unwrap_or(i32::MAX)));
-            let actions = execution.record.requests.len();
-            let first_unsuccessful =
-                (execution.record.first_action..actions).find(|action| !has_succeeded(*action)).unwrap_or(actions);
-            let last_run = last_runs.get(&(row.event_id.clone(), row.source_uid)).copied();
-            Ok(Recorded {
-                execution,
+            let mut recorded = Recorded {
                 source: row.source_uid,
                 event: event.map(Into::into),
                 event_id,
                 run: row.run,
-                last_run: last_run.unwrap_or(row.run),
+                last_run: last_runs.get(&(row.event_id.clone(), row.source_uid)).copied().unwrap_or(row.run),
                 object: row.object.parse().map_err(StoreError::Row)?,
                 action: rows::action_of(row.action)?,
                 entity_id: row.entity_id.parse().map_err(StoreError::Row)?,
                 acting_user: row.acting_user.as_deref().map(str::parse).transpose().map_err(StoreError::Row)?,
-                first_unsuccessful,
-            })
+                succeeded: HashSet::new(),
+                may_be_done: HashSet::new(),
+                execution,
+            };
+            recorded.note_fates(|action| {
+                let key = (row.uid, i32::try_from(action).unwrap_or(i32::MAX));
+                fates.get(&key).copied().unwrap_or_default()
+            });
+            Ok(recorded)
         };
         // A row that cannot be read must not keep the account from everything else.
         let readable = found.iter().filter_map(|row| match recorded(row) {

@@ -1,5 +1,7 @@
 //! What people read of accounts, webhooks, automations and events.
 
+use std::collections::HashMap;
+
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Query,
 };
@@ -151,15 +153,16 @@ impl Store {
         Ok(Page::cut(found, size, |webhook: &Webhook| webhook.uid.0))
     }
 
-    /// The webhooks that are not deleted.
-    pub async fn living_webhooks(&self, account: AccountUid) -> Result<Vec<Uuid>, StoreError> {
+    /// The webhooks that are not deleted, and whether requests are sent to them.
+    pub async fn living_webhooks(&self, account: AccountUid) -> Result<HashMap<Uuid, bool>, StoreError> {
         let found = webhooks::Entity::find()
             .select_only()
-            .column(webhooks::Column::Uid)
+            .columns([webhooks::Column::Uid, webhooks::Column::Status])
             .filter(webhooks::Column::AccountUid.eq(account.0))
             .filter(webhooks::Column::DeletedAt.is_null())
             .into_tuple();
-        Ok(found.all(&self.reader).await?)
+        let found: Vec<(Uuid, String)> = found.all(&self.reader).await?;
+        Ok(found.into_iter().map(|(uid, status)| (uid, rows::is_enabled(&status))).collect())
     }
 
     /// An automation that is not deleted.

@@ -65,6 +65,7 @@ async fn what_an_old_key_sealed_in_the_history_gets_the_data_key() {
             error_message: None,
             headers: None,
             excerpt: None,
+            fate: 0,
             truncated: 0,
         };
         let attempt: attempts::ActiveModel = attempt.into();

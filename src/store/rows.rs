@@ -14,7 +14,7 @@ pub use self::{
     job::{job, job_row, job_state_word},
     trail::{added_fields, audit_entry, audit_rows, catalogue_row, notice, notice_rows},
     unreadable::{unreadable, unreadable_automation},
-    webhook::{health, health_bytes, traffic, traffic_bytes, webhook, webhook_kind_word, webhook_row},
+    webhook::{health, health_bytes, is_enabled, traffic, traffic_bytes, webhook, webhook_kind_word, webhook_row},
 };
 use super::{
     StoreError,
@@ -26,7 +26,7 @@ use crate::domain::{
     automation::{Activation, Automation, AutomationSpec, ReadAutomation},
     change::{AttemptEnded, Change},
     event::{Action, Event},
-    execution::{Attempt, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
+    execution::{Attempt, Fate, NewExecution, Outcome, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
     history::{History, StateCounts},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId},
     limits::{Backlog, Window},
@@ -200,7 +200,8 @@ pub fn automation(row: automations::Model, active_for: &[String]) -> ReadAutomat
 }
 
 fn readable_automation(row: automations::Model, active_for: &[String]) -> Stored<Automation> {
-    let spec: AutomationSpec = from_bytes(&row.spec)?;
+    let mut spec: AutomationSpec = from_bytes(&row.spec)?;
+    spec.complete(Timestamp(row.updated_at));
     let mut faults = Violations::default();
     let compiled = spec.compile("automation", &mut faults).ok_or_else(|| {
         let why = faults.check().err().map(|refusal| refusal.to_string()).unwrap_or_default();
@@ -324,6 +325,7 @@ pub fn execution_row(account: AccountUid, revision: i64, new: &NewExecution) -> 
         trace: new.record.trace_id().to_owned(),
         action_no: number(progress.action_no),
         attempts: number(progress.attempts),
+        may_be_done: progress.may_be_done.into(),
         failed_actions: number(progress.failed_actions),
         created_at: new.created_at.0,
         ended_at: progress.ended_at.map(|time| time.0),
@@ -354,6 +356,7 @@ pub struct StepRow {
     pub next_webhook: Option<Uuid>,
     pub action_no: i32,
     pub attempts: i32,
+    pub may_be_done: i16,
     pub failed_actions: i32,
     pub ended_at: Option<i64>,
     pub admitted_window: i64,
@@ -370,6 +373,7 @@ pub fn step_row(execution: &Unfinished) -> StepRow {
         next_webhook: next_webhook(&execution.record, progress),
         action_no: number(progress.action_no),
         attempts: number(progress.attempts),
+        may_be_done: progress.may_be_done.into(),
         failed_actions: number(progress.failed_actions),
         ended_at: progress.ended_at.map(|time| time.0),
         admitted_window: progress.admitted.unwrap_or(NOT_ADMITTED),
@@ -384,6 +388,7 @@ pub fn progress(row: &executions::Model) -> Stored<Progress> {
         due_at: row.due_at.filter(|due| *due != DUE_RUNNING).map(Timestamp),
         action_no: usize::try_from(row.action_no).unwrap_or_default(),
         attempts: u32::try_from(row.attempts).unwrap_or_default(),
+        may_be_done: row.may_be_done != 0,
         failed_actions: u32::try_from(row.failed_actions).unwrap_or_default(),
         ended_at: row.ended_at.map(Timestamp),
         admitted: Some(row.admitted_window).filter(|window| *window != NOT_ADMITTED),
@@ -432,6 +437,7 @@ pub fn attempt_row(sealer: &Sealer, account: AccountUid, ended: &AttemptEnded) -
         headers: None,
         excerpt: None,
         truncated: 0,
+        fate: fate_number(ended.fate),
     };
     match &attempt.outcome {
         Outcome::Answer { status, headers, excerpt, truncated } => {
@@ -440,7 +446,7 @@ pub fn attempt_row(sealer: &Sealer, account: AccountUid, ended: &AttemptEnded) -
             row.excerpt = Some(excerpt.clone());
             row.truncated = (*truncated).into();
         }
-        Outcome::Error { kind, message } => {
+        Outcome::Error { kind, message, .. } => {
             row.error_kind = Some(kind.as_str().to_owned());
             row.error_message = Some(message.clone());
         }
@@ -451,6 +457,23 @@ pub fn attempt_row(sealer: &Sealer, account: AccountUid, ended: &AttemptEnded) -
 /// What an attempt's sealed URL belongs to.
 pub fn attempt_place(account: Uuid, execution: Uuid) -> Place {
     Place { account, webhook: execution, field: "attempt_url" }
+}
+
+fn fate_number(fate: Fate) -> i16 {
+    match fate {
+        Fate::Open => 0,
+        Fate::MayBeDone => 1,
+        Fate::Succeeded => 2,
+    }
+}
+
+/// What has become of an action after an attempt; of one that was written before that was, its status tells.
+pub fn fate_of(number: i16, status: Option<i32>) -> Fate {
+    match (number, status) {
+        (2.., _) | (_, Some(200..=299)) => Fate::Succeeded,
+        (1, _) => Fate::MayBeDone,
+        _ => Fate::Open,
+    }
 }
 
 /// An attempt from its row; its real URL only where it may be shown. What cannot be read of it is left out.
@@ -469,6 +492,7 @@ pub fn attempt(sealer: &Sealer, row: attempts::Model, shows_secrets: bool) -> At
         None => Outcome::Error {
             kind: row.error_kind.as_deref().and_then(Reason::parse).unwrap_or(Reason::Connect),
             message: row.error_message.unwrap_or_default(),
+            was_sent: false,
         },
     };
     Attempt { started_at: Timestamp(row.started_at), duration_us: row.duration_us, url: row.url, secret_url, outcome }

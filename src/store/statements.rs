@@ -268,8 +268,8 @@ fn active<M: IntoActiveModel<A> + Clone, A: sea_orm::ActiveModelTrait>(rows: &[M
 }
 
 const EVENT_COLUMNS: usize = 4;
-const EXECUTION_COLUMNS: usize = 25;
-const ATTEMPT_COLUMNS: usize = 14;
+const EXECUTION_COLUMNS: usize = 26;
+const ATTEMPT_COLUMNS: usize = 15;
 
 /// Writes events, executions, their steps and attempts of the whole group in wide statements.
 pub async fn write_rows(txn: &Writer, changes: &[&Prepared]) -> Result<(), DbErr> {
@@ -290,13 +290,13 @@ pub async fn write_rows(txn: &Writer, changes: &[&Prepared]) -> Result<(), DbErr
 }
 
 async fn write_steps(txn: &Writer, changes: &[&Prepared]) -> Result<(), DbErr> {
-    const COLUMNS: usize = 12;
+    const COLUMNS: usize = 13;
     let steps: Vec<_> = changes.iter().flat_map(|change| change.steps.iter().map(move |step| (change, step))).collect();
     for chunk in steps.chunks(PARAMETERS_MAX / COLUMNS) {
         let sql = format!(
             "UPDATE executions SET state = v.column3, reason = v.column4, due_at = v.column5, next_webhook = v.column6, \
              action_no = v.column7, attempts = v.column8, failed_actions = v.column9, ended_at = v.column10, \
-             changed_revision = v.column11, admitted_window = v.column12 FROM (VALUES {}) AS v \
+             changed_revision = v.column11, admitted_window = v.column12, may_be_done = v.column13 FROM (VALUES {}) AS v \
              WHERE executions.account_uid = v.column1 AND executions.uid = v.column2",
             tuples(txn.get_database_backend(), chunk.len(), COLUMNS)
         );
@@ -314,6 +314,7 @@ async fn write_steps(txn: &Writer, changes: &[&Prepared]) -> Result<(), DbErr> {
                 step.ended_at.into(),
                 change.change.revision.into(),
                 step.admitted_window.into(),
+                step.may_be_done.into(),
             ]
         });
         txn.execute_raw(Statement::from_sql_and_values(txn.get_database_backend(), sql, values)).await?;

@@ -3,7 +3,7 @@
 use hookline::grpc::pb;
 use tonic::Code;
 
-use crate::harness::{Client, Database, Receiver, Server, automation, deal};
+use crate::harness::{Client, Database, Receiver, Server, automation, deal, reason};
 
 crate::on_both_databases!(an_automation_runs_for_those_it_is_active_for, an_admin_hands_an_automation_over,);
 
@@ -73,6 +73,11 @@ async fn an_automation_runs_for_those_it_is_active_for(database: Database) {
 
     assert_eq!(activate(&admin, name, false, &["8", "9"]).await.expect("named users").user_ids, ["7", "8", "9"]);
     assert!(activate(&admin, name, true, &[]).await.expect("everyone").everyone);
+    for (who, users) in [(&reader, &[][..]), (&reader, &["8"]), (&admin, &["9"])] {
+        let refused = deactivate(who, name, false, users).await.expect_err("it would stay active for them");
+        assert_eq!((refused.code(), reason(&refused)), (Code::FailedPrecondition, "ACTIVE_FOR_EVERYONE".into()));
+        assert!(refused.message().contains("activate it for named users instead"), "{}", refused.message());
+    }
     assert_eq!(act(&service, "e6", "").await, 3, "now also events without an acting user");
     server.kill().await;
     let server = Server::start(&database, &[]).await;

@@ -13,6 +13,7 @@ crate::on_both_databases!(
     a_dry_run_tells_what_would_be_sent_and_sends_nothing,
     a_test_request_tells_how_an_endpoint_does,
     people_learn_why_an_automation_did_not_run,
+    what_would_go_wrong_is_told_beforehand,
 );
 
 async fn set_up(server: &Server, receiver: &Receiver) -> (Client, Client) {
@@ -172,4 +173,47 @@ async fn people_learn_why_an_automation_did_not_run(database: Database) {
     let found = misses_of(&admin, &made.name).await.expect("lists");
     let failed: Vec<_> = found.misses[0].checks.iter().filter(|check| !check.held).map(|check| check.kind()).collect();
     assert_eq!((found.misses[0].event_id.as_str(), failed), ("late", vec![pb::DryRunCheckKind::Plan]));
+}
+
+async fn what_would_go_wrong_is_told_beforehand(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (_, admin) = set_up(&server, &receiver).await;
+    let mut two = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+    two.actions[0].path = "{{deal.id!}}".into();
+    let made = admin.create_automation("42", two).await.expect("creates");
+    let look = async |data: &str| {
+        let subject = Subject::Event(deal("x", "8", data));
+        let answer = dry_run(&admin, Source::Automation(made.name.clone()), subject).await.expect("explains");
+        assert!(answer.would_run, "it would: and then it would fail");
+        assert_eq!(answer.failure, answer.requests[0].failure);
+        (answer.failure, answer.failure_message)
+    };
+    let warnings = async || {
+        let request = pb::GetAutomationRequest { name: made.name.clone() };
+        let read = admin.automations().get_automation(admin.ask(request)).await.expect("reads").into_inner();
+        read.automation.expect("an automation").warnings.join("\n")
+    };
+    assert_eq!(look(r#"{"id": 8}"#).await, (String::new(), String::new()));
+    assert_eq!(look("{}").await.0, "VALUE_MISSING");
+    assert!(!warnings().await.contains("webhook"));
+
+    let webhook = pb::Webhook { name: "accounts/42/webhooks/hook".into(), enabled: false, ..Default::default() };
+    let update = pb::UpdateWebhookRequest {
+        webhook: Some(webhook),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["enabled".into()] }),
+        ..Default::default()
+    };
+    admin.webhooks().update_webhook(admin.ask(update)).await.expect("disables");
+    let (failure, message) = look(r#"{"id": 8}"#).await;
+    assert!(failure == "WEBHOOK_DISABLED" && message.contains("actions[0]: the webhook is disabled"), "{message}");
+    assert!(warnings().await.contains("actions[0].webhook: hook: the webhook is disabled"), "{}", warnings().await);
+
+    let delete = pb::DeleteWebhookRequest { name: "accounts/42/webhooks/hook".into(), ..Default::default() };
+    admin.webhooks().delete_webhook(admin.ask(delete)).await.expect("deletes");
+    // A webhook of the same id is another one.
+    admin.create_webhook("42", "hook", &receiver.url).await.expect("creates");
+    let (failure, message) = look(r#"{"id": 8}"#).await;
+    assert!(failure == "WEBHOOK_DELETED" && message.contains("name it again in the action"), "{message}");
+    assert!(warnings().await.contains("the webhook was deleted; name it again in the action"), "{}", warnings().await);
 }

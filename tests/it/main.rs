@@ -29,6 +29,7 @@ mod paths;
 mod refusals;
 mod regular;
 mod replay;
+mod reruns;
 mod retention;
 mod secrets;
 mod start;

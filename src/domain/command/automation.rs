@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::{
     account::{AUTOMATIONS_MAX, Account},
-    automation::{ACTIVATION_USERS_MAX, ActionSpec, Activation, Automation, AutomationSpec, Compiled},
+    automation::{ACTIVATION_USERS_MAX, ActionSpec, Activation, Automation, AutomationSpec, Compiled, name_actions},
     caller::Caller,
     condition::check_fit,
     decision::Draft,
@@ -31,7 +31,8 @@ pub fn create_automation(
     let owner: UserId = command.caller.require_automation_writer(&account_id)?.clone();
     let account = draft.account()?;
     require_plan(account, "automation", "automations")?;
-    let (spec, compiled) = compile(&account_id, account, new)?;
+    let (mut spec, compiled) = compile(&account_id, account, new, draft.around.uuid)?;
+    spec.actions_edited_at = Some(draft.now());
     let uid = AutomationUid((draft.around.uuid)());
     let id = id.cloned().unwrap_or_else(|| ResourceId::fresh("au", uid.0));
     if account.automation(&id).is_some() {
@@ -76,12 +77,14 @@ fn compile(
     account_id: &AccountId,
     account: &Account,
     new: &NewAutomation,
+    uuid: &mut dyn FnMut() -> Uuid,
 ) -> Result<(AutomationSpec, Compiled), Refusal> {
     let spec = AutomationSpec {
         object: new.object.clone(),
         action: new.action,
         conditions: new.conditions.clone(),
-        actions: resolve_actions(account, account_id, &new.actions)?,
+        actions: resolve_actions(account, account_id, (&new.actions, &[]), uuid)?,
+        actions_edited_at: None,
     };
     let mut faults = Violations::default();
     check_display_name(&new.display_name, "automation.display_name", &mut faults);
@@ -106,7 +109,7 @@ pub fn draft_automation(
     new: &NewAutomation,
     uid: Uuid,
 ) -> Result<Automation, Refusal> {
-    let (spec, compiled) = compile(account_id, account, new)?;
+    let (spec, compiled) = compile(account_id, account, new, &mut || uid)?;
     let owner: UserId = "draft".parse().map_err(|error: String| Refusal::invalid("draft", error))?;
     Ok(Automation {
         uid: AutomationUid(uid),
@@ -152,7 +155,11 @@ pub fn update_automation(
         spec.conditions.clone_from(conditions);
     }
     if let Some(actions) = &patch.actions {
-        spec.actions = resolve_actions(account, &account_id, actions)?;
+        let actions = resolve_actions(account, &account_id, (actions, &before.spec.actions), draft.around.uuid)?;
+        if actions != before.spec.actions {
+            spec.actions_edited_at = Some(draft.now());
+        }
+        spec.actions = actions;
     }
     let compiled = automation.spec.compile("automation", &mut faults);
     if patch.conditions.is_some() || patch.object.is_some() {
@@ -202,7 +209,8 @@ pub fn delete_automation(
 }
 
 pub fn activate(draft: &mut Draft<'_, '_>, command: &Command, id: &ResourceId, whom: &Whom) -> Result<Answer, Refusal> {
-    set_activation(draft, command, id, whom, |activation, whom| match whom {
+    let allowed = |_: &Automation, _: Option<&[UserId]>| Ok(());
+    set_activation(draft, command, id, whom, allowed, |activation, whom| match whom {
         None => activation.everyone = true,
         Some(users) => {
             for user in users {
@@ -220,7 +228,17 @@ pub fn deactivate(
     id: &ResourceId,
     whom: &Whom,
 ) -> Result<Answer, Refusal> {
-    set_activation(draft, command, id, whom, |activation, whom| match whom {
+    let account_id = draft.slot.id.clone();
+    let check = |automation: &Automation, whom: Option<&[UserId]>| match whom {
+        Some(_) if automation.activation.everyone => {
+            let message = "the automation is active for everyone, and so for these users: a global admin can deactivate it \
+                           for everyone, and activate it for named users instead";
+            let name = automation_name(&account_id, &automation.id);
+            Err(Refusal::precondition(Precondition::ActiveForEveryone, name, message))
+        }
+        _ => Ok(()),
+    };
+    set_activation(draft, command, id, whom, check, |activation, whom| match whom {
         None => *activation = Activation::default(),
         Some(users) => activation.users.retain(|user| !users.contains(user)),
     })
@@ -232,6 +250,7 @@ fn set_activation(
     command: &Command,
     id: &ResourceId,
     whom: &Whom,
+    check: impl Fn(&Automation, Option<&[UserId]>) -> Result<(), Refusal>,
     change: impl Fn(&mut Activation, Option<&[UserId]>),
 ) -> Result<Answer, Refusal> {
     let account_id = draft.slot.id.clone();
@@ -251,6 +270,7 @@ fn set_activation(
     };
     let account = draft.account()?;
     let before = find_automation(account, &account_id, id)?;
+    check(before, users)?;
     let mut automation = Automation::clone(before);
     change(&mut automation.activation, users);
     if automation.activation.users.len() > ACTIVATION_USERS_MAX {
@@ -288,11 +308,12 @@ fn find_automation<'a>(
     account.automation(id).ok_or_else(|| Refusal::not_found("automation", name()))
 }
 
-/// Finds the webhooks that actions name.
+/// Finds the webhooks that actions name, and gives each action its id: the one that it had, or a new one.
 fn resolve_actions(
     account: &Account,
     account_id: &AccountId,
-    actions: &[NewAction],
+    (actions, before): (&[NewAction], &[ActionSpec]),
+    uuid: &mut dyn FnMut() -> Uuid,
 ) -> Result<Vec<ActionSpec>, Refusal> {
     let automation_webhooks =
         account.living_webhooks().filter(|webhook| webhook.kind == WebhookKind::Automation).count();
@@ -320,6 +341,7 @@ fn resolve_actions(
             }
         };
         Ok(ActionSpec {
+            id: action.id.clone(),
             webhook: webhook.id.clone(),
             webhook_uid: webhook.uid,
             query_ending: webhook.endpoint.ending() == Ending::Query,
@@ -329,5 +351,7 @@ fn resolve_actions(
             continue_on_failure: action.continue_on_failure,
         })
     };
-    actions.iter().enumerate().map(resolve).collect()
+    let mut resolved = actions.iter().enumerate().map(resolve).collect::<Result<Vec<_>, _>>()?;
+    name_actions(&mut resolved, before, || ResourceId::fresh("at", uuid()));
+    Ok(resolved)
 }

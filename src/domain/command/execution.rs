@@ -10,7 +10,8 @@ use crate::domain::{
     id::{AutomationUid, ExecutionUid, WebhookUid},
     job::{Retry, RetryRequests, RetryStart},
     refusal::{Precondition, Refusal},
-    request::{Record, build},
+    request::{Basis, Record, build},
+    rerun::{Done, Misfit, begin_anew, go_on_as_stored, go_on_rebuilt},
     subscription::{beginning, notification},
     template::{Scope, Trees},
 };
@@ -96,20 +97,20 @@ pub fn retry(
         require_plan(account, &name, "retries of automations")?;
     }
     let uid = ExecutionUid((draft.around.uuid)());
-    let mut record = match how.requests {
+    let record = match how.requests {
         // What was never built is built now.
         RetryRequests::AsStored if !before.record.requests.is_empty() => Record::clone(&before.record),
         _ => rebuild(draft, account, recorded, uid)?,
     };
-    record.first_action = match how.start {
-        RetryStart::First => 0,
-        RetryStart::FirstUnsuccessful => recorded.first_unsuccessful,
-    };
-    let Some(rest) = record.requests.get(record.first_action..).filter(|rest| !rest.is_empty()) else {
+    let mut record = left_out(record, account, recorded, how).map_err(|misfit| {
+        let subject = automation_name(&draft.slot.id, &before.record.source_id);
+        Refusal::precondition(Precondition::ActionsEdited, subject, misfit.message())
+    })?;
+    if record.requests.iter().all(|request| request.is_left_out) {
         let message = "there is no action left that did not succeed: retry it from the first action";
         return Err(Refusal::precondition(Precondition::NothingToRetry, name, message));
-    };
-    for request in rest {
+    }
+    for request in record.requests.iter().filter(|request| !request.is_left_out) {
         let webhook_name = webhook_name(&draft.slot.id, &request.webhook_id);
         match draft.webhook(account, request.webhook).filter(|webhook| webhook.deleted_at.is_none()) {
             Some(webhook) if webhook.is_enabled() => {}
@@ -118,7 +119,7 @@ pub fn retry(
                 return Err(Refusal::precondition(Precondition::WebhookDisabled, webhook_name, message));
             }
             None => {
-                let message = "the webhook is gone: give the automation another one, and have the requests rebuilt";
+                let message = "the webhook was deleted; name it again in the action, and have the requests rebuilt";
                 return Err(Refusal::precondition(Precondition::WebhookNotFound, webhook_name, message));
             }
         }
@@ -127,7 +128,7 @@ pub fn retry(
     if let (Some(trace), Some(flags)) = (before.record.traceparent.get(..36), before.record.traceparent.get(52..)) {
         record.traceparent = format!("{trace}{span:016x}{flags}");
     }
-    let progress = Progress { action_no: record.first_action, ..Progress::begin() };
+    let progress = Progress { action_no: record.first_action(), ..Progress::begin() };
     Ok(NewExecution {
         uid,
         source_kind: before.source_kind,
@@ -144,6 +145,25 @@ pub fn retry(
         progress,
         record: Arc::new(record),
     })
+}
+
+/// The requests of a retry, with the marks of those that it leaves out.
+fn left_out(mut record: Record, account: &Account, recorded: &Recorded, how: Retry) -> Result<Record, Misfit> {
+    let before = &recorded.execution.record.requests;
+    let done = Done { succeeded: &recorded.succeeded, may_be_done: &recorded.may_be_done };
+    let requests = &mut record.requests;
+    match (how.start, how.requests) {
+        (RetryStart::First, _) => begin_anew(requests, before, done),
+        (RetryStart::FirstUnsuccessful, RetryRequests::AsStored) => go_on_as_stored(requests, done),
+        (RetryStart::FirstUnsuccessful, RetryRequests::Rebuilt) => {
+            let automation = account.automations.get(&AutomationUid(recorded.source));
+            let edited_at = automation.and_then(|automation| automation.spec.actions_edited_at);
+            // Of a retry it is not known when its requests were built.
+            let is_older = edited_at.is_none_or(|edited_at| recorded.execution.uid.made_at() >= edited_at);
+            go_on_rebuilt(requests, before, done, recorded.run > 0 || !is_older)?;
+        }
+    }
+    Ok(record)
 }
 
 /// The requests that the automation as it is now would build of the event.
@@ -183,6 +203,7 @@ fn rebuild(
         source_name: automation.display_name.clone(),
         requests: build(automation, scope, webhook_of, draft.around.rules.body_bytes_max),
         explanation: automation.compiled.conditions.explain(trees.state(event, &account.catalogue)),
+        basis: Basis::Retry,
         ..Record::clone(before)
     })
 }

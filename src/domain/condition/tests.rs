@@ -324,7 +324,7 @@ fn means(operator: Operator, now: &[Option<Value>], before: Option<&[Option<Valu
         let (old, new) = (nulls(before), nulls(now));
         old != new && !(old.iter().all(Value::is_null) && new.iter().all(Value::is_null))
     });
-    let old = before.map(|before| flat(before)).unwrap_or_default();
+    let old = before.map(&flat).unwrap_or_default();
     let elements = flat(now);
     let one = wanted.first();
     let contains = || {

@@ -9,14 +9,14 @@ use super::super::{
     breaker::Health,
     caller::{AccountScope, Caller},
     catalogue::Catalogue,
-    command::{Answer, Command, NewAction, NewAutomation, NewWebhook, Task},
+    command::{Answer, AutomationPatch, Command, NewAction, NewAutomation, NewWebhook, Task},
     decision::{Decision, Dispatch, DueRows, Ended, Input, Reply, Rules, Surroundings, decide},
     due,
-    event::Action,
-    execution::{Attempt, Outcome, Progress, Recorded, SourceKind, State, THE_LIMIT, Unfinished},
+    event::{Action, Event},
+    execution::{self, Attempt, Outcome, Progress, Recorded, SourceKind, State, THE_LIMIT, Unfinished},
     filter::ExecutionFilter,
     history::{Expired, ExpiredRow, History},
-    id::{AccountUid, EventId, ExecutionUid, WebhookUid},
+    id::{AccountUid, EventId, ExecutionUid, ResourceId, WebhookUid},
     job::{JobRows, JobTask},
     limits::{Backlog, Window},
     plan::{Plan, PlanLimits},
@@ -48,6 +48,28 @@ pub struct Row {
     pub run: i32,
     /// Its place in the order of arrival.
     pub arrival: usize,
+    /// What became of each action, as it was written.
+    pub fates: HashMap<usize, execution::Fate>,
+}
+
+/// What has become of an action for an event, over all runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fate {
+    pub has_succeeded: bool,
+    pub may_be_done: bool,
+}
+
+/// Actions that their paths name; `d` deletes, and after a capital letter the others go on.
+pub fn actions(names: &str) -> Vec<NewAction> {
+    let action = |name: char| NewAction {
+        id: None,
+        webhook: "hook".parse().expect("an id"),
+        method: if name.eq_ignore_ascii_case(&'d') { Method::Delete } else { Method::Post },
+        path: name.to_string(),
+        body: BodySpec::Raw("{}".into()),
+        continue_on_failure: name.is_ascii_uppercase(),
+    };
+    names.chars().map(action).collect()
 }
 
 pub struct World {
@@ -71,6 +93,8 @@ pub struct World {
     /// How many each window admitted, and the highest limit while it lasted.
     pub windows: HashMap<i64, (u32, u32)>,
     pub limit: u32,
+    /// What has become of each action, by event and the action's id.
+    pub fates: HashMap<(EventId, ResourceId), Fate>,
 }
 
 impl World {
@@ -107,6 +131,7 @@ impl World {
             admitted: Vec::new(),
             windows: HashMap::new(),
             limit: 3,
+            fates: HashMap::new(),
         };
         world.command(Caller::Service { accounts: AccountScope::All }, Task::CreateAccount { plan: Plan::Power });
         let admin = Caller::GlobalAdmin { account: world.slot.id.clone(), user: "1".parse().expect("an id") };
@@ -128,17 +153,31 @@ impl World {
             object: "deal".parse().expect("a name"),
             action: Action::Change,
             conditions: None,
-            actions: vec![NewAction {
-                webhook: "hook".parse().expect("an id"),
-                method: Method::Post,
-                path: String::new(),
-                body: BodySpec::Raw("{}".into()),
-                continue_on_failure: false,
-            }],
+            actions: actions("a"),
             enabled: true,
         };
         world.command(admin, Task::CreateAutomation { id: None, automation });
         world
+    }
+
+    /// Edits the automation's actions.
+    pub fn edit(&mut self, names: &str) {
+        let id = self.account().automations.values().next().expect("an automation").id.clone();
+        let admin = Caller::GlobalAdmin { account: self.slot.id.clone(), user: "1".parse().expect("an id") };
+        let patch = AutomationPatch { actions: Some(actions(names)), ..AutomationPatch::default() };
+        self.command(admin, Task::UpdateAutomation { id, etag: String::new(), patch });
+    }
+
+    /// An attempt ends with a status.
+    pub fn end(&mut self, dispatch: &Dispatch, status: u16) {
+        let row = &self.rows[&dispatch.execution];
+        let request = &dispatch.record.requests[dispatch.action_no];
+        let fate = self.fates.entry((row.event.clone(), request.action.clone().expect("an id"))).or_default();
+        let is_deleted = request.method == Method::Delete && status == 404 && fate.may_be_done;
+        fate.has_succeeded |= status == 200 || is_deleted;
+        fate.may_be_done |= status == 503;
+        let ended = ended(dispatch, status, self.now);
+        self.run(vec![Input::Outcome(ended)]);
     }
 
     pub fn account(&self) -> &Account {
@@ -219,6 +258,7 @@ impl World {
                 event: new.event_id.clone(),
                 run: new.run,
                 arrival: self.arrivals,
+                fates: HashMap::new(),
             };
             self.arrivals += 1;
             if new.run > 0 {
@@ -237,17 +277,29 @@ impl World {
             self.note_admission(Some(&before), &row);
             self.rows.insert(step.execution.uid, row);
         }
+        for attempt in &change.attempts {
+            let row = self.rows.get_mut(&attempt.execution).expect("a row");
+            let known = row.fates.entry(attempt.action_no).or_default();
+            *known = attempt.fate.max(*known);
+        }
         for row in change.expired.iter().flat_map(|expired| &expired.rows) {
             let gone = self.rows.remove(&row.uid).expect("it was there");
             assert!(gone.progress.state.is_final());
             if self.rows.values().all(|row| row.event != gone.event) {
                 assert!(self.events.remove(&gone.event), "an event goes with its last execution");
+                self.fates.retain(|(event, _), _| *event != gone.event);
             }
         }
         for change in change.health.iter().filter(|change| change.is_written) {
             self.health.insert(change.webhook, change.health.clone());
         }
         self.slot.apply(change);
+        for dispatch in &decision.dispatches {
+            let request = &dispatch.record.requests[dispatch.action_no];
+            let of = (self.rows[&dispatch.execution].event.clone(), request.action.clone().expect("an id"));
+            let has_succeeded = self.fates.get(&of).is_some_and(|fate| fate.has_succeeded);
+            assert!(!has_succeeded, "{} is sent again although it had succeeded", request.path);
+        }
         self.under_way.extend(decision.dispatches);
     }
 
@@ -334,10 +386,10 @@ impl World {
         let last_run = |event: &EventId| {
             self.rows.values().filter(|row| row.event == *event).map(|row| row.run).max().unwrap_or_default()
         };
-        let rows = taken.iter().map(|(uid, row)| Recorded {
-            execution: unfinished(**uid, row),
+        let recorded = |uid: &ExecutionUid, row: &Row| Recorded {
+            execution: unfinished(*uid, row),
             source: self.account().automations.keys().next().expect("an automation").0,
-            event: None,
+            event: Some(std::sync::Arc::new(Event::sample(row.event.as_str()))),
             event_id: row.event.clone(),
             run: row.run,
             last_run: last_run(&row.event),
@@ -345,7 +397,13 @@ impl World {
             action: Action::Change,
             entity_id: "8".parse().expect("an id"),
             acting_user: None,
-            first_unsuccessful: 0,
+            succeeded: HashSet::new(),
+            may_be_done: HashSet::new(),
+        };
+        let rows = taken.iter().map(|(uid, row)| {
+            let mut recorded = recorded(uid, row);
+            recorded.note_fates(|action| row.fates.get(&action).copied().unwrap_or_default());
+            recorded
         });
         JobRows {
             job: job.uid,
@@ -403,7 +461,12 @@ impl World {
             .map(|(uid, row)| unfinished(*uid, row))
             .collect();
         self.slot.account = Some(Account::new(loaded));
-        self.under_way.clear();
+        for dispatch in std::mem::take(&mut self.under_way) {
+            // Whether its request was carried out nobody knows.
+            let request = &dispatch.record.requests[dispatch.action_no];
+            let of = (self.rows[&dispatch.execution].event.clone(), request.action.clone().expect("an id"));
+            self.fates.entry(of).or_default().may_be_done = true;
+        }
         if !orphans.is_empty() {
             self.run(vec![Input::Resume(orphans)]);
         }

@@ -52,7 +52,9 @@ pub fn is_unprocessed(error: &(dyn Error + 'static)) -> bool {
 
 /// What kind of failure it is.
 pub fn classify(failure: &reqwest::Error) -> Outcome {
-    let outcome = |kind, message| Outcome::Error { kind, message };
+    // Before a connection is there nothing was sent; after that the endpoint may have got all of it.
+    let was_sent = !failure.is_connect();
+    let outcome = |kind, message| Outcome::Error { kind, message, was_sent };
     if is_fault_of_ours(failure) {
         let message = "this server has no more files, ports or memory for connections: see its log".to_owned();
         return outcome(Reason::Internal, message);
@@ -65,7 +67,7 @@ pub fn classify(failure: &reqwest::Error) -> Outcome {
                 ResolveError::Internal(_) => Reason::Internal,
                 ResolveError::Blocked(_) => Reason::BlockedAddress,
             };
-            return outcome(kind, resolve.to_string());
+            return Outcome::Error { kind, message: resolve.to_string(), was_sent: false };
         }
         if let Some(tls) = found.downcast_ref::<rustls::Error>() {
             let hint = match tls {

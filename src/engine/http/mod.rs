@@ -113,8 +113,9 @@ impl Http {
         let mut sent_again = 0;
         let mut client = self.clients.of(&url);
         loop {
-            let builder = client.request(method.clone(), url.clone());
-            let sent = timeout_at(deadline, builder.headers(headers.clone()).body(body.clone()).send()).await;
+            let builder = client.request(method.clone(), url.clone()).headers(headers.clone());
+            let builder = if body.is_empty() { builder } else { builder.body(body.clone()) };
+            let sent = timeout_at(deadline, builder.send()).await;
             return match sent {
                 Err(_) => self.no_answer(&url, begun),
                 Ok(Ok(response)) => answer(response, deadline, &Redactor::of(&dispatch.webhook)).await,
@@ -136,7 +137,8 @@ impl Http {
     /// Whoever answers nothing may be gone: requests that come after go over another connection.
     fn no_answer(&self, url: &Url, begun: Instant) -> Outcome {
         self.clients.give_up(url, begun);
-        error(Reason::Timeout, format!("no answer within {} ms", self.config.deadline.as_millis()))
+        let message = format!("no answer within {} ms", self.config.deadline.as_millis());
+        Outcome::Error { kind: Reason::Timeout, message, was_sent: true }
     }
 
     fn failed(&self, failure: &reqwest::Error) -> Outcome {
@@ -167,7 +169,7 @@ fn failed(started_at: i64, begun: Instant, url: String, kind: Reason, message: &
 }
 
 fn error(kind: Reason, message: impl Into<String>) -> Outcome {
-    Outcome::Error { kind, message: message.into() }
+    Outcome::Error { kind, message: message.into(), was_sent: false }
 }
 
 fn headers(dispatch: &Dispatch, body: &str, traceparent: &str) -> HeaderMap {
@@ -180,7 +182,9 @@ fn headers(dispatch: &Dispatch, body: &str, traceparent: &str) -> HeaderMap {
             map.insert(HeaderName::from_static(name), value);
         }
     };
-    set("content-type", "application/json");
+    if !body.is_empty() {
+        set("content-type", "application/json");
+    }
     set("webhook-id", &request_id);
     set("webhook-timestamp", &seconds.to_string());
     set("webhook-signature", &signature);

@@ -1,5 +1,7 @@
 //! Automations, conditions and actions between protobuf and the domain.
 
+use std::collections::HashMap;
+
 use super::{pb_event_action, timestamp};
 use crate::{
     domain::{
@@ -127,6 +129,13 @@ pub fn actions(
 ) -> Option<Vec<NewAction>> {
     let read = |(index, action)| action_of(account, action, object, &format!("automation.actions[{index}]"), faults);
     let read: Vec<_> = given.into_iter().enumerate().map(read).collect();
+    for (at, action) in read.iter().enumerate() {
+        let id = action.as_ref().and_then(|action| action.id.as_ref());
+        let is_twice = |other: &Option<NewAction>| other.as_ref().is_some_and(|other| other.id.as_ref() == id);
+        if id.is_some() && read[..at].iter().any(is_twice) {
+            faults.add(format!("automation.actions[{at}].action_id"), "is given twice: each action has its own");
+        }
+    }
     read.into_iter().collect()
 }
 
@@ -169,18 +178,30 @@ fn action_of(
     };
     let body = match given.body {
         Some(pb::webhook_action::Body::RawJson(text)) => Some(BodySpec::Raw(text)),
+        Some(pb::webhook_action::Body::NoBody(_)) if method.is_none_or(|method| method == Method::Delete) => {
+            Some(BodySpec::None)
+        }
+        Some(pb::webhook_action::Body::NoBody(_)) => {
+            faults.add(format!("{at}.no_body"), "is for DELETE only: give key_value or raw_json");
+            None
+        }
         Some(pb::webhook_action::Body::KeyValue(body)) => {
             Some(BodySpec::KeyValue(body.entries.into_iter().map(|entry| (entry.key, entry.value)).collect()))
         }
         None => {
-            faults.add(format!("{at}.body"), "is required: key_value or raw_json");
+            faults.add(format!("{at}.body"), "is required: key_value or raw_json, or no_body for a DELETE");
             None
         }
     };
     if let Some(object) = object {
         check_action(&given.path, body.as_ref(), object, at, faults);
     }
+    let id = match given.action_id.as_str() {
+        "" => Some(None),
+        id => faults.take(format!("{at}.action_id"), id.parse()).map(Some),
+    };
     Some(NewAction {
+        id: id?,
         webhook: webhook?,
         method: method?,
         path: given.path,
@@ -189,13 +210,14 @@ fn action_of(
     })
 }
 
-/// An automation as it is shown; `living` are the webhooks that are not deleted, where they were looked up.
+/// An automation as it is shown; `living` are the webhooks that are not deleted, and whether they are enabled, where they
+/// were looked up.
 pub fn automation(
     account: &AccountId,
     automation: &Automation,
     plan: Plan,
     catalogue: &Catalogue,
-    living: Option<&[uuid::Uuid]>,
+    living: Option<&HashMap<uuid::Uuid, bool>>,
 ) -> pb::Automation {
     let spec: &AutomationSpec = &automation.spec;
     let state = match (automation.enabled, plan.has_automation_webhooks()) {
@@ -205,15 +227,20 @@ pub fn automation(
     };
     let mut warnings = spec.warnings(&automation.compiled, catalogue);
     for (at, action) in spec.actions.iter().enumerate() {
-        if living.is_some_and(|living| !living.contains(&action.webhook_uid.0)) {
-            warnings.push(format!("actions[{at}].webhook: {} was deleted; its requests fail", action.webhook));
-        }
+        let is_enabled = living.map(|living| living.get(&action.webhook_uid.0));
+        let why = match is_enabled {
+            Some(None) => "the webhook was deleted; name it again in the action",
+            Some(Some(false)) => "the webhook is disabled; its requests fail until it is enabled",
+            None | Some(Some(true)) => continue,
+        };
+        warnings.push(format!("actions[{at}].webhook: {}: {why}", action.webhook));
     }
     let pb_action = |action: &crate::domain::automation::ActionSpec| pb::WebhookAction {
         webhook: format!("accounts/{account}/webhooks/{}", action.webhook),
         method: pb_method(action.method),
         path: action.path.clone(),
         body: Some(match &action.body {
+            BodySpec::None => pb::webhook_action::Body::NoBody(pb::NoBody {}),
             BodySpec::Raw(text) => pb::webhook_action::Body::RawJson(text.clone()),
             BodySpec::KeyValue(entries) => {
                 let entry =
@@ -222,6 +249,7 @@ pub fn automation(
             }
         }),
         continue_on_failure: action.continue_on_failure,
+        action_id: action.id.as_ref().map(ToString::to_string).unwrap_or_default(),
     };
     pb::Automation {
         name: format!("accounts/{account}/automations/{}", automation.id),

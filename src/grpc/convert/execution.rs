@@ -6,7 +6,7 @@ use crate::{
         condition::Explanation,
         execution::{Attempt, Outcome, SourceKind, State, Verdict},
         id::AccountId,
-        request::Request,
+        request::{Basis, Request},
     },
     grpc::pb,
     store::ExecutionView,
@@ -53,10 +53,17 @@ pub fn execution(account: &AccountId, view: &ExecutionView, in_full: bool) -> pb
         requests: Vec::new(),
         explanation: Vec::new(),
         revision: view.changed_revision,
+        explanation_basis: pb::ExplanationBasis::Unspecified.into(),
     };
     if in_full {
         shown.requests = requests(account, view);
         shown.explanation = view.record.explanation.iter().map(explanation).collect();
+        shown.explanation_basis = match view.record.basis {
+            _ if shown.explanation.is_empty() => pb::ExplanationBasis::Unspecified,
+            Basis::Decision => pb::ExplanationBasis::Decision,
+            Basis::Retry => pb::ExplanationBasis::Retry,
+        }
+        .into();
     }
     shown
 }
@@ -94,6 +101,8 @@ pub fn request(account: &AccountId, request: &Request) -> pb::Request {
         body: request.body.text().into_owned().into(),
         failure: request.failure.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
         attempts: Vec::new(),
+        action_id: request.action.as_ref().map(ToString::to_string).unwrap_or_default(),
+        left_out: request.is_left_out,
     }
 }
 

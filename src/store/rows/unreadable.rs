@@ -42,6 +42,7 @@ pub fn unreadable(row: &executions::Model) -> Unreadable {
             due_at: row.due_at.map(Timestamp),
             action_no: usize::try_from(row.action_no).unwrap_or_default(),
             attempts: number(row.attempts),
+            may_be_done: row.may_be_done != 0,
             failed_actions: number(row.failed_actions),
             ended_at: None,
             admitted: Some(row.admitted_window).filter(|window| *window != NOT_ADMITTED),

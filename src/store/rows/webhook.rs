@@ -91,6 +91,11 @@ struct StoredPolicy {
 /// The word of a webhook that sends requests.
 const ENABLED: &str = "ENABLED";
 
+/// Whether requests are sent to a webhook of a status.
+pub fn is_enabled(status: &str) -> bool {
+    disabled_of(status).is_ok_and(|disabled| disabled.is_none())
+}
+
 fn status_word(disabled: Option<DisableReason>) -> &'static str {
     match disabled {
         None => ENABLED,

@@ -15,7 +15,7 @@ use crate::domain::{
     limits::webhook_slots,
     rate::Bucket,
     timestamp::Timestamp,
-    webhook::{DisableReason, Webhook},
+    webhook::{DisableReason, Webhook, WebhookKind},
 };
 
 impl Draft<'_, '_> {
@@ -35,6 +35,7 @@ impl Draft<'_, '_> {
             action_no: ended.action_no,
             number: ended.attempt_no,
             attempt: Attempt::clone(attempt),
+            fate: running.request().map(|request| attempt.outcome.fate(request, progress)).unwrap_or_default(),
         });
         self.flight.remove(running.source_kind);
         if let Some(count) = self.webhook_flight.get_mut(&webhook) {
@@ -53,7 +54,8 @@ impl Draft<'_, '_> {
         }
         let is_hopeless = self.note_health(account, webhook, ended);
         if let Some(webhook) = of_webhook.filter(|webhook| webhook.is_enabled()) {
-            if attempt.outcome.is_gone() {
+            // An automation's path names a record: that it is gone says nothing of the endpoint.
+            if attempt.outcome.is_gone() && webhook.kind == WebhookKind::Regular {
                 self.disable(&webhook, DisableReason::Gone);
             } else if is_hopeless {
                 self.disable(&webhook, DisableReason::Failing);
@@ -134,6 +136,8 @@ impl Draft<'_, '_> {
             #[cfg(test)]
             assert_ne!(row.record.source_name, super::super::DUE_BREAKS_DOWN, "a test asks for a fault");
             let mut execution = row.clone();
+            // Nobody knows what became of a request that was under way.
+            execution.progress.may_be_done |= row.progress.state == State::Running;
             self.start_or_wait(account, &mut execution, false);
             self.step(row.progress.state, execution, None);
         }

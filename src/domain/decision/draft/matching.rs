@@ -14,7 +14,7 @@ use crate::domain::{
     id::{AutomationUid, ExecutionUid, WebhookUid},
     loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
     miss::{Automations, Miss},
-    request::{Record, build},
+    request::{Basis, Record, build},
     subscription::{beginning, notification},
     template::{Scope, Trees},
     webhook::Webhook,
@@ -88,7 +88,7 @@ impl<'a> Draft<'a, '_> {
             parent_span,
             requests: vec![notification(&self.slot.id, webhook, event, beginning)],
             explanation: Vec::new(),
-            first_action: 0,
+            basis: Basis::Decision,
         };
         let uid = ExecutionUid((self.around.uuid)());
         self.begin(account, event, (uid, SourceKind::RegularWebhook, webhook.uid.0), Arc::new(record));
@@ -163,7 +163,7 @@ impl<'a> Draft<'a, '_> {
             parent_span,
             requests: if is_too_much { Vec::new() } else { build(automation, scope, webhook_of, body_bytes_max) },
             explanation: automation.compiled.conditions.explain(trees.state(event, &account.catalogue)),
-            first_action: 0,
+            basis: Basis::Decision,
         });
         self.begin(account, event, (uid, SourceKind::Automation, automation.uid.0), record);
     }
