@@ -375,6 +375,7 @@ fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits, files: F
             connect_timeout: Duration::from_millis(args.connect_timeout_ms),
             addresses: urls.addresses.clone(),
             dns_servers: args.dns_servers.clone(),
+            ca_file: args.endpoint_ca_file.clone(),
         },
         requests_in_flight_max: usize::from(args.requests_in_flight_max).min(files.outgoing),
         audit_kept_ms: u64::from(args.audit_retention_days) * DAY_MS,

@@ -249,6 +249,9 @@ pub struct ServeArgs {
     /// Blocks of private or special addresses that requests may go to, such as 10.1.0.0/16; one address is 10.1.2.3/32.
     #[arg(long, env = "HOOKLINE_ALLOW_ADDRESSES", value_delimiter = ',')]
     pub allow_addresses: Vec<IpNet>,
+    /// Certificate authorities, in PEM, that endpoints may have their certificates from, beside those of the system.
+    #[arg(long, env = "HOOKLINE_ENDPOINT_CA_FILE")]
+    pub endpoint_ca_file: Option<PathBuf>,
     /// The name servers that look up the names of endpoints, such as 10.0.0.2:53; those of /etc/resolv.conf where none are
     /// given. /etc/hosts and search domains hold either way.
     #[arg(long, env = "HOOKLINE_DNS_SERVERS", value_delimiter = ',')]

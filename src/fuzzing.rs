@@ -100,7 +100,8 @@ fn body(input: &str) {
 fn path(input: &str) {
     let (template, value) = halves(input);
     for url in ["https://h.example/ok/api/", "https://h.example/ok?api=1&x="] {
-        let endpoint = EndpointUrl::parse(url, &UrlPolicy { allow_http: false, addresses: AddressPolicy::default() });
+        let endpoint =
+            EndpointUrl::parse(url, &UrlPolicy { allow_http: false, addresses: AddressPolicy::default() }, true);
         let endpoint = endpoint.expect("a URL");
         let Ok(compiled) = PathTemplate::compile(template, &object(), endpoint.ending()) else { continue };
         let Some(event) = event(&serde_json::json!({"title": value, "id": 8}).to_string()) else { continue };

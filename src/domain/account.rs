@@ -1,6 +1,7 @@
 //! An account's state in memory, and how a committed change alters it.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
@@ -10,7 +11,7 @@ use super::{
     breaker::Health,
     catalogue::Catalogue,
     change::{Change, Step},
-    decision::Rules,
+    decision::{Dispatch, Rules},
     due,
     event::{Action, Event},
     execution::{SourceKind, State, THE_LIMIT, Unfinished},
@@ -107,6 +108,8 @@ pub struct Account {
     pub health: HashMap<WebhookUid, Health>,
     /// How many requests may go to webhooks that have a limit.
     pub buckets: HashMap<WebhookUid, Bucket>,
+    /// Up to when requests may have gone out that are not in the buckets.
+    pub unknown_until: Timestamp,
     /// Which fields objects have.
     pub catalogue: Arc<Catalogue>,
     /// How webhooks' attempts have gone.
@@ -180,6 +183,7 @@ impl Account {
             loops: Loops::default(),
             health: loaded.health.into_iter().collect(),
             buckets: HashMap::new(),
+            unknown_until: Timestamp::default(),
             catalogue: Arc::new(loaded.catalogue),
             traffic: loaded.traffic.into_iter().collect(),
             jobs: loaded.jobs.into_iter().map(|job| (job.uid, Arc::new(job))).collect(),
@@ -239,7 +243,7 @@ impl Account {
         let Some(found) = self.webhooks.get(&webhook).filter(|webhook| webhook.is_enabled()) else { return earliest };
         let opens_at = self.health.get(&webhook).and_then(|health| health.breaker.opens_at());
         let per_second = found.requests_per_second;
-        let next_at = per_second.zip(self.buckets.get(&webhook)).map(|(limit, bucket)| bucket.next_at(limit));
+        let next_at = per_second.map(|limit| self.bucket(webhook).next_at(limit));
         [opens_at, next_at].into_iter().flatten().fold(earliest, Timestamp::max)
     }
 
@@ -251,8 +255,26 @@ impl Account {
 
     /// How many requests to a webhook its limit a second lets go now.
     pub fn tokens(&self, webhook: &Webhook, now: Timestamp) -> usize {
-        let bucket = self.buckets.get(&webhook.uid).copied().unwrap_or_default();
-        webhook.requests_per_second.map_or(usize::MAX, |limit| bucket.tokens(limit, now))
+        webhook.requests_per_second.map_or(usize::MAX, |limit| self.bucket(webhook.uid).tokens(limit, now))
+    }
+
+    /// Requests begin, after their change is durable: limits a second count them from then on.
+    pub fn have_begun(&mut self, dispatches: &[Dispatch], now: Timestamp) {
+        let mut counts: HashMap<WebhookUid, usize> = HashMap::new();
+        for dispatch in dispatches.iter().filter(|dispatch| dispatch.webhook.requests_per_second.is_some()) {
+            *counts.entry(dispatch.webhook.uid).or_default() += 1;
+        }
+        for (webhook, count) in counts {
+            if let Some(bucket) = self.buckets.get_mut(&webhook) {
+                bucket.have_begun(count, now);
+            }
+        }
+    }
+
+    /// When the last requests to a webhook began.
+    pub fn bucket(&self, webhook: WebhookUid) -> Cow<'_, Bucket> {
+        let unknown = || Cow::Owned(Bucket::unknown_until(self.unknown_until));
+        self.buckets.get(&webhook).map_or_else(unknown, Cow::Borrowed)
     }
 
     /// When the first execution that the limit holds back can be admitted.
@@ -262,9 +284,10 @@ impl Account {
         if window.room(limit) > 0 { now } else { window.end(rules.window_length_ms) }
     }
 
-    /// The clock was set back: what waits for a slot is looked for, whatever place it has, and limits a second begin anew.
+    /// The clock was set back: what waits for a slot is looked for, whatever place it has.
     pub fn look_for_what_waits(&mut self, now: Timestamp) {
-        self.buckets.clear();
+        self.unknown_until = self.unknown_until.min(now);
+        self.buckets.values_mut().for_each(|bucket| bucket.set_back(now));
         self.waiting.values_mut().for_each(|earliest| *earliest = now.min(*earliest));
     }
 
@@ -412,7 +435,7 @@ impl AccountSlot {
         if !change.webhooks.is_empty() {
             account.index_regular();
         }
-        account.buckets.extend(change.buckets.iter().copied());
+        account.buckets.extend(change.buckets.iter().cloned());
         for change in &change.health {
             account.health.insert(change.webhook, change.health.clone());
         }

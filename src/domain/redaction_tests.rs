@@ -18,7 +18,7 @@ fn webhook(url: &str, credentials: Credentials) -> Webhook {
         id: "wh-1".parse().expect("an id"),
         display_name: "a webhook".into(),
         kind: WebhookKind::Automation,
-        endpoint: EndpointUrl::parse(url, &UrlPolicy::default()).expect("a URL"),
+        endpoint: EndpointUrl::parse(url, &UrlPolicy::default(), true).expect("a URL"),
         credentials,
         secrets: vec![SigningSecret::new([7; 32])],
         retry: RetryPolicy::default(),

@@ -1,7 +1,8 @@
 //! When a failed attempt is tried again, and which failures are final at once.
 
+use std::time::UNIX_EPOCH;
+
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::{execution::Outcome, timestamp::Timestamp};
 
@@ -19,6 +20,8 @@ pub const SCHEDULE_MS_MAX: u64 = 259_200_000;
 pub const DELAY_MS_MIN: u64 = 1_000;
 /// How long an endpoint may put off the next attempt with `Retry-After`.
 pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
+/// How far requests that were put off together come back apart.
+const PUT_OFF_SPREAD_MS_MAX: u64 = 4_000;
 
 /// The delays between attempts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,22 +88,33 @@ impl RetryPolicy {
             return None;
         }
         let delay = self.schedule.as_ref().unwrap_or(installation).delay_ms(attempt_no, random)?;
-        Some(delay.max(retry_after_ms(outcome, now).unwrap_or_default()))
+        // Those that were put off together do not come back together.
+        let put_off =
+            retry_after_ms(outcome, now).map(|wanted| wanted + random % ((wanted / 10).min(PUT_OFF_SPREAD_MS_MAX) + 1));
+        Some(delay.max(put_off.unwrap_or_default()))
     }
 }
 
-/// What an answer's `Retry-After` asks for: seconds, or a date (RFC 9110). Bounded; none where it is malformed.
+/// What an answer's `Retry-After` asks for: seconds, or a date in any of the three forms of RFC 9110. Bounded; none where it
+/// is malformed.
 fn retry_after_ms(outcome: &Outcome, now: Timestamp) -> Option<u64> {
     let Outcome::Answer { headers, .. } = outcome else { return None };
     let (_, text) = headers.iter().find(|(name, _)| name == "retry-after")?;
-    let wanted = match text.trim().parse::<u64>() {
-        Ok(seconds) => seconds.saturating_mul(1_000),
-        Err(_) => {
-            let date = OffsetDateTime::parse(text.trim(), &Rfc2822).ok()?;
-            u64::try_from(date.unix_timestamp().saturating_sub(now.seconds())).ok()?.saturating_mul(1_000)
-        }
+    let text = text.trim();
+    let wanted = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse().unwrap_or(u64::MAX).saturating_mul(1_000)
+    } else {
+        let since_1970 = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs();
+        since_1970.checked_sub(u64::try_from(now.seconds()).ok()?)?.saturating_mul(1_000)
     };
     Some(wanted.min(RETRY_AFTER_MS_MAX))
+}
+
+/// Whether a header's value is a time that `Retry-After` can have: few digits, or a date.
+pub fn is_retry_after(value: &[u8]) -> bool {
+    const DIGITS_MAX: usize = 6;
+    let is_number = (1..=DIGITS_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    is_number || std::str::from_utf8(value).is_ok_and(|text| httpdate::parse_http_date(text).is_ok())
 }
 
 #[cfg(test)]
@@ -138,7 +152,12 @@ mod tests {
             (" 7 ", Some(7_000)),
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30_000)),
             ("Sun, 06 Nov 1994 08:49:00 GMT", None),
-            ("99999999999999999999", None),
+            ("99999999999999999999", Some(RETRY_AFTER_MS_MAX)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(30_000)),
+            ("Sun Nov  6 08:49:37 1994", Some(30_000)),
+            ("Sunday, 06-Nov-94 08:49:00 GMT", None),
+            ("+5", None),
+            ("1.5", None),
             ("100000", Some(RETRY_AFTER_MS_MAX)),
             ("Fri, 31 Dec 1999 23:59:59 GMT", Some(RETRY_AFTER_MS_MAX)),
             ("soon", None),
@@ -152,6 +171,8 @@ mod tests {
         let delay = |outcome: &Outcome| policy.delay_ms(&schedule, 1, outcome, 0, now);
         assert_eq!(delay(&answer(503, None)), Some(10));
         assert_eq!(delay(&answer(429, Some("60"))), Some(60_000));
+        let spread = policy.delay_ms(&schedule, 1, &answer(429, Some("60")), 12_345, now);
+        assert_eq!(spread, Some(60_000 + 12_345 % 4_001), "never earlier, and not all at once");
         assert_eq!(delay(&answer(429, Some("0"))), Some(10), "it never brings it forward");
         assert_eq!(policy.delay_ms(&schedule, 2, &answer(429, Some("60")), 0, now), None, "nor makes one more");
     }

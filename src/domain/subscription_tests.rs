@@ -16,7 +16,7 @@ fn webhook(owner: &str) -> Webhook {
         id: "wh-1".parse().expect("an id"),
         display_name: "a subscription".into(),
         kind: WebhookKind::Regular,
-        endpoint: EndpointUrl::parse("https://h.example/?k=", &UrlPolicy::default()).expect("a URL"),
+        endpoint: EndpointUrl::parse("https://h.example/?k=", &UrlPolicy::default(), true).expect("a URL"),
         credentials: Credentials::None,
         secrets: Vec::new(),
         retry: RetryPolicy::default(),

@@ -57,8 +57,22 @@ pub enum PathFault {
 }
 
 impl EndpointUrl {
-    /// Checks a URL. Each thing that is wrong has its own sentence.
-    pub fn parse(text: &str, policy: &UrlPolicy) -> Result<Self, Vec<String>> {
+    /// Checks a URL. Each thing that is wrong has its own sentence. Where paths are appended to it, so has its ending.
+    pub fn parse(text: &str, policy: &UrlPolicy, takes_paths: bool) -> Result<Self, Vec<String>> {
+        let ending = if takes_paths { check_ending(text).err() } else { None };
+        match Self::parse_any(text, policy) {
+            Ok(url) => ending.map_or(Ok(url), |fault| Err(vec![fault])),
+            Err(faults) if text.is_empty() => Err(faults),
+            Err(faults) => Err(ending.into_iter().chain(faults).collect()),
+        }
+    }
+
+    /// Whether paths can be appended to it.
+    pub fn check_takes_paths(&self) -> Result<(), String> {
+        check_ending(&self.text)
+    }
+
+    fn parse_any(text: &str, policy: &UrlPolicy) -> Result<Self, Vec<String>> {
         let mut faults = Vec::new();
         if text.is_empty() {
             return Err(vec!["is required: https://host/path/".to_owned()]);
@@ -66,9 +80,6 @@ impl EndpointUrl {
         if text.len() > ENDPOINT_URL_BYTES_MAX {
             faults.push(format!("has {} bytes, the limit is {ENDPOINT_URL_BYTES_MAX}", text.len()));
             return Err(faults);
-        }
-        if !text.ends_with(['/', '&', '?', '=']) {
-            faults.push("must end with /, &, ? or =, because an action's path is appended to it as it is".into());
         }
         let url = match Url::parse(text) {
             Ok(url) => url,
@@ -200,6 +211,22 @@ pub fn redacted(url: &str) -> String {
         _ => pair.to_owned(),
     };
     format!("{before}?{}", query.split('&').map(hide).collect::<Vec<_>>().join("&"))
+}
+
+/// Whether a path can be appended to a URL as it is.
+fn check_ending(text: &str) -> Result<(), String> {
+    const ENDINGS: [char; 4] = ['/', '&', '?', '='];
+    if text.ends_with(ENDINGS) {
+        return Ok(());
+    }
+    let appended = "must end with /, &, ? or =, because an action's path is appended to it as it is";
+    Err(match text.contains('?') {
+        false => format!("{appended}; to send to exactly this URL, end it with ? and leave the path empty"),
+        true => format!(
+            "{appended}; to send to exactly this URL, whose query ends with a value (as those of Power Automate do), end \
+             it with & and leave the path empty"
+        ),
+    })
 }
 
 fn check_parts(text: &str, url: &Url, policy: &UrlPolicy, faults: &mut Vec<String>) {

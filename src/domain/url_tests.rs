@@ -8,7 +8,7 @@ fn policy() -> UrlPolicy {
 }
 
 fn endpoint(text: &str) -> EndpointUrl {
-    EndpointUrl::parse(text, &policy()).expect(text)
+    EndpointUrl::parse(text, &policy(), true).expect(text)
 }
 
 fn path(text: &str, ending: Ending) -> Result<PathTemplate, String> {
@@ -26,6 +26,9 @@ fn each_violation_has_its_own_sentence() {
     }
     for (text, sentence) in [
         ("https://example.com/a", "must end with"),
+        ("https://example.com/a", "end it with ? and leave the path empty"),
+        ("https://example.com/a?b=1&sig=x", "Power Automate do), end it with &"),
+        ("https://EXAMPLE.com/a?b=1&sig=x", "https://example.com/a?b=***&sig=***"),
         ("http://example.com/", "must be https; plain http"),
         ("ftp://example.com/", "must be https, not ftp"),
         ("https://a:b@example.com/", "user name or password"),
@@ -44,10 +47,16 @@ fn each_violation_has_its_own_sentence() {
         ("https://example.com/a/..%2f/", "another one"),
         ("https://example.com/..;/", "another one"),
     ] {
-        let found = EndpointUrl::parse(text, &policy()).expect_err(text).join("; ");
+        let found = EndpointUrl::parse(text, &policy(), true).expect_err(text).join("; ");
         assert!(found.contains(sentence), "{text}: {found}");
     }
-    let two = EndpointUrl::parse("http://u@example.com/a", &policy()).expect_err("three faults");
+    for regular in ["https://example.com/hook", "https://example.com/a?b=1&sig=x", "https://example.com/a.php"] {
+        let url = EndpointUrl::parse(regular, &policy(), false).expect(regular);
+        assert_eq!(url.join("").expect("nothing is appended").as_str(), regular);
+        assert!(url.check_takes_paths().is_err());
+    }
+    assert_eq!(EndpointUrl::parse("", &policy(), true).expect_err("empty").len(), 1);
+    let two = EndpointUrl::parse("http://u@example.com/a", &policy(), true).expect_err("three faults");
     assert_eq!(two.len(), 3, "{two:?}");
     assert_eq!(endpoint("https://h.example/x?key=secret&id=").masked(), "https://h.example/x?key=***&id=");
     assert!(!format!("{:?}", endpoint("https://h.example/?key=secret&id=")).contains("secret"));

@@ -277,7 +277,7 @@ impl AccountActor {
         self.is_loaded = true;
         self.in_doubt = false;
         self.known.clear();
-        self.slot.account = None;
+        let before = self.slot.account.take();
         let Some(read) = read else { return };
         for _ in &read.loaded.unreadable {
             self.shared.metrics.unreadable("automation");
@@ -285,7 +285,12 @@ impl AccountActor {
         for _ in read.loaded.webhooks.iter().filter(|webhook| webhook.deleted_at.is_none() && webhook.is_unreadable()) {
             self.shared.metrics.unreadable("webhook");
         }
-        self.slot.account = Some(Account::new(read.loaded));
+        let mut account = Account::new(read.loaded);
+        match before {
+            Some(before) => (account.buckets, account.unknown_until) = (before.buckets, before.unknown_until),
+            None => account.unknown_until = self.shared.started_at,
+        }
+        self.slot.account = Some(account);
         self.vitals.note(self.slot.account.as_ref());
         self.queue.forget_own();
         // What a doubt has hidden may have been written.
@@ -422,6 +427,9 @@ impl AccountActor {
         }
         self.hand_out(decision.replies);
         self.known.clear();
+        if let Some(account) = &mut self.slot.account {
+            account.have_begun(&decision.dispatches, clock::now());
+        }
         for (dispatch, slot) in decision.dispatches.into_iter().zip(std::mem::take(&mut self.slots)) {
             let acknowledged_at = acknowledged_at(&dispatch);
             self.shared.dispatch(&self.slot.id, dispatch, slot, acknowledged_at);

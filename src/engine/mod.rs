@@ -106,6 +106,8 @@ pub(crate) struct Shared {
     tests: Shares<AccountId>,
     /// Whether requests may start; not while the process is about to end.
     may_start: AtomicBool,
+    /// When the engine began: what other processes sent before is not known.
+    started_at: Timestamp,
 }
 
 /// An account's actor, and the places for what waits in it.
@@ -220,6 +222,7 @@ impl Engine {
             misses: Mutex::new(MissBook::new(misses_bytes_max, clock::now())),
             tests: Shares::new(TESTS_AT_ONCE_MAX),
             may_start: AtomicBool::new(true),
+            started_at: clock::now(),
         };
         let engine = Self { shared: Arc::new(shared) };
         let shared = Arc::downgrade(&engine.shared);

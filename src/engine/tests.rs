@@ -64,6 +64,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
                 connect_timeout: Duration::from_secs(1),
                 addresses: AddressPolicy::default(),
                 dns_servers: Vec::new(),
+                ca_file: None,
             },
             requests_in_flight_max: 8,
             audit_kept_ms: 1_000_000,
@@ -107,7 +108,7 @@ impl Universe {
             display_name: "hook".into(),
             kind: WebhookKind::Automation,
             // Nothing resolves a label of this length, and nobody has to be asked.
-            endpoint: EndpointUrl::parse(&format!("https://{}.invalid/", "a".repeat(64)), &UrlPolicy::default())
+            endpoint: EndpointUrl::parse(&format!("https://{}.invalid/", "a".repeat(64)), &UrlPolicy::default(), true)
                 .expect("a URL"),
             credentials: Credentials::None,
             retry: RetryPolicy::default(),

@@ -175,7 +175,7 @@ impl Api {
                 "credentials" => patch.credentials = Some(convert::credentials(webhook.credentials.clone())),
                 _ => {
                     let url = &webhook.endpoint_url;
-                    patch.endpoint = convert::endpoint("webhook.endpoint_url", url, &self.urls, &mut faults);
+                    patch.endpoint = convert::endpoint("webhook.endpoint_url", (url, false), &self.urls, &mut faults);
                 }
             }
         }

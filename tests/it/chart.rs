@@ -251,6 +251,7 @@ fn the_schema_knows_the_settings_of_the_binary() {
         "tls-cert-file",
         "tls-key-file",
         "tls-client-ca-file",
+        "endpoint-ca-file",
     ];
     let command = hookline::config::Cli::command();
     let serve = command.find_subcommand("serve").expect("serve");

@@ -167,14 +167,45 @@ async fn an_endpoint_that_is_gone_disables_its_webhook(database: Database) {
     receiver.answer_with(410);
     publish(&service, "e1").await;
     let failed = in_state(&service, "e1", pb::ExecutionState::Failed).await;
-    assert_eq!((failed.reason.as_str(), failed.requests[0].attempts[0].http_status), ("REJECTED", 410));
-    let request = pb::GetWebhookRequest { name: "accounts/42/webhooks/hook".into() };
-    let shown = admin.webhooks().get_webhook(admin.ask(request)).await.expect("gets").into_inner().webhook;
-    let shown = shown.expect("a webhook");
-    assert_eq!((shown.enabled, shown.disable_reason()), (false, pb::WebhookDisableReason::Gone));
-    publish(&service, "e2").await;
-    assert_eq!(in_state(&service, "e2", pb::ExecutionState::Failed).await.reason, "WEBHOOK_DISABLED");
-    assert_eq!(receiver.got().len(), 1);
+    assert_eq!((failed.reason.as_str(), failed.requests[0].attempts[0].http_status), ("GONE", 410));
+    let shown = async |id: &str| {
+        let request = pb::GetWebhookRequest { name: format!("accounts/42/webhooks/{id}") };
+        let shown = admin.webhooks().get_webhook(admin.ask(request)).await.expect("gets").into_inner().webhook;
+        let shown = shown.expect("a webhook");
+        (shown.enabled, shown.disable_reason())
+    };
+    let fine = (true, pb::WebhookDisableReason::Unspecified);
+    assert_eq!(shown("hook").await, fine, "an automation's path names a record");
+    // The URL of a regular webhook is the endpoint.
+    let regular = pb::Webhook {
+        display_name: "All".into(),
+        kind: pb::WebhookKind::Regular.into(),
+        endpoint_url: format!("{}hook", receiver.url),
+        subscription: "*.lead".into(),
+        ..Default::default()
+    };
+    let request = pb::CreateWebhookRequest {
+        parent: "accounts/42".into(),
+        webhook_id: "all".into(),
+        webhook: Some(regular),
+        request_id: String::new(),
+    };
+    admin.webhooks().create_webhook(admin.ask(request)).await.expect("its URL may end as it likes");
+    let lead = |id: &str| {
+        let mut input = deal(id, "8", "{}");
+        if let Some(pb::event_input::Kind::Event(event)) = &mut input.kind {
+            event.object = "lead".into();
+        }
+        input
+    };
+    service.publish("42", vec![lead("e2")]).await.expect("acks");
+    assert_eq!(in_state(&service, "e2", pb::ExecutionState::Failed).await.reason, "GONE");
+    assert_eq!(receiver.got().last().expect("a request").uri, "/hook", "nothing is appended");
+    assert_eq!(shown("all").await, (false, pb::WebhookDisableReason::Gone));
+    service.publish("42", vec![lead("e3")]).await.expect("acks");
+    publish(&service, "e4").await;
+    in_state(&service, "e4", pb::ExecutionState::Failed).await;
+    assert_eq!(receiver.got().len(), 3, "a disabled one gets nothing, the other one goes on");
 }
 
 async fn secrets_overlap_while_they_change(database: Database) {

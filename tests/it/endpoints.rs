@@ -26,7 +26,12 @@ use crate::harness::{Client, Database, Receiver, Server, automation, deal, event
 
 /// A server that trusts an authority of the test's own.
 async fn trusting(database: &Database, flags: &[&str]) -> Server {
-    let folder = database.folder.path();
+    let authority = authority(database.folder.path()).await;
+    Server::start(database, &[flags, &["--endpoint-ca-file", &authority]].concat()).await
+}
+
+/// Makes an authority in a folder, and a certificate of it for 127.0.0.1. Answers the authority's file.
+async fn authority(folder: &Path) -> String {
     let script = r#"
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority \
             -keyout ca.key -out ca.pem
@@ -36,8 +41,7 @@ async fn trusting(database: &Database, flags: &[&str]) -> Server {
     let mut command = Command::new("bash");
     command.args(["-ec", script]).current_dir(folder).stderr(Stdio::null());
     assert!(command.status().await.expect("runs").success(), "openssl makes certificates");
-    let authority = folder.join("ca.pem").display().to_string();
-    Server::start_with(database, flags, &[("SSL_CERT_FILE", &authority)]).await
+    folder.join("ca.pem").display().to_string()
 }
 
 /// An account with a webhook and an automation for deals. Answers a service.
@@ -126,6 +130,8 @@ enum Manner {
     FirstIsMute,
     /// Every other stream is refused.
     Refuses,
+    /// It does what is asked.
+    Answers,
 }
 
 /// An endpoint that speaks HTTP/2. Answers its URL and how many requests it has answered.
@@ -229,4 +235,42 @@ async fn an_endpoint_that_ends_its_connections_fails_nothing() {
         .collect();
     assert!(failed.is_empty(), "{} of 600 failed at first: {:?}", failed.len(), failed.first());
     child.kill().await.expect("ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_nobody_we_trust_is_no_fault_of_ours() {
+    let database = Database::sqlite();
+    authority(database.folder.path()).await;
+    let server = Server::start(&database, &["--retry-delays-ms", "3600000"]).await;
+    let (url, _) = http2(database.folder.path(), Manner::Answers).await;
+    let service = wire(&server, "42", &url).await;
+    publish(&service, "42", 0, 1).await;
+    let history = attempted(&service, "42", 1).await;
+    assert_eq!(first_attempt(&history[0]).error_kind, "TLS", "{history:?}");
+    assert!(first_attempt(&history[0]).error_message.contains("UnknownIssuer"), "{history:?}");
+    let (_, log) = server.terminate_with_log().await;
+    assert!(!log.contains("ERROR") && !log.contains("backtrace"), "{log}");
+    let of_it: Vec<_> = log.lines().filter(|line| line.contains("UnknownIssuer")).collect();
+    assert!(matches!(&of_it[..], [line] if line.contains("WARN") && line.contains("hook")), "{of_it:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authorities_that_are_none_are_refused_at_start() {
+    let database = Database::sqlite();
+    let folder = database.folder.path();
+    std::fs::write(folder.join("empty.pem"), "nothing of the kind").expect("writes");
+    std::fs::write(folder.join("broken.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .expect("writes");
+    for (file, wanted) in
+        [("none.pem", "No such file"), ("empty.pem", "has no certificate"), ("broken.pem", "certificate 1")]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
+        let path = folder.join(file).display().to_string();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0"]);
+        command.args(["--database", &database.url, "--endpoint-ca-file", &path]).current_dir(folder);
+        let ended = command.output().await.expect("runs");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(!ended.status.success(), "{file}");
+        assert!(said.contains("--endpoint-ca-file") && said.contains(file) && said.contains(wanted), "{said}");
+    }
 }

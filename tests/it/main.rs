@@ -25,6 +25,7 @@ mod layers;
 mod limits;
 mod loops;
 mod operations;
+mod pace;
 mod paths;
 mod refusals;
 mod regular;

@@ -165,7 +165,10 @@ pub fn update_webhook(
     faults.check()?;
     require_free_name(account, &account_id, &webhook.display_name, Some(webhook.uid))?;
     if let Some(endpoint) = &patch.endpoint {
-        if endpoint.ending() != before.endpoint.ending() {
+        if before.kind == WebhookKind::Automation {
+            endpoint.check_takes_paths().map_err(|fault| Refusal::invalid("webhook.endpoint_url", fault))?;
+        }
+        if before.kind == WebhookKind::Automation && endpoint.ending() != before.endpoint.ending() {
             let was = if before.endpoint.ending() == Ending::Path { "a path" } else { "a query" };
             return Err(Refusal::precondition(
                 Precondition::EndpointEndingFixed,
@@ -268,7 +271,7 @@ pub fn test_webhook(
             "the webhook gets {per_second} requests a second at most, and has had them: try again in a moment"
         )));
     }
-    draft.change.buckets.push((webhook.uid, bucket.take(per_second, now)));
+    bucket.take(per_second, now);
     draft.change.tested = Some(webhook.id.clone());
     Ok(Answer::Webhook { account: account_id, webhook: Arc::clone(webhook), secret: None, warnings: Vec::new() })
 }

@@ -24,6 +24,7 @@ use crate::domain::{
     miss::Miss,
     notice::notices,
     plan::{LimitOverrides, Limits, Plan},
+    rate::Bucket,
     request::Record,
     timestamp::Timestamp,
     traffic::Traffic,
@@ -48,6 +49,7 @@ pub struct Draft<'a, 'w> {
     flight: Flight,
     webhook_flight: HashMap<WebhookUid, usize>,
     waiting: HashMap<WebhookUid, Option<Timestamp>>,
+    buckets: HashMap<WebhookUid, Bucket>,
     newest_place: Timestamp,
     bytes: usize,
     /// Of the event that is being decided.
@@ -95,6 +97,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             flight: account.map(|account| account.flight).unwrap_or_default(),
             webhook_flight: account.map(|account| account.webhook_flight.clone()).unwrap_or_default(),
             waiting: HashMap::new(),
+            buckets: HashMap::new(),
             newest_place: account.map(|account| account.newest_place).unwrap_or_default(),
             bytes: 0,
             event_bytes: 0,
@@ -121,6 +124,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         self.change.traffic.extend(self.traffic.drain().map(|(webhook, traffic)| {
             (webhook, if traffic.must_be_written(now) { traffic.written(now) } else { traffic })
         }));
+        self.change.buckets.extend(self.buckets.drain());
         let (caller, by_rules) = self.commanded.map_or((None, usize::MAX), |(caller, count)| (Some(caller), count));
         let account = self.slot.account.as_ref();
         self.change.audit = audit::entries(&self.slot.id, account, &self.change, caller, by_rules);

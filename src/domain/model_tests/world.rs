@@ -135,7 +135,7 @@ impl World {
         };
         world.command(Caller::Service { accounts: AccountScope::All }, Task::CreateAccount { plan: Plan::Power });
         let admin = Caller::GlobalAdmin { account: world.slot.id.clone(), user: "1".parse().expect("an id") };
-        let endpoint = EndpointUrl::parse("https://h.example/", &UrlPolicy::default()).expect("a URL");
+        let endpoint = EndpointUrl::parse("https://h.example/", &UrlPolicy::default(), true).expect("a URL");
         let webhook = NewWebhook {
             display_name: "hook".into(),
             kind: WebhookKind::Automation,

@@ -3,12 +3,16 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use reqwest::{Client, Url, redirect::Policy};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use tokio::time::Instant;
 
 use super::{HttpConfig, resolver::GuardedResolver};
@@ -43,7 +47,7 @@ impl Clients {
     pub fn new(config: &HttpConfig) -> Result<Self, String> {
         let resolver =
             GuardedResolver::new(config.addresses.clone(), config.dns_servers.clone(), config.connect_timeout)?;
-        let (resolver, tls) = (Arc::new(resolver), tls()?);
+        let (resolver, tls) = (Arc::new(resolver), tls(config.ca_file.as_deref())?);
         let shared = client(&resolver, &tls, config.connect_timeout).map_err(|error| error.to_string())?;
         Ok(Self {
             resolver,
@@ -117,16 +121,33 @@ fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-fn tls() -> Result<ClientConfig, String> {
+/// Trusts the authorities of the system, and those of a file.
+fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
+    let (mut added, _) = roots.add_parsable_certificates(found.certs);
+    if let Some(path) = ca_file {
+        added += add_authorities(&mut roots, path)
+            .map_err(|error| format!("--endpoint-ca-file {}: {error}", path.display()))?;
+    }
     if added == 0 {
         tracing::warn!("this machine trusts no certificate authority: no endpoint with https can be reached");
     }
     let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Adds every certificate of a file in PEM, each of which must be one.
+fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<usize, String> {
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
+    let mut added = 0;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| format!("certificate {}: {error}", added + 1))?;
+        added += 1;
+    }
+    if added == 0 { Err("has no certificate: give authorities in PEM".to_owned()) } else { Ok(added) }
 }
 
 fn client(

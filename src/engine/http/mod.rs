@@ -1,10 +1,16 @@
 //! Sends requests: the only place that knows reqwest.
 
 mod clients;
+mod excerpt;
 mod failure;
 mod resolver;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use reqwest::{
     StatusCode, Url,
@@ -15,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::{
     clients::Clients,
+    excerpt::Excerpt,
     failure::{classify, is_unprocessed},
     resolver::LOOKING_FOR,
 };
@@ -24,20 +31,32 @@ use crate::{
     domain::{
         address::AddressPolicy,
         decision::Dispatch,
-        execution::{Attempt, Outcome, RESPONSE_EXCERPT_BYTES_MAX, Reason},
+        execution::{Attempt, Outcome, Reason},
         id::AccountId,
         redaction::Redactor,
         request::{Method, Request},
+        retry::is_retry_after,
         webhook::signatures,
     },
     telemetry::Spans,
 };
 
 /// Headers of an answer that help to understand it.
-const KEPT_HEADERS: [&str; 8] =
-    ["content-type", "content-length", "date", "location", "retry-after", "server", "www-authenticate", "x-request-id"];
+const KEPT_HEADERS: [&str; 9] = [
+    "content-encoding",
+    "content-type",
+    "content-length",
+    "date",
+    "location",
+    "retry-after",
+    "server",
+    "www-authenticate",
+    "x-request-id",
+];
 /// How much of a kept header's value is kept.
 const HEADER_VALUE_BYTES_MAX: usize = 512;
+/// How often the log warns of endpoints at most.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// How often a request goes out again at once, on another connection, that the endpoint says it has not processed.
 const SENT_AGAIN_MAX: usize = 2;
 
@@ -52,6 +71,8 @@ pub struct HttpConfig {
     pub addresses: AddressPolicy,
     /// The name servers to ask; none for those of the system.
     pub dns_servers: Vec<SocketAddr>,
+    /// Certificate authorities beside those of the system.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The client that every request goes through.
@@ -59,12 +80,14 @@ pub struct HttpConfig {
 pub struct Http {
     clients: Arc<Clients>,
     config: Arc<HttpConfig>,
+    /// When an endpoint was last warned of.
+    warned_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Http {
     /// A client for every endpoint.
     pub fn new(config: HttpConfig) -> Result<Self, String> {
-        Ok(Self { clients: Arc::new(Clients::new(&config)?), config: Arc::new(config) })
+        Ok(Self { clients: Arc::new(Clients::new(&config)?), config: Arc::new(config), warned_at: Arc::default() })
     }
 
     /// Tries to send one request of an account.
@@ -129,9 +152,19 @@ impl Http {
                     let message = "the endpoint refuses requests on every connection, and says that it processed none";
                     error(Reason::Connect, message)
                 }
-                Ok(Err(failure)) => self.failed(&failure),
+                Ok(Err(failure)) => self.failed(dispatch, &failure),
             };
         }
+    }
+
+    /// Whether it is time to warn of an endpoint again: whoever owns one must not fill the log.
+    fn may_warn(&self) -> bool {
+        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = warned_at.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL);
+        if is_time {
+            *warned_at = Some(Instant::now());
+        }
+        is_time
     }
 
     /// Whoever answers nothing may be gone: requests that come after go over another connection.
@@ -141,8 +174,14 @@ impl Http {
         Outcome::Error { kind: Reason::Timeout, message, was_sent: true }
     }
 
-    fn failed(&self, failure: &reqwest::Error) -> Outcome {
+    fn failed(&self, dispatch: &Dispatch, failure: &reqwest::Error) -> Outcome {
         let outcome = classify(failure);
+        if let Outcome::Error { kind: Reason::Tls, message, .. } = &outcome
+            && self.may_warn()
+        {
+            let id = dispatch.webhook.id.as_str();
+            tracing::warn!(webhook.id = id, error = message, "an endpoint's certificate or handshake is not good");
+        }
         if matches!(outcome, Outcome::Error { kind: Reason::Internal, .. }) {
             tracing::error!(
                 error = crate::telemetry::chain(failure),
@@ -207,25 +246,28 @@ fn headers(dispatch: &Dispatch, body: &str, traceparent: &str) -> HeaderMap {
 async fn answer(mut response: reqwest::Response, deadline: Instant, redactor: &Redactor) -> Outcome {
     let status: StatusCode = response.status();
     let kept = KEPT_HEADERS.iter().filter_map(|name| {
-        let value = redactor.header(response.headers().get(*name)?.as_bytes());
+        let value = response.headers().get(*name)?.as_bytes();
+        // A time that is to be obeyed is no secret, whatever a secret may look like.
+        let is_time = *name == "retry-after" && is_retry_after(value);
+        let value = if is_time { value.into() } else { redactor.header(value) };
         let value = String::from_utf8_lossy(&value).into_owned();
         Some(((*name).to_owned(), value.chars().take(HEADER_VALUE_BYTES_MAX).collect()))
     });
     let headers = kept.collect();
-    let mut excerpt = Vec::new();
-    let truncated = loop {
+    let encoding = response.headers().get("content-encoding").and_then(|value| value.to_str().ok());
+    let mut excerpt = Excerpt::new(encoding);
+    let is_cut = loop {
         match timeout_at(deadline, response.chunk()).await {
             Ok(Ok(None)) => break false,
             Ok(Ok(Some(chunk))) => {
-                let room = RESPONSE_EXCERPT_BYTES_MAX - excerpt.len();
-                excerpt.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if chunk.len() > room {
+                if !excerpt.push(&chunk) {
                     break true;
                 }
             }
             Ok(Err(_)) | Err(_) => break true,
         }
     };
+    let (excerpt, truncated) = excerpt.finish(is_cut);
     let excerpt = redactor.text(&excerpt, truncated);
     Outcome::Answer { status: status.as_u16(), headers, excerpt, truncated }
 }

@@ -20,8 +20,14 @@ use crate::{
     grpc::pb,
 };
 
-pub fn endpoint(field: &str, url: &str, policy: &UrlPolicy, faults: &mut Violations) -> Option<EndpointUrl> {
-    match EndpointUrl::parse(url, policy) {
+/// Reads an endpoint URL, which paths are appended to or not.
+pub fn endpoint(
+    field: &str,
+    (url, takes_paths): (&str, bool),
+    policy: &UrlPolicy,
+    faults: &mut Violations,
+) -> Option<EndpointUrl> {
+    match EndpointUrl::parse(url, policy, takes_paths) {
         Ok(endpoint) => Some(endpoint),
         Err(sentences) => {
             for sentence in sentences {
@@ -41,7 +47,9 @@ pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violat
             None
         }
     };
-    let endpoint = endpoint("webhook.endpoint_url", &webhook.endpoint_url, policy, faults);
+    // Nothing is appended to a regular webhook's.
+    let takes_paths = kind != Some(WebhookKind::Regular);
+    let endpoint = endpoint("webhook.endpoint_url", (&webhook.endpoint_url, takes_paths), policy, faults);
     let credentials = credentials(webhook.credentials);
     check_display_name(&webhook.display_name, "webhook.display_name", faults);
     credentials.check("webhook.credentials", faults);

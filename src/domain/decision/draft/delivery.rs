@@ -79,10 +79,9 @@ impl Draft<'_, '_> {
         self.flight.free(kind, &self.limits)
     }
 
-    /// How many requests may go to a webhook after what this decision has done so far.
-    pub(in crate::domain) fn bucket(&self, account: &Account, webhook: WebhookUid) -> Bucket {
-        let changed = self.change.buckets.iter().rev().find(|(of, _)| *of == webhook).map(|(_, bucket)| *bucket);
-        changed.or_else(|| account.buckets.get(&webhook).copied()).unwrap_or_default()
+    /// When the last requests to a webhook began, after what this decision has done so far.
+    pub(in crate::domain) fn bucket(&mut self, account: &Account, webhook: WebhookUid) -> &mut Bucket {
+        self.buckets.entry(webhook).or_insert_with(|| account.bucket(webhook).into_owned())
     }
 
     /// Takes note of how an endpoint does after an attempt. Answers whether it is no use to go on with it.
@@ -177,8 +176,9 @@ impl Draft<'_, '_> {
         let breaker = self.health(account, webhook.uid).breaker;
         let allowance = breaker.allowance(webhook_slots(&self.limits), self.around.now);
         let has_slot = self.flight.free(execution.source_kind, &self.limits) > 0 && of_webhook < allowance;
-        let bucket = self.bucket(account, webhook.uid);
-        let has_token = webhook.requests_per_second.is_none_or(|limit| bucket.tokens(limit, self.around.now) > 0);
+        let now = self.around.now;
+        let has_token =
+            webhook.requests_per_second.is_none_or(|limit| self.bucket(account, webhook.uid).tokens(limit, now) > 0);
         let may_start = has_slot && has_token && !others_wait && self.around.may_start;
         if !may_start || !(self.around.slot)(webhook.uid) {
             let place = execution.progress.due_at.unwrap_or_else(|| self.next_place());
@@ -197,7 +197,7 @@ impl Draft<'_, '_> {
         progress.reason = None;
         progress.due_at = None;
         if let Some(limit) = webhook.requests_per_second {
-            self.change.buckets.push((webhook.uid, bucket.take(limit, self.around.now)));
+            self.bucket(account, webhook.uid).take(limit, now);
         }
         self.flight.add(execution.source_kind);
         *self.webhook_flight.entry(webhook.uid).or_default() += 1;

@@ -1,0 +1,169 @@
+//! The beginning of an answer's body, as it is kept: read as long as there is room, and decoded where it came compressed.
+
+use std::io::{self, Write};
+
+use flate2::write::{GzDecoder, ZlibDecoder};
+
+use crate::domain::execution::RESPONSE_EXCERPT_BYTES_MAX;
+
+/// How much of a compressed body is read: what inflates to nothing has an end, too.
+const COMPRESSED_BYTES_MAX: usize = 4 * RESPONSE_EXCERPT_BYTES_MAX;
+
+/// The beginning of a body.
+pub struct Excerpt {
+    /// As it came; of a compressed body only until something of it was decoded.
+    raw: Vec<u8>,
+    raw_bytes: usize,
+    decoder: Option<Decoder>,
+}
+
+enum Decoder {
+    Gzip(GzDecoder<Bounded>),
+    Zlib(ZlibDecoder<Bounded>),
+}
+
+/// Takes so many bytes, and refuses those beyond.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    is_full: bool,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = RESPONSE_EXCERPT_BYTES_MAX - self.bytes.len();
+        if room == 0 && !bytes.is_empty() {
+            self.is_full = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let taken = bytes.len().min(room);
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Decoder {
+    fn of(encoding: &str) -> Option<Self> {
+        match encoding.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => Some(Decoder::Gzip(GzDecoder::new(Bounded::default()))),
+            "deflate" => Some(Decoder::Zlib(ZlibDecoder::new(Bounded::default()))),
+            _ => None,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Decoder::Gzip(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
+            Decoder::Zlib(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
+        }
+    }
+
+    fn decoded(&mut self) -> &mut Bounded {
+        match self {
+            Decoder::Gzip(decoder) => decoder.get_mut(),
+            Decoder::Zlib(decoder) => decoder.get_mut(),
+        }
+    }
+}
+
+impl Excerpt {
+    /// Of a body with a `content-encoding`. One that is not known here is kept as it comes.
+    pub fn new(encoding: Option<&str>) -> Self {
+        Self { raw: Vec::new(), raw_bytes: 0, decoder: encoding.and_then(Decoder::of) }
+    }
+
+    /// Takes in what comes next. Answers whether there is a use for more.
+    pub fn push(&mut self, chunk: &[u8]) -> bool {
+        let room = RESPONSE_EXCERPT_BYTES_MAX - self.raw.len();
+        self.raw.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        self.raw_bytes += chunk.len();
+        match &mut self.decoder {
+            None => chunk.len() <= room,
+            Some(decoder) => decoder.push(chunk).is_ok() && self.raw_bytes <= COMPRESSED_BYTES_MAX,
+        }
+    }
+
+    /// What is kept, and whether there was more. What is no such encoding after all is kept as it came.
+    pub fn finish(mut self, is_cut: bool) -> (Vec<u8>, bool) {
+        let decoded = self.decoder.as_mut().map(|decoder| std::mem::take(decoder.decoded()));
+        match decoded.filter(|decoded| !decoded.bytes.is_empty()) {
+            Some(Bounded { bytes, is_full }) => (bytes, is_cut || is_full),
+            None => {
+                let is_longer = self.raw_bytes > self.raw.len();
+                (self.raw, is_cut || is_longer)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::{
+        Compression,
+        write::{GzEncoder, ZlibEncoder},
+    };
+
+    use super::*;
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(plain).expect("writes");
+        encoder.finish().expect("ends")
+    }
+
+    /// What is kept of a body that comes in chunks of a size, and how much of it was read.
+    fn kept(encoding: Option<&str>, body: &[u8], chunk: usize) -> (Vec<u8>, bool, usize) {
+        let mut excerpt = Excerpt::new(encoding);
+        let mut read = 0;
+        let is_cut = body.chunks(chunk).any(|chunk| {
+            read += chunk.len();
+            !excerpt.push(chunk)
+        });
+        let (bytes, truncated) = excerpt.finish(is_cut);
+        (bytes, truncated, read)
+    }
+
+    #[test]
+    fn compressed_answers_are_kept_as_they_are_meant() {
+        let plain = b"{\"error\": \"no such deal\"}".repeat(20);
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(&plain).expect("writes");
+        let zlib = zlib.finish().expect("ends");
+        for chunk in [1, 7, 100_000] {
+            for (encoding, body) in
+                [(Some("gzip"), gzip(&plain)), (Some(" X-GZIP"), gzip(&plain)), (Some("deflate"), zlib.clone())]
+            {
+                assert_eq!(kept(encoding, &body, chunk), (plain.clone(), false, body.len()), "{encoding:?} {chunk}");
+            }
+            assert_eq!(kept(None, &plain, chunk).0, plain);
+            assert_eq!(kept(Some("br"), &plain, chunk).0, plain, "of others nothing is known");
+            assert_eq!(
+                kept(Some("gzip"), &plain, chunk).0,
+                plain[..plain.len().min(kept(Some("gzip"), &plain, chunk).2)]
+            );
+        }
+        let noise: Vec<_> = (0_u32..2_000).map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+        let (bytes, ..) = kept(Some("gzip"), &gzip(&noise)[..1_000], 100);
+        assert!(noise.starts_with(&bytes) && bytes.len() > 500, "as much as came: {}", bytes.len());
+    }
+
+    #[test]
+    fn what_they_inflate_to_is_bounded() {
+        let bomb = gzip(&vec![b'x'; 100 * 1024 * 1024]);
+        for chunk in [512, 1_000_000] {
+            let (bytes, truncated, _) = kept(Some("gzip"), &bomb, chunk);
+            assert!(truncated && bytes == vec![b'x'; RESPONSE_EXCERPT_BYTES_MAX]);
+        }
+        let empty = gzip(b"").repeat(100_000);
+        let (_, truncated, read) = kept(Some("gzip"), &empty, 1_000);
+        assert!(truncated && read <= COMPRESSED_BYTES_MAX + 1_000, "{read}");
+        let plain = vec![b'x'; RESPONSE_EXCERPT_BYTES_MAX];
+        assert!(!kept(Some("gzip"), &gzip(&plain), 100).1, "exactly as much as is kept");
+        assert!(!kept(None, &plain, 100).1);
+        assert!(kept(None, &[plain.as_slice(), b"y"].concat(), 100).1);
+    }
+}
