@@ -76,6 +76,9 @@ pub async fn run(args: ApplyArgs) -> Result<(), CliError> {
     } else {
         super::print_text(format_args!("{plan}"));
     }
+    for warning in &plan.warnings {
+        eprintln!("warning: {}", show::visible(warning));
+    }
     if args.dry_run || plan.is_empty() {
         return Ok(());
     }
@@ -146,25 +149,42 @@ async fn carry_out(caller: &Caller, parent: &str, step: &Step<'_>, secrets: Opti
         }
         Step::Create(manifest) => {
             let mut client = AutomationServiceClient::new(caller.clone());
+            let mut automation: pb::Automation = show::message("Automation", manifest.value.clone())?;
+            // It works for nobody before it works for those whom the file names only.
+            let waits = automation.activation.is_some() && automation.state() != pb::AutomationState::Disabled;
+            if waits {
+                automation.state = pb::AutomationState::Disabled.into();
+            }
             let request = pb::CreateAutomationRequest {
                 parent: parent.to_owned(),
                 automation_id: manifest.id().to_owned(),
-                automation: Some(show::message("Automation", manifest.value.clone())?),
+                automation: Some(automation),
                 request_id: String::new(),
             };
             let made = client.create_automation(request).await?.into_inner().automation.unwrap_or_default();
             made.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", manifest.place));
-            activate(caller, manifest, made.activation.unwrap_or_default()).await
+            activate(caller, manifest, made.activation.unwrap_or_default()).await?;
+            match waits {
+                true => enable(caller, manifest).await,
+                false => Ok(()),
+            }
         }
         Step::Update { manifest, changes, etag, current, .. } => {
-            let paths: Vec<_> =
-                changes.iter().map(|change| change.field.clone()).filter(|field| field != "activation").collect();
+            let mut paths: Vec<_> = changes.iter().map(|change| change.field.clone()).collect();
+            let activates = paths.iter().any(|field| field == "activation");
+            // It is enabled last, once it is active for those whom the file names only.
+            let is_enabled = manifest.value.get("state") == Some(&"AUTOMATION_STATE_ENABLED".into());
+            let enables = activates && is_enabled && paths.iter().any(|field| field == "state");
+            paths.retain(|field| field != "activation" && !(enables && field == "state"));
             if !paths.is_empty() {
                 update(caller, manifest, paths, etag).await?;
             }
-            let activation = current.get("activation").cloned().unwrap_or_default();
-            match changes.iter().any(|change| change.field == "activation") {
-                true => activate(caller, manifest, show::message("Activation", activation)?).await,
+            if activates {
+                let activation = current.get("activation").cloned().unwrap_or_default();
+                activate(caller, manifest, show::message("Activation", activation)?).await?;
+            }
+            match enables {
+                true => update(caller, manifest, vec!["state".to_owned()], "").await,
                 false => Ok(()),
             }
         }
@@ -203,6 +223,16 @@ async fn update(caller: &Caller, manifest: &Manifest, paths: Vec<String>, etag: 
     Ok(())
 }
 
+/// Switches a new automation on, which has waited for its activation.
+async fn enable(caller: &Caller, manifest: &Manifest) -> Result<(), CliError> {
+    let state = pb::AutomationState::Enabled.into();
+    let automation = pb::Automation { name: manifest.name.clone(), state, ..pb::Automation::default() };
+    let update_mask = Some(prost_types::FieldMask { paths: vec!["state".to_owned()] });
+    let request = pb::UpdateAutomationRequest { automation: Some(automation), update_mask, request_id: String::new() };
+    AutomationServiceClient::new(caller.clone()).update_automation(request).await?;
+    Ok(())
+}
+
 /// Switches an automation on for whom the file names, and off for all others.
 async fn activate(caller: &Caller, manifest: &Manifest, current: pb::Activation) -> Result<(), CliError> {
     let Some(wanted) = manifest.value.get("activation") else { return Ok(()) };
@@ -213,16 +243,26 @@ async fn activate(caller: &Caller, manifest: &Manifest, current: pb::Activation)
     let on: Vec<_> = wanted.user_ids.iter().filter(|user| !is_in(&current.user_ids, user)).cloned().collect();
     let off: Vec<_> = current.user_ids.iter().filter(|user| !is_in(&wanted.user_ids, user)).cloned().collect();
     // Off first: to switch it off for everyone switches it off for each user, too.
-    let everyone = current.everyone && !wanted.everyone;
+    let everyone = current.everyone && (!wanted.everyone || !off.is_empty());
     if everyone || !off.is_empty() {
         let request =
             pb::DeactivateAutomationRequest { name: name.clone(), everyone, user_ids: off, request_id: String::new() };
         client.deactivate_automation(request).await?;
     }
-    let everyone = wanted.everyone && !current.everyone;
-    if everyone || !on.is_empty() {
-        let request = pb::ActivateAutomationRequest { name, everyone, user_ids: on, request_id: String::new() };
-        client.activate_automation(request).await?;
+    // Switched off for everyone, it is on for nobody.
+    let (is_on, on) = if everyone { (false, wanted.user_ids.clone()) } else { (current.everyone, on) };
+    let activate = |everyone, user_ids| pb::ActivateAutomationRequest {
+        name: name.clone(),
+        everyone,
+        user_ids,
+        request_id: String::new(),
+    };
+    // For everyone, and for users by name: one call is for either.
+    if wanted.everyone && !is_on {
+        client.activate_automation(activate(true, Vec::new())).await?;
+    }
+    if !on.is_empty() {
+        client.activate_automation(activate(false, on)).await?;
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use super::{
     apply::manifest::liberal,
     connection::{Caller, account_of},
     is_transient, show,
+    written::Written,
 };
 use crate::{
     domain::event::EVENT_PAYLOAD_BYTES_MAX,
@@ -160,9 +161,8 @@ fn input(raw: &RawValue) -> Result<pb::EventInput, CliError> {
         previous: Option<&'t RawValue>,
     }
     let payloads: Payloads<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
-    let mut rest: serde_json::Map<String, Value> = serde_json::from_str(raw.get()).map_err(malformed)?;
-    rest.remove("data");
-    rest.remove("previous");
+    let Written::Fields(mut rest) = Written::json(raw.get())? else { return Err(CliError::new("not an event")) };
+    rest.retain(|(name, _)| name != "data" && name != "previous");
     let mut event: pb::Event = show::message("Event", liberal("Event", rest)?)?;
     let bytes = |raw: Option<&RawValue>| raw.map(|raw| raw.get().as_bytes().to_vec()).unwrap_or_default();
     event.data = bytes(payloads.data).into();
@@ -324,6 +324,15 @@ mod tests {
         let found = parse("f", text).expect("parses");
         let Some(Kind::Event(event)) = &found[0].input.kind else { panic!("an event") };
         assert_eq!((event.object.as_str(), &event.data[..]), ("deal", br#"{"n": 1.50}"#.as_slice()));
+        let text = r#"{"event_id": 12345678901234567890123, "object": "deal", "action": "change", "entity_id": 007}"#;
+        assert!(parse("f", text).is_err_and(|error| error.0.contains("f: ")), "JSON has no such number");
+        let text = text.replace("007", "98765432109876543210987");
+        let found = parse("f", &text).expect("parses");
+        let Some(Kind::Event(event)) = &found[0].input.kind else { panic!("an event") };
+        assert_eq!(
+            (event.event_id.as_str(), event.entity_id.as_str()),
+            ("12345678901234567890123", "98765432109876543210987")
+        );
         let found = parse("f", r#"{"meta": {"id":  "x"}}"#).expect("parses");
         let Some(Kind::Envelope(bytes)) = &found[0].input.kind else { panic!("an envelope") };
         assert_eq!(&bytes[..], br#"{"meta": {"id":  "x"}}"#);

@@ -272,12 +272,18 @@ fn print_execution(execution: &pb::Execution) {
         if !request.failure.is_empty() {
             println!("  could not be built: {}", request.failure);
         }
-        println!("  body     {}", show::one_line(&String::from_utf8_lossy(&request.body)));
+        let body = String::from_utf8_lossy(&request.body);
+        println!("  body     {}", if body.is_empty() { "none".into() } else { show::one_line(&body) });
         let rows = request.attempts.iter().map(attempt_row).collect();
-        show::print_table(&["  attempt", "started", "took", "url", "answer"], rows, "  no attempt yet");
+        let none = if request.left_out { "  left out: it succeeded in a run before" } else { "  no attempt yet" };
+        show::print_table(&["  attempt", "started", "took", "url", "answer"], rows, none);
     }
     if !execution.explanation.is_empty() {
-        println!("\nconditions");
+        let basis = match execution.explanation_basis() {
+            pb::ExplanationBasis::Retry => " as they were when a person had it run again, whatever they say",
+            _ => "",
+        };
+        println!("\nconditions{basis}");
         print_clauses(&execution.explanation);
     }
 }

@@ -29,6 +29,7 @@ pub mod health;
 pub mod keys;
 pub mod show;
 pub mod webhooks;
+pub mod written;
 
 use std::{
     fmt,

@@ -273,7 +273,10 @@ impl Account {
 
     /// When the last requests to a webhook began.
     pub fn bucket(&self, webhook: WebhookUid) -> Cow<'_, Bucket> {
-        let unknown = || Cow::Owned(Bucket::unknown_until(self.unknown_until));
+        // Without a limit there is nothing to hold to.
+        let has_limit = self.webhooks.get(&webhook).is_some_and(|webhook| webhook.requests_per_second.is_some());
+        let unknown =
+            || Cow::Owned(if has_limit { Bucket::unknown_until(self.unknown_until) } else { Bucket::default() });
         self.buckets.get(&webhook).map_or_else(unknown, Cow::Borrowed)
     }
 

@@ -382,6 +382,53 @@ mod tests {
     use super::*;
     use crate::domain::condition::{ClauseSpec, Match, MemberSpec, Operator, Scalar};
 
+    /// The warnings of an automation on an object with a condition and one POST.
+    fn warned(object: &str, field: &str, path: &str, body: &str) -> Vec<String> {
+        let clause = ClauseSpec { field: field.into(), operator: Operator::Changed, values: Vec::new() };
+        let spec = AutomationSpec {
+            object: object.parse().expect("a name"),
+            action: Action::Change,
+            conditions: Some(GroupSpec { how: Match::Any, conditions: vec![MemberSpec::Clause(clause)] }),
+            actions: vec![ActionSpec {
+                id: None,
+                webhook: "wh-1".parse().expect("an id"),
+                webhook_uid: WebhookUid(Uuid::from_u128(1)),
+                query_ending: false,
+                method: Method::Post,
+                path: path.into(),
+                body: BodySpec::Raw(body.into()),
+                continue_on_failure: false,
+            }],
+            actions_edited_at: None,
+        };
+        let mut faults = Violations::default();
+        let compiled = spec.compile("automation", &mut faults);
+        let compiled = compiled.unwrap_or_else(|| panic!("{:?}", faults.check()));
+        spec.warnings(&compiled, &Catalogue::default())
+    }
+
+    #[test]
+    fn what_may_be_a_mistake_is_warned_of() {
+        for (object, field, path, body, wanted) in [
+            ("person", "name", "", "{}", None),
+            ("person", "emails.value", "{{person.emails[0].value}}", r#"["{{person.emails[1].value}}"]"#, None),
+            ("person", "emails", "", r#"[{{person.emails.value}}, {{person.emails}}]"#, None),
+            ("person", "emails.0.value", "", "{}", Some("if the place in a list is meant, write emails[0].value")),
+            ("person", "name", "", r#"["{{person.emails.1.label}}"]"#, Some("write emails[1].label")),
+            ("person", "name", "a/{{person.emails.value}}", "{}", Some("stands for every value of a list")),
+            ("person", "name", "", r#"["<{{person.phones.value}}>"]"#, Some("name one by its place, such as [0]")),
+            ("event", "name", "{{$event.id}}", "{{event}}", Some("write {{$event.…}} for what it means elsewhere")),
+            ("previous", "name", "", "{}", Some("{{previous.…}} is a field of the previous here")),
+            ("account", "name", "", "{}", Some("account is also a word of placeholders")),
+        ] {
+            let found = warned(object, field, path, body);
+            match wanted {
+                None => assert!(found.is_empty(), "{found:?}"),
+                Some(wanted) => assert!(found.iter().any(|one| one.contains(wanted)), "{wanted}: {found:?}"),
+            }
+        }
+    }
+
     #[test]
     fn actions_keep_their_ids_through_edits() {
         let action = |text: &str| {

@@ -14,7 +14,7 @@ use super::{
     execution::SourceKind,
     id::{AccountId, ResourceId, UserId, WebhookUid},
     refusal::{Refusal, Violations},
-    retry::RetryPolicy,
+    retry::{PIPEDRIVE_DELAYS_MS, RetryPolicy, Schedule},
     subscription::{Subscription, is_permitted},
     timestamp::Timestamp,
     url::EndpointUrl,
@@ -120,6 +120,15 @@ impl Webhook {
         }
         Err(Refusal::denied("only the owner of a regular webhook and a global_admin may do this"))
     }
+}
+
+/// How requests of a kind of webhook are tried again: regular ones have a schedule of their own where none is asked.
+pub fn retry_of(kind: WebhookKind, asked: &RetryPolicy) -> RetryPolicy {
+    let mut retry = asked.clone();
+    if kind == WebhookKind::Regular && retry.schedule.is_none() {
+        retry.schedule = Some(Schedule { delays_ms: PIPEDRIVE_DELAYS_MS.to_vec() });
+    }
+    retry
 }
 
 /// Why no requests are sent to a webhook.

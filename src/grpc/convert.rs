@@ -15,7 +15,7 @@ pub use self::{
     notice::notice,
     webhook::{
         credentials, disable_reason, duration_ms, endpoint, new_webhook, requests_per_second, retry_policy,
-        subscription, webhook, webhook_health,
+        shown_retry, subscription, webhook, webhook_health,
     },
 };
 use super::pb;

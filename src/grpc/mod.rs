@@ -46,6 +46,7 @@ use crate::{
         id::AccountId,
         refusal::{Refusal, Violations},
         url::UrlPolicy,
+        webhook::{WebhookKind, retry_of},
     },
     engine::Engine,
     shares::Shares,
@@ -88,6 +89,17 @@ pub fn check_webhook(webhook: pb::Webhook) -> Result<(), Status> {
     let mut faults = Violations::default();
     let _ = convert::new_webhook(webhook, &policy, &mut faults);
     faults.check().map_err(|refusal| status::refused(&refusal))
+}
+
+/// How a webhook that is written down tries failed requests again, as it is shown once it is made; nothing where it is the
+/// installation's way, or malformed.
+pub fn shown_retry_policy(webhook: &pb::Webhook) -> Option<pb::RetryPolicy> {
+    let kind = match webhook.kind() {
+        pb::WebhookKind::Regular => WebhookKind::Regular,
+        _ => WebhookKind::Automation,
+    };
+    let read = convert::retry_policy(webhook.retry_policy.clone(), &mut Violations::default())?;
+    convert::shown_retry(&retry_of(kind, &read))
 }
 
 /// Whether a new automation is well-formed, as far as that can be told without its account.

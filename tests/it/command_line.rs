@@ -349,8 +349,11 @@ activation: {user_ids: ["8", "7"]}
     let planned = apply(&["--dry-run"]).await;
     assert!(!planned.out.contains("credentials"), "{}", planned.out);
     write(&files, "b-webhooks.yaml", &cleared.replace("webhook: crm", "webhook: crm9"));
+    write(&files, "a-automations.yml", &mirror.replace("webhook: crm", "webhook: crm9"));
     let refused = apply(&["--dry-run", "--prune"]).await;
     assert!(refused.err.contains(r#"accounts/42/webhooks/crm is called "CRM" and is deleted last"#), "{}", refused.err);
+
+    write(&files, "a-automations.yml", mirror);
 
     let fixed = webhook.replace("webhook: crm\n", "webhook: crm\nkind: REGULAR\nsubscription: change.deal\n");
     write(&files, "b-webhooks.yaml", fixed.split("---").next().expect("a document"));

@@ -19,6 +19,7 @@ mod explain;
 mod failures;
 mod fairness;
 mod faults;
+mod files;
 mod harness;
 mod history;
 mod layers;

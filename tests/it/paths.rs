@@ -138,7 +138,18 @@ async fn no_path_climbs_at_nginx_or_a_wsgi_server() {
             assert_eq!(crate::harness::bad_field(&refused), "automation.actions[0].path", "{literal}");
         }
         one.actions[0].path = "{{deal.title}}".into();
-        admin.create_automation("42", one.clone()).await.expect("creates");
+        let made = admin.create_automation("42", one.clone()).await.expect("creates");
+        for literal in LITERALS {
+            let mut edited = made.clone();
+            edited.actions[0].path = literal.into();
+            let update = pb::UpdateAutomationRequest {
+                automation: Some(edited),
+                update_mask: Some(prost_types::FieldMask { paths: vec!["actions".into()] }),
+                ..Default::default()
+            };
+            let refused = admin.automations().update_automation(admin.ask(update)).await.expect_err(literal);
+            assert_eq!(crate::harness::bad_field(&refused), "automation.actions[0].path", "an edit to {literal}");
+        }
         one.actions[0].path = "x{{deal.title}}/{{deal.title}}?q={{deal.title}}".into();
         admin.create_automation("42", one).await.expect("creates");
     }

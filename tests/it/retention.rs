@@ -62,7 +62,10 @@ async fn what_was_kept_for_long_enough_is_deleted_and_nothing_else(database: Dat
     let shown = pb::GetAutomationRequest { name: orphan.name };
     let shown = service.automations().get_automation(service.ask(shown)).await.expect("reads").into_inner().automation;
     let warnings = shown.expect("an automation").warnings;
-    assert!(warnings.iter().any(|warning| warning.contains("unused was deleted")), "it is still told: {warnings:?}");
+    assert!(
+        warnings.iter().any(|warning| warning.contains("unused: the webhook was deleted")),
+        "it is still told: {warnings:?}"
+    );
     let counts = pb::CountExecutionsRequest { parent: "accounts/42".into() };
     let counts = service.executions().count_executions(service.ask(counts)).await.expect("counts").into_inner().counts;
     assert_eq!(counts.iter().map(|one| one.count).sum::<u64>(), 2);

@@ -14,11 +14,16 @@ use std::{
 use prost_reflect::{Kind as FieldKind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::super::{CliError, connection::account_of, show};
-use crate::grpc::{check_automation, check_webhook};
+use super::super::{CliError, connection::account_of, show, written::Written};
+use crate::{
+    domain::{decimal::Decimal, timestamp::Timestamp},
+    grpc::{check_automation, check_webhook},
+};
 
 /// How large a file may be.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How deep folders may nest.
+const FOLDERS_DEPTH_MAX: usize = 16;
 
 /// What a document is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,14 @@ impl Kind {
             Kind::Automation => {
                 &["display_name", "trigger_object", "trigger_action", "conditions", "actions", "state", "activation"]
             }
+        }
+    }
+
+    /// What a file may clear with null.
+    fn clearable_fields(self) -> &'static [&'static str] {
+        match self {
+            Kind::Webhook => &["credentials", "retry_policy", "requests_per_second"],
+            Kind::Automation => &["conditions"],
         }
     }
 
@@ -174,26 +187,45 @@ pub fn read(path: &Path, parent: &str) -> Result<Vec<Manifest>, CliError> {
     Ok(found)
 }
 
+/// The YAML files of a folder and of the folders in it, in the order of their names.
 fn files(path: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let failed = |error: std::io::Error| CliError::new(format!("{}: {error}", path.display()));
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
+    let mut found = Vec::new();
+    match path.is_dir() {
+        true => files_in(path, 0, &mut found)?,
+        false => found.push(path.to_owned()),
     }
-    let is_yaml = |path: &PathBuf| path.extension().is_some_and(|one| one == "yaml" || one == "yml");
-    let mut files: Vec<_> = fs::read_dir(path).map_err(failed)?.flatten().map(|entry| entry.path()).collect();
-    files.retain(is_yaml);
-    files.sort();
-    Ok(files)
+    Ok(found)
+}
+
+fn files_in(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), CliError> {
+    let failed = |error: std::io::Error| CliError::new(format!("{}: {error}", folder.display()));
+    if depth > FOLDERS_DEPTH_MAX {
+        return Err(CliError::new(format!("{}: folders nest deeper than {FOLDERS_DEPTH_MAX}", folder.display())));
+    }
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+        let extension = path.extension().map(|one| one.to_string_lossy().to_lowercase()).unwrap_or_default();
+        if is_hidden {
+            continue;
+        }
+        if entry.file_type().map_err(failed)?.is_dir() {
+            files_in(&path, depth + 1, found)?;
+        } else if matches!(extension.as_str(), "yaml" | "yml") {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn parse(file: &str, text: &str, parent: &str, folder: &Path) -> Result<Vec<Manifest>, CliError> {
-    // Only true and false are booleans: an id may be `no`.
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| CliError::new(format!("{file}: {error}")))?;
+    let documents = Written::documents(text).map_err(|CliError(error)| CliError::new(format!("{file}: {error}")))?;
     let mut found = Vec::new();
     for (number, document) in (1..).zip(documents) {
-        if document.is_null() {
+        if document == Written::Null {
             continue;
         }
         let place = format!("{file}, document {number}");
@@ -203,26 +235,35 @@ fn parse(file: &str, text: &str, parent: &str, folder: &Path) -> Result<Vec<Mani
     Ok(found)
 }
 
-fn manifest(place: &str, document: Value, parent: &str, folder: &Path) -> Result<Manifest, CliError> {
+type Fields = Vec<(String, Written)>;
+
+fn manifest(place: &str, document: Written, parent: &str, folder: &Path) -> Result<Manifest, CliError> {
     let wanted = "begin a document with `webhook: <id>` or `automation: <id>`";
-    let Value::Object(mut fields) = document else { return Err(CliError::new(wanted)) };
-    let kind = match (fields.contains_key("webhook"), fields.contains_key("automation")) {
-        (true, false) => Kind::Webhook,
-        (false, true) => Kind::Automation,
+    let Written::Fields(mut fields) = document else { return Err(CliError::new(wanted)) };
+    let at = |key: &str| fields.iter().position(|(name, _)| name == key);
+    let (kind, at) = match (at("webhook"), at("automation")) {
+        (Some(at), None) => (Kind::Webhook, at),
+        (None, Some(at)) => (Kind::Automation, at),
         _ => return Err(CliError::new(wanted)),
     };
-    let Some(Value::String(id)) = fields.remove(kind.key()) else {
+    let (_, Written::Text(id)) = fields.remove(at) else {
         return Err(CliError::new(format!("the id after `{}:` must be text", kind.key())));
     };
     if id.contains('/') {
         return Err(CliError::new(format!("the id after `{}:` must have no slash: it is no full name", kind.key())));
     }
-    if let Some(unknown) = fields.keys().find(|field| !kind.fields().contains(&field.as_str())) {
+    if let Some((unknown, _)) = fields.iter().find(|(field, _)| !kind.fields().contains(&field.as_str())) {
         let known = kind.fields().join(", ");
         return Err(CliError::new(format!("{unknown} cannot be set in a file: one of {known}")));
     }
-    if kind == Kind::Webhook {
-        fields.entry("kind").or_insert_with(|| "AUTOMATION".into());
+    let cannot_be_cleared = |(name, value): &&(String, Written)| {
+        *value == Written::Null && !kind.clearable_fields().contains(&name.as_str())
+    };
+    if let Some((name, _)) = fields.iter().find(cannot_be_cleared) {
+        return Err(CliError::new(format!("{name} has no value: give one, or leave the field out")));
+    }
+    if kind == Kind::Webhook && !fields.iter().any(|(name, _)| name == "kind") {
+        fields.push(("kind".to_owned(), Written::Text("AUTOMATION".to_owned())));
     }
     let reading = Reading { parent, folder, references: RefCell::default() };
     let value = reading.message(&show::descriptor(kind.message())?, fields, "")?;
@@ -231,7 +272,7 @@ fn manifest(place: &str, document: Value, parent: &str, folder: &Path) -> Result
 }
 
 /// A message of the API from fields with the same liberties; nothing in it is a reference.
-pub fn liberal(kind: &str, fields: Map<String, Value>) -> Result<Value, CliError> {
+pub fn liberal(kind: &str, fields: Fields) -> Result<Value, CliError> {
     let reading = Reading { parent: "", folder: Path::new("."), references: RefCell::default() };
     reading.message(&show::descriptor(kind)?, fields, "")
 }
@@ -253,7 +294,7 @@ fn is_secret(message: &str, field: &str) -> bool {
 }
 
 impl Reading<'_> {
-    fn message(&self, kind: &MessageDescriptor, fields: Map<String, Value>, at: &str) -> Result<Value, CliError> {
+    fn message(&self, kind: &MessageDescriptor, fields: Fields, at: &str) -> Result<Value, CliError> {
         let mut read = Map::new();
         for (name, value) in fields {
             let place = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
@@ -264,18 +305,20 @@ impl Reading<'_> {
             };
             let value = match value {
                 // It is cleared.
-                Value::Null => Value::Null,
-                Value::Array(list) if field.is_list() => {
+                Written::Null => Value::Null,
+                Written::List(list) if field.is_list() => {
                     let item = |(at, item)| self.value(kind, &field, item, &format!("{place}[{at}]"));
                     Value::Array(list.into_iter().enumerate().map(item).collect::<Result<_, _>>()?)
                 }
-                Value::Object(map) if field.is_map() => {
-                    let entry = |(key, value): (String, Value)| {
-                        let value = self.text(kind.name(), field.name(), value, &format!("{place}.{key}"))?;
+                Written::Fields(map) if field.is_map() => {
+                    let entry = |(key, value): (String, Written)| {
+                        let value = self.text(kind.name(), field.name(), &value, &format!("{place}.{key}"))?;
                         Ok::<_, CliError>((key, value))
                     };
                     Value::Object(map.into_iter().map(entry).collect::<Result<_, _>>()?)
                 }
+                _ if field.is_list() => return Err(CliError::new(format!("{place} must be a list"))),
+                _ if field.is_map() => return Err(CliError::new(format!("{place} must have fields of its own"))),
                 other => self.value(kind, &field, other, &place)?,
             };
             read.insert(field.name().to_owned(), value);
@@ -287,22 +330,29 @@ impl Reading<'_> {
         &self,
         parent: &MessageDescriptor,
         field: &prost_reflect::FieldDescriptor,
-        value: Value,
+        value: Written,
         place: &str,
     ) -> Result<Value, CliError> {
+        let wanted = |what: &str| CliError::new(format!("{place} must be {what}"));
         match field.kind() {
-            FieldKind::Message(kind) if kind.full_name() == "hookline.v1.Scalar" => Ok(scalar(value)),
+            FieldKind::Message(kind) if kind.full_name() == "hookline.v1.Scalar" => self.scalar(&kind, value, place),
             FieldKind::Message(kind) if kind.full_name().starts_with("hookline.v1.") => match value {
-                Value::Object(fields) => self.message(&kind, fields, place),
-                _ => Err(CliError::new(format!("{place} must have fields of its own"))),
+                Written::Fields(fields) => self.message(&kind, fields, place),
+                _ => Err(wanted("fields of its own")),
+            },
+            FieldKind::Message(kind) if kind.full_name() == "google.protobuf.Duration" => match value {
+                Written::Text(text) if is_duration(&text) => Ok(text.into()),
+                _ => Err(wanted("a length of time such as 5s or 1.5s")),
+            },
+            FieldKind::Message(kind) if kind.full_name() == "google.protobuf.Timestamp" => match value {
+                Written::Text(text) if Timestamp::parse(&text).is_some() => Ok(text.into()),
+                _ => Err(wanted("a time such as 2026-11-24T08:00:00Z")),
             },
             FieldKind::Enum(kind) => {
-                let Value::String(word) = value else {
-                    return Err(CliError::new(format!("{place} must be a word")));
-                };
+                let Some(word) = value.as_text() else { return Err(wanted("a word")) };
                 let default = kind.default_value();
                 let prefix = default.name().trim_end_matches("UNSPECIFIED");
-                let found = [word.clone(), format!("{prefix}{}", word.to_uppercase())];
+                let found = [word.to_owned(), format!("{prefix}{}", word.to_uppercase())];
                 let found = found.iter().find_map(|name| kind.get_value_by_name(name));
                 let words = || {
                     let words = kind.values().skip(1).map(|value| value.name().trim_start_matches(prefix).to_owned());
@@ -311,31 +361,77 @@ impl Reading<'_> {
                 let found = found.ok_or_else(|| CliError::new(format!("{place}: {word} is none of {}", words())))?;
                 Ok(found.name().into())
             }
-            FieldKind::String => self.text(parent.name(), field.name(), value, place),
-            _ => Ok(value),
+            FieldKind::String => self.text(parent.name(), field.name(), &value, place),
+            FieldKind::Bool => match value {
+                Written::Bool(value, _) => Ok(value.into()),
+                _ => Err(wanted("true or false, without quotes")),
+            },
+            FieldKind::Int32
+            | FieldKind::Sint32
+            | FieldKind::Sfixed32
+            | FieldKind::Int64
+            | FieldKind::Sint64
+            | FieldKind::Sfixed64
+            | FieldKind::Uint32
+            | FieldKind::Fixed32
+            | FieldKind::Uint64
+            | FieldKind::Fixed64 => {
+                let written = value.as_text().unwrap_or_default();
+                let is_plain = written.parse::<i64>().is_ok_and(|number| number.to_string() == written);
+                if is_plain { Ok(written.into()) } else { Err(wanted("a whole number, such as 10")) }
+            }
+            _ => match value {
+                Written::Text(text) => Ok(text.into()),
+                _ => Err(wanted("text")),
+            },
         }
     }
 
-    fn text(&self, message: &str, field: &str, value: Value, place: &str) -> Result<Value, CliError> {
-        match value {
-            Value::Object(reference) => self.resolve(&reference, place).map(Value::from),
-            written if is_secret(message, field) && written != "" => Err(CliError::new(format!(
+    /// A single value stays a text exactly as it is written: 007 is not 7.
+    fn text(&self, message: &str, field: &str, value: &Written, place: &str) -> Result<Value, CliError> {
+        let text = match value {
+            Written::Fields(reference) => return self.resolve(reference, place).map(Value::from),
+            Written::Null => return Ok(Value::Null),
+            other => other.as_text(),
+        };
+        let Some(text) = text else { return Err(CliError::new(format!("{place} must be text"))) };
+        if is_secret(message, field) && !text.is_empty() {
+            return Err(CliError::new(format!(
                 "{place} is a secret: refer to it as {{env: NAME}} or {{file: PATH}}, instead of writing it down"
-            ))),
-            Value::String(text) if field == "endpoint_url" && has_query_values(&text) => Err(CliError::new(format!(
+            )));
+        }
+        if field == "endpoint_url" && has_query_values(text) {
+            return Err(CliError::new(format!(
                 "{place} has a value in its query, which may be a secret: refer to the whole URL as {{env: NAME}} or \
                  {{file: PATH}}"
+            )));
+        }
+        if (message, field) == ("WebhookAction", "webhook") && !text.contains('/') {
+            return Ok(format!("{}/webhooks/{text}", self.parent).into());
+        }
+        Ok(text.into())
+    }
+
+    /// A clause's value: a plain number, word, boolean or null, or as the API has it.
+    fn scalar(&self, kind: &MessageDescriptor, value: Written, place: &str) -> Result<Value, CliError> {
+        match value {
+            Written::Number(number) if Decimal::parse(&number).is_some() => Ok(json!({ "number": number })),
+            Written::Number(number) => Err(CliError::new(format!(
+                "{place}: {number} is no number as JSON writes it: quote it where a text is meant, or write it as JSON does"
             ))),
-            Value::String(id) if (message, field) == ("WebhookAction", "webhook") && !id.contains('/') => {
-                Ok(format!("{}/webhooks/{id}", self.parent).into())
-            }
-            Value::Number(number) => Ok(number.to_string().into()),
-            other => Ok(other),
+            Written::Text(text) => Ok(json!({ "text": text })),
+            Written::Bool(boolean, _) => Ok(json!({ "boolean": boolean })),
+            Written::Null => Ok(json!({ "null": null })),
+            Written::Fields(fields) => self.message(kind, fields, place),
+            Written::List(_) => Err(CliError::new(format!("{place} must be a single value"))),
         }
     }
 
-    fn resolve(&self, reference: &Map<String, Value>, place: &str) -> Result<String, CliError> {
-        let text = |key: &str| reference.get(key).and_then(Value::as_str).filter(|_| reference.len() == 1);
+    fn resolve(&self, reference: &Fields, place: &str) -> Result<String, CliError> {
+        let text = |key: &str| match reference.as_slice() {
+            [(name, value)] if name == key => value.as_text(),
+            _ => None,
+        };
         if let Some(name) = text("env") {
             let found = std::env::var(name).ok().filter(|value| !value.is_empty());
             let found = found.ok_or_else(|| CliError::new(format!("{place}: the variable {name} is not set")))?;
@@ -354,14 +450,14 @@ impl Reading<'_> {
     }
 }
 
-/// A clause's value: a plain number, word, boolean or null, or as the API has it.
-fn scalar(value: Value) -> Value {
-    match value {
-        Value::Number(number) => json!({ "number": number.to_string() }),
-        Value::String(text) => json!({ "text": text }),
-        Value::Bool(boolean) => json!({ "boolean": boolean }),
-        Value::Null => json!({ "null": null }),
-        other => other,
+/// Seconds as protobuf's JSON has them: `5s`, `1.5s`.
+fn is_duration(text: &str) -> bool {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(number) = text.strip_suffix('s') else { return false };
+    let number = number.strip_prefix('-').unwrap_or(number);
+    match number.split_once('.') {
+        Some((seconds, fraction)) => is_digits(seconds) && is_digits(fraction) && fraction.len() <= 9,
+        None => is_digits(number),
     }
 }
 
@@ -406,6 +502,47 @@ actions: [{webhook: crm, method: PUT, path: "deals/{{deal.id}}", raw_json: "{}"}
     }
 
     #[test]
+    fn numbers_stay_as_they_are_written() {
+        let text = r#"
+webhook: crm
+display_name: 007
+requests_per_second: 10
+credentials: {basic: {username: 00123, password: {env: PATH}}}
+---
+automation: mirror
+conditions:
+  match: ALL
+  conditions:
+    - clause: {field: value, operator: IN, values: [1.10, 12345678901234567890123, 1e3, {number: 1.50}, {text: 01}, -0.0]}
+actions:
+  - webhook: crm
+    path: 007
+    key_value: {entries: [{key: 1, value: 01234}, {key: a, value: 1.10}, {key: b, value: 12345678901234567890123},
+                          {key: c, value: true}, {key: d, value: 0x1F}, {key: e, value: 1_000}]}
+"#;
+        let found = of(text).expect("parses");
+        let webhook = &found[0].value;
+        assert_eq!(
+            (&webhook["display_name"], &webhook["credentials"]["basic"]["username"]),
+            (&json!("007"), &json!("00123"))
+        );
+        let webhook: crate::grpc::pb::Webhook = show::message("Webhook", webhook.clone()).expect("is a message");
+        assert_eq!(webhook.requests_per_second, 10);
+        let automation = &found[1].value;
+        let values = &automation["conditions"]["conditions"][0]["clause"]["values"];
+        let wanted = json!([{"number": "1.10"}, {"number": "12345678901234567890123"}, {"number": "1e3"},
+            {"number": "1.50"}, {"text": "01"}, {"number": "-0.0"}]);
+        assert_eq!(*values, wanted);
+        let action = &automation["actions"][0];
+        assert_eq!(action["path"], "007");
+        let entries: Vec<_> =
+            action["key_value"]["entries"].as_array().expect("entries").iter().map(|one| &one["value"]).collect();
+        assert_eq!(entries, ["01234", "1.10", "12345678901234567890123", "true", "0x1F", "1_000"]);
+        assert_eq!(action["key_value"]["entries"][0]["key"], "1");
+        show::message::<crate::grpc::pb::Automation>("Automation", automation.clone()).expect("is a message");
+    }
+
+    #[test]
     fn a_fault_names_its_place_and_the_remedy() {
         let webhook = "webhook: crm\nendpoint_url: https://crm.example.com/\n";
         for (text, wanted) in [
@@ -428,7 +565,26 @@ actions: [{webhook: crm, method: PUT, path: "deals/{{deal.id}}", raw_json: "{}"}
             (&format!("{webhook}credentials: {{bearer: {{token: {{file: no}}}}}}"), "/nowhere/no: No such file"),
             (&format!("{webhook}credentials: {{bearer: {{tokn: x}}}}"), "bearer.tokn does not exist: one of token"),
             ("webhook: a\nendpoint_url: https://a.example.com/?key=1&id=", "endpoint_url has a value in its query"),
-            ("webhook: [", "f.yaml: "),
+            ("webhook: [", "f.yaml: line "),
+            (&format!("{webhook}enabled:"), "document 1: enabled has no value: give one, or leave the field out"),
+            ("automation: a\nactivation: ~", "activation has no value"),
+            ("automation: a\nstate:", "state has no value"),
+            (&format!("{webhook}enabled: 'true'"), "enabled must be true or false, without quotes"),
+            (&format!("{webhook}requests_per_second: 010"), "requests_per_second must be a whole number"),
+            (&format!("{webhook}requests_per_second: 1.5"), "requests_per_second must be a whole number"),
+            (&format!("{webhook}retry_policy: {{preset: CUSTOM, delays: [5]}}"), "delays[0] must be a length of time"),
+            (&format!("{webhook}retry_policy: {{preset: CUSTOM, delays: 5s}}"), "retry_policy.delays must be a list"),
+            (&format!("{webhook}credentials: none"), "credentials must be fields of its own"),
+            ("automation: a\nactions: [{webhook: crm, path: [a]}]", "actions[0].path must be text"),
+            ("automation: a\nactions: [5]", "actions[0] must be fields of its own"),
+            (
+                "automation: a\nconditions: {match: ALL, conditions: [{clause: {field: a, operator: IS, values: [007]}}]}",
+                "values[0]: 007 is no number as JSON writes it: quote it",
+            ),
+            (
+                "automation: a\nconditions: {match: ALL, conditions: [{clause: {field: a, operator: IS, values: [0x1F]}}]}",
+                "values[0]: 0x1F is no number as JSON writes it: quote it",
+            ),
         ] {
             let error = of(text).expect_err(text);
             assert!(error.contains(wanted), "{text}: {error}");

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::url::{is_same_origin, redacted},
-    grpc::pb,
+    grpc::{pb, shown_retry_policy},
 };
 
 /// What happens to credentials that the file does not give.
@@ -63,6 +63,8 @@ pub struct Plan<'m> {
     /// Each thing.
     pub steps: Vec<Step<'m>>,
     unchanged: usize,
+    /// What a reader should know of what is left as it is.
+    pub warnings: Vec<String>,
 }
 
 impl Step<'_> {
@@ -90,6 +92,18 @@ impl Step<'_> {
         }
     }
 
+    /// The display name that a webhook gets by it.
+    fn takes_display_name(&self) -> Option<&str> {
+        let manifest = match self {
+            Step::Create(manifest) => manifest,
+            Step::Update { manifest, changes, .. } if changes.iter().any(|change| change.field == "display_name") => {
+                manifest
+            }
+            _ => return None,
+        };
+        manifest.value.get("display_name")?.as_str().filter(|_| manifest.kind == Kind::Webhook)
+    }
+
     /// The word for what was done.
     pub fn past(&self) -> &'static str {
         match self {
@@ -108,7 +122,7 @@ impl<'m> Plan<'m> {
         prune: bool,
         set_credentials: bool,
     ) -> Result<Self, CliError> {
-        let mut plan = Self { steps: Vec::new(), unchanged: 0 };
+        let mut plan = Self { steps: Vec::new(), unchanged: 0, warnings: Vec::new() };
         for manifest in manifests {
             let Some(existing) = current.get(&manifest.name) else {
                 manifest.check()?;
@@ -116,9 +130,13 @@ impl<'m> Plan<'m> {
                 continue;
             };
             let leaves = leaves_its_server(manifest, existing);
-            let changes = differences(manifest, existing, set_credentials || leaves)?;
+            let mut changes = differences(manifest, existing, set_credentials || leaves)?;
+            changes.extend(made_anew(manifests, current, manifest, existing, &changes));
             if changes.is_empty() {
                 plan.unchanged += 1;
+                let known = existing.get("warnings").and_then(Value::as_array).into_iter().flatten();
+                let known = known.filter_map(Value::as_str);
+                plan.warnings.extend(known.map(|warning| format!("{}: {warning}", manifest.place)));
                 continue;
             }
             if manifest.is_whole() {
@@ -130,31 +148,53 @@ impl<'m> Plan<'m> {
         }
         if prune {
             plan.steps.extend(left_over(manifests, current));
-            plan.check_names(current)?;
+            plan.check_deleted(manifests)?;
         }
+        plan.order_by_display_name(current)?;
         Ok(plan)
     }
 
-    /// A new resource cannot have the display name of one that is deleted only afterwards.
-    fn check_names(&self, current: &HashMap<String, Value>) -> Result<(), CliError> {
-        let deleted = self.steps.iter().filter_map(|step| match step {
-            Step::Delete { name, kind, .. } => Some((*kind, current.get(name)?.get("display_name")?, name)),
-            _ => None,
-        });
-        for (kind, display_name, name) in deleted {
-            let taken = self.steps.iter().find_map(|step| match step {
-                Step::Create(one) if one.kind == kind && one.value.get("display_name") == Some(display_name) => {
-                    Some(one)
-                }
-                _ => None,
-            });
-            if let Some(manifest) = taken {
+    /// A webhook that an automation of a file names is not deleted.
+    fn check_deleted(&self, manifests: &[Manifest]) -> Result<(), CliError> {
+        for step in &self.steps {
+            let Step::Delete { name, kind: Kind::Webhook, .. } = step else { continue };
+            if let Some(manifest) = manifests.iter().find(|manifest| webhooks_of(&manifest.value).any(|of| of == name))
+            {
                 return Err(CliError::new(format!(
-                    "{}: {name} is called {display_name} and is deleted last: give the new one another display_name, or \
-                     delete the old one first",
-                    manifest.place
+                    "{}: {} names {name}, which no file has and --prune would delete: add a file for the webhook, or name \
+                     another one in the action\nnothing was changed",
+                    manifest.place, manifest.name
                 )));
             }
+        }
+        Ok(())
+    }
+
+    /// Webhooks have display names of their own, so one that gives its name up changes before the one that takes it.
+    fn order_by_display_name(&mut self, current: &HashMap<String, Value>) -> Result<(), CliError> {
+        let is_webhook = |name: &&String| name.contains("/webhooks/");
+        let webhooks = current.iter().filter(|(name, _)| is_webhook(name));
+        let mut holders: HashMap<String, String> = webhooks
+            .filter_map(|(name, webhook)| Some((webhook.get("display_name")?.as_str()?.to_owned(), name.clone())))
+            .collect();
+        let is_delete = |step: &&Step<'_>| matches!(step, Step::Delete { .. });
+        let deleted: Vec<_> = self.steps.iter().filter(is_delete).map(|step| step.name().to_owned()).collect();
+        let mut waiting = std::mem::take(&mut self.steps);
+        while !waiting.is_empty() {
+            let is_free = |step: &Step<'_>| {
+                let holder = step.takes_display_name().and_then(|name| holders.get(name));
+                holder.is_none_or(|holder| holder == step.name())
+            };
+            let Some(at) = waiting.iter().position(is_free) else {
+                return Err(taken(&waiting, &holders, &deleted));
+            };
+            let step = waiting.remove(at);
+            // Deletions come last: what they give up is not taken before.
+            if let Some(name) = step.takes_display_name() {
+                holders.retain(|_, holder| holder != step.name());
+                holders.insert(name.to_owned(), step.name().to_owned());
+            }
+            self.steps.push(step);
         }
         Ok(())
     }
@@ -183,6 +223,62 @@ impl<'m> Plan<'m> {
         };
         json!({"steps": self.steps.iter().map(step).collect::<Vec<_>>(), "unchanged": self.unchanged})
     }
+}
+
+/// Why no step can be next: each takes a display name that another webhook has.
+fn taken(waiting: &[Step<'_>], holders: &HashMap<String, String>, deleted: &[String]) -> CliError {
+    let first = waiting.iter().find_map(|step| Some((step, step.takes_display_name()?)));
+    let Some((step, name)) = first else { return CliError::new("the steps have no order") };
+    let holder = holders.get(name).map(String::as_str).unwrap_or_default();
+    let is_deleted = deleted.iter().any(|name| name == holder);
+    let is_renamed = waiting.iter().any(|other| other.name() == holder && other.takes_display_name().is_some());
+    let remedy = if is_deleted {
+        "and is deleted last: choose another display_name, or delete the old one first"
+    } else if is_renamed {
+        "and is to take one that is not free either: give one of them a third display_name first"
+    } else {
+        "and keeps it: choose another display_name"
+    };
+    CliError::new(format!("{}: {holder} is called {name:?} {remedy}\nnothing was changed", step.place()))
+}
+
+/// The webhooks that an automation's actions name.
+fn webhooks_of(automation: &Value) -> impl Iterator<Item = &str> {
+    let actions = automation.get("actions").and_then(Value::as_array).into_iter().flatten();
+    actions.filter_map(|action| action.get("webhook")?.as_str())
+}
+
+/// The actions of an automation whose webhook was deleted, and is there again or about to be: it has to be named again.
+fn made_anew(
+    manifests: &[Manifest],
+    current: &HashMap<String, Value>,
+    manifest: &Manifest,
+    existing: &Value,
+    changes: &[FieldChange],
+) -> Option<FieldChange> {
+    let is_planned = changes.iter().any(|change| change.field == "actions");
+    let wanted = manifest.value.get("actions").filter(|_| manifest.kind == Kind::Automation && !is_planned)?;
+    let is_there =
+        |webhook: &str| current.contains_key(webhook) || manifests.iter().any(|manifest| manifest.name == webhook);
+    let actions = existing.get("actions").and_then(Value::as_array)?;
+    let is_deleted = |action: &&Value| action.get("webhook_deleted") == Some(&Value::Bool(true));
+    let mut deleted = actions.iter().filter(is_deleted).filter_map(|action| action.get("webhook")?.as_str());
+    let webhook = deleted.find(|webhook| is_there(webhook))?;
+    let from = format!("{webhook} was deleted and made anew; it is named again");
+    Some(FieldChange { field: "actions".to_owned(), from: from.into(), to: manifest.masked_value(wanted.clone()) })
+}
+
+/// The actions of an automation as the file could have given them: without what is read only, and without ids that it does
+/// not give.
+fn as_given(mut actions: Value, wanted: Option<&Value>) -> Value {
+    for (at, action) in actions.as_array_mut().into_iter().flatten().enumerate() {
+        let Some(fields) = action.as_object_mut() else { continue };
+        fields.remove("webhook_deleted");
+        if wanted.is_none_or(|wanted| wanted.get(at).is_none_or(|wanted| wanted.get("action_id").is_none())) {
+            fields.remove("action_id");
+        }
+    }
+    actions
 }
 
 /// Whether a file has a webhook with credentials go to another server: they were given for the one before, and are dropped.
@@ -221,6 +317,11 @@ fn differences(manifest: &Manifest, existing: &Value, set_credentials: bool) -> 
             show::json("Automation", &show::message::<pb::Automation>("Automation", manifest.value.clone())?)?
         }
     };
+    let wanted_retry = match manifest.kind {
+        Kind::Webhook => shown_retry_policy(&show::message("Webhook", manifest.value.clone())?),
+        Kind::Automation => None,
+    };
+    let wanted_retry = wanted_retry.map(|policy| show::json("RetryPolicy", &policy)).transpose()?;
     let mut changes = Vec::new();
     let fields = manifest.value.as_object().into_iter().flat_map(|fields| fields.keys());
     for field in fields {
@@ -234,6 +335,12 @@ fn differences(manifest: &Manifest, existing: &Value, set_credentials: bool) -> 
             if is_set && from == to {
                 from = None;
             }
+        }
+        if field == "actions" {
+            from = from.map(|actions| as_given(actions, to.as_ref()));
+        }
+        if field == "retry_policy" {
+            to = wanted_retry.clone();
         }
         if field == "activation" {
             (from, to) = (from.map(in_order), to.map(in_order));
@@ -291,6 +398,31 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// How much is shown before the first letter that differs.
+const SHOWN_BEFORE_CHARS: usize = 40;
+
+/// Two values, each from a little before the first letter in which they differ.
+fn shown_both(from: &Value, to: &Value) -> (String, String) {
+    let text = |value: &Value| match value {
+        Value::Null => "(not set)".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let (from, to) = (text(from), text(to));
+    let alike = from.chars().zip(to.chars()).take_while(|(one, other)| one == other).count();
+    let is_long = |text: &str| text.chars().count() > SHOWN_CHARS_MAX;
+    if !is_long(&from) && !is_long(&to) {
+        return (show::short(&from, SHOWN_CHARS_MAX), show::short(&to, SHOWN_CHARS_MAX));
+    }
+    let left_out = alike.saturating_sub(SHOWN_BEFORE_CHARS);
+    let cut = |text: &str| {
+        let rest: String = text.chars().skip(left_out).collect();
+        let beginning = if left_out > 0 { "…" } else { "" };
+        format!("{beginning}{}", show::short(&rest, SHOWN_CHARS_MAX))
+    };
+    (cut(&from), cut(&to))
+}
+
 impl fmt::Display for Plan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut create, mut update, mut delete) = (0, 0, 0);
@@ -304,7 +436,7 @@ impl fmt::Display for Plan<'_> {
                     update += 1;
                     writeln!(f, "~ {}", manifest.name)?;
                     for change in changes {
-                        let (from, to) = (shown(&change.from), shown(&change.to));
+                        let (from, to) = shown_both(&change.from, &change.to);
                         let is_secret = change.field == "credentials" && change.from.is_null();
                         let from = if is_secret { "(as they are)".to_owned() } else { from };
                         writeln!(f, "    {}: {from} → {to}", change.field)?;
@@ -320,5 +452,23 @@ impl fmt::Display for Plan<'_> {
             }
         }
         writeln!(f, "{create} to create, {update} to change, {delete} to delete, {} as they are", self.unchanged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_long_values_are_cut_around_what_differs() {
+        let long = |middle: &str| Value::from(format!("{}{middle}{}", "a".repeat(500), "z".repeat(500)));
+        let (from, to) = shown_both(&long("one"), &long("two"));
+        assert!(from != to && from.contains("one") && to.contains("two"), "{from} {to}");
+        assert!(from.starts_with("…aaaa") && from.chars().count() <= SHOWN_CHARS_MAX + 1, "{from}");
+        assert_eq!(shown_both(&"a".into(), &"b".into()), ("a".to_owned(), "b".to_owned()));
+        let (from, to) = shown_both(&Value::Null, &long(""));
+        assert!(from == "(not set)" && to.starts_with("aaaa"), "{from} {to}");
+        let (from, to) = shown_both(&"é".repeat(300).into(), &format!("{}x", "é".repeat(300)).into());
+        assert!(from.ends_with('é') && to.ends_with('x'), "{from} {to}");
     }
 }

@@ -11,10 +11,9 @@ use crate::domain::{
     decision::Draft,
     id::{AccountId, ResourceId, UserId, WebhookUid},
     refusal::{Precondition, Refusal, Violations},
-    retry::{PIPEDRIVE_DELAYS_MS, RetryPolicy, Schedule},
     subscription::REGULAR_WEBHOOKS_OF_USER_MAX,
     url::Ending,
-    webhook::{Credentials, DisableReason, SigningSecret, Webhook, WebhookKind, check_display_name, rotate},
+    webhook::{Credentials, DisableReason, SigningSecret, Webhook, WebhookKind, check_display_name, retry_of, rotate},
 };
 
 /// What is said of credentials that were for another server.
@@ -108,15 +107,6 @@ fn owner_of(command: &Command, account: &AccountId, new: &NewWebhook) -> Result<
         }
         owner => Ok(Some(owner.as_ref().unwrap_or(user).clone())),
     }
-}
-
-/// How requests of a kind of webhook are tried again: regular ones have a schedule of their own where none is asked.
-fn retry_of(kind: WebhookKind, asked: &RetryPolicy) -> RetryPolicy {
-    let mut retry = asked.clone();
-    if kind == WebhookKind::Regular && retry.schedule.is_none() {
-        retry.schedule = Some(Schedule { delays_ms: PIPEDRIVE_DELAYS_MS.to_vec() });
-    }
-    retry
 }
 
 /// What a kind of webhook may have.

@@ -250,6 +250,7 @@ pub fn automation(
         }),
         continue_on_failure: action.continue_on_failure,
         action_id: action.id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        webhook_deleted: living.is_some_and(|living| !living.contains_key(&action.webhook_uid.0)),
     };
     pb::Automation {
         name: format!("accounts/{account}/automations/{}", automation.id),

@@ -116,8 +116,13 @@ pub fn retry_policy(given: Option<pb::RetryPolicy>, faults: &mut Violations) -> 
             None
         }
     };
-    let mut final_failures: Vec<_> = given.final_failures.iter().enumerate().map(class).collect::<Option<_>>()?;
-    final_failures.dedup();
+    let mut final_failures = Vec::new();
+    for class in given.final_failures.iter().enumerate().map(class) {
+        let class = class?;
+        if !final_failures.contains(&class) {
+            final_failures.push(class);
+        }
+    }
     Some(RetryPolicy { schedule: schedule.map(|delays_ms| Schedule { delays_ms }), final_failures })
 }
 
@@ -141,7 +146,8 @@ pub fn duration_ms(given: &prost_types::Duration) -> Option<u64> {
     seconds.checked_mul(1_000)?.checked_add(nanos / 1_000_000)
 }
 
-fn shown_retry(policy: &RetryPolicy) -> Option<pb::RetryPolicy> {
+/// A retry policy as it is shown; nothing where it is the installation's.
+pub fn shown_retry(policy: &RetryPolicy) -> Option<pb::RetryPolicy> {
     if *policy == RetryPolicy::default() {
         return None;
     }

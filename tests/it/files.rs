@@ -1,0 +1,229 @@
+//! `hookline apply`: what files say, step by step, and what they cannot say.
+
+use std::{fs, path::PathBuf, process::Output};
+
+use hookline::grpc::pb;
+use tokio::process::Command;
+
+use crate::harness::{Client, Database, Receiver, Server, account_42, deal, eventually};
+
+crate::on_both_databases!(
+    a_webhook_made_anew_is_named_again,
+    nothing_is_pruned_that_a_file_names,
+    what_is_applied_twice_is_applied_once,
+    names_change_hands_in_an_order_that_works,
+);
+
+struct Applied {
+    ok: bool,
+    out: String,
+    err: String,
+}
+
+/// Applies the files of a folder.
+struct Files<'s> {
+    server: &'s Server,
+    folder: PathBuf,
+    home: PathBuf,
+    url: String,
+}
+
+impl<'s> Files<'s> {
+    fn new(server: &'s Server, database: &Database) -> Self {
+        let home = database.folder.path().to_owned();
+        Self { server, folder: home.join("files"), home, url: database.url.clone() }
+    }
+
+    /// Replaces the files by one, perhaps in a folder of its own.
+    fn write(&self, name: &str, text: &str) {
+        let _ = fs::remove_dir_all(&self.folder);
+        self.add(name, text);
+    }
+
+    fn add(&self, name: &str, text: &str) {
+        let path = self.folder.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("makes");
+        fs::write(path, text).expect("writes");
+    }
+
+    async fn apply(&self, more: &[&str]) -> Applied {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
+        command
+            .args(["apply", "-f", "files", "--account", "42", "--as", "global_admin", "--user", "1"])
+            .args(["--yes", "--secrets-dir", "secrets"])
+            .args(more)
+            .env("HOOKLINE_ADDRESS", format!("http://{}", self.server.address))
+            .env("HOOKLINE_DATABASE", &self.url)
+            .current_dir(&self.home)
+            .kill_on_drop(true);
+        let Output { status, stdout, stderr } = command.output().await.expect("runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Applied { ok: status.success(), out: text(stdout), err: text(stderr) }
+    }
+
+    /// Applies, and finds that a second time nothing is left to do.
+    async fn settle(&self, more: &[&str]) -> Applied {
+        let applied = self.apply(more).await;
+        assert!(applied.ok, "{}{}", applied.out, applied.err);
+        let again = self.apply(more).await;
+        assert!(again.out.contains("0 to create, 0 to change, 0 to delete"), "{}{}", again.out, again.err);
+        applied
+    }
+}
+
+fn webhook(id: &str, url: &str) -> String {
+    format!("webhook: {id}\ndisplay_name: Webhook {id}\nendpoint_url: {url}\n")
+}
+
+const MIRROR: &str = r#"automation: mirror
+display_name: Mirror
+trigger_object: deal
+trigger_action: CHANGE
+actions:
+  - {webhook: crm, method: POST, raw_json: '{"n": 1.50}'}
+  - {webhook: crm, method: DELETE, path: 007, no_body: {}}
+"#;
+
+async fn delete_webhook(admin: &Client, id: &str) {
+    let request = pb::DeleteWebhookRequest { name: format!("accounts/42/webhooks/{id}"), ..Default::default() };
+    admin.webhooks().delete_webhook(admin.ask(request)).await.expect("deletes");
+}
+
+async fn succeeds(service: &Client, id: &str) -> bool {
+    service.publish("42", vec![deal(id, "8", "{}")]).await.expect("acks");
+    let found = eventually("it ends", || async {
+        service.history("42").await.into_iter().find(|one| one.event_id == id && one.end_time.is_some())
+    })
+    .await;
+    found.state() == pb::ExecutionState::Succeeded
+}
+
+async fn a_webhook_made_anew_is_named_again(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    let files = Files::new(&server, &database);
+    files.write("all.yaml", &format!("{}---\n{MIRROR}", webhook("crm", &receiver.url)));
+    files.settle(&[]).await;
+    assert!(succeeds(&service, "e1").await);
+    assert_eq!(receiver.got().last().expect("a request").uri, "/007", "what is written is kept");
+    let unchanged = files.apply(&[]).await;
+    assert!(unchanged.err.contains("warning: files/all.yaml, document 2: runs at every change"), "{}", unchanged.err);
+
+    delete_webhook(&admin, "crm").await;
+    let planned = files.apply(&["--dry-run"]).await;
+    assert!(planned.out.contains("+ accounts/42/webhooks/crm"), "{}", planned.out);
+    assert!(planned.out.contains("crm was deleted and made anew; it is named again"), "{}", planned.out);
+    files.settle(&[]).await;
+    assert!(succeeds(&service, "e2").await, "the automation names the new one");
+
+    // Made anew by somebody else: an action is never attached to another webhook by itself.
+    delete_webhook(&admin, "crm").await;
+    admin.create_webhook("42", "crm", &receiver.url).await.expect("creates");
+    assert!(!succeeds(&service, "e3").await);
+    files.settle(&[]).await;
+    assert!(succeeds(&service, "e4").await);
+    // A webhook that is gone for good is told, and nothing is planned that could not be done.
+    files.write("all.yaml", MIRROR);
+    delete_webhook(&admin, "crm").await;
+    let left = files.apply(&[]).await;
+    assert!(left.ok && left.out.contains("0 to create, 0 to change, 0 to delete, 1 as they are"), "{}", left.out);
+    assert!(left.err.contains("crm: the webhook was deleted; name it again in the action"), "{}", left.err);
+}
+
+async fn nothing_is_pruned_that_a_file_names(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (_, admin) = account_42(&server, &receiver.url).await;
+    admin.create_webhook("42", "crm", &receiver.url).await.expect("creates");
+    let files = Files::new(&server, &database);
+    files.write("all.yaml", MIRROR);
+    files.settle(&[]).await;
+    let refused = files.apply(&["--prune"]).await;
+    assert!(!refused.ok);
+    for part in ["files/all.yaml, document 1", "accounts/42/automations/mirror", "accounts/42/webhooks/crm", "--prune"]
+    {
+        assert!(refused.err.contains(part), "no {part} in {}", refused.err);
+    }
+    // Folders in the folder count, too.
+    files.add("webhooks/crm.YAML", &webhook("crm", &receiver.url));
+    let done = files.settle(&["--prune"]).await;
+    assert!(done.out.contains("- accounts/42/webhooks/hook") && !done.out.contains("- accounts/42/webhooks/crm"));
+}
+
+async fn what_is_applied_twice_is_applied_once(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    let files = Files::new(&server, &database);
+    let one = |more: &str| format!("{}{more}\n", webhook("crm", &receiver.url));
+    for policy in [
+        "retry_policy: {preset: CUSTOM, delays: [3s, 30s, 150s]}",
+        "retry_policy: {}",
+        "retry_policy: {final_failures: [TIMEOUT, THROTTLED, TIMEOUT]}",
+        "retry_policy: ~",
+        "requests_per_second: 7",
+        "requests_per_second: ~",
+        "enabled: false",
+        "enabled: true",
+    ] {
+        files.write("all.yaml", &one(policy));
+        files.settle(&[]).await;
+    }
+    files.write(
+        "all.yaml",
+        &format!(
+            "{}kind: REGULAR\nsubscription: '*.*'\nretry_policy: {{final_failures: [TIMEOUT]}}\n",
+            webhook("all", &format!("{}hook", receiver.url))
+        ),
+    );
+    files.settle(&[]).await;
+    // For whom it is active comes before it works at all.
+    let automation = format!("{}---\n{MIRROR}activation: {{user_ids: ['7', '9']}}\n", one(""));
+    files.write("all.yaml", &automation);
+    files.settle(&[]).await;
+    let request = pb::GetAutomationRequest { name: "accounts/42/automations/mirror".into() };
+    let made = admin.automations().get_automation(admin.ask(request)).await.expect("reads").into_inner();
+    assert_eq!(made.automation.expect("an automation").state(), pb::AutomationState::Enabled);
+    assert!(succeeds(&service, "e1").await, "the events of user 7");
+    for activation in
+        ["{everyone: true}", "{user_ids: ['7']}", "{everyone: true, user_ids: ['7']}", "{everyone: true}", "{}"]
+    {
+        files.write("all.yaml", &automation.replace("{user_ids: ['7', '9']}", activation));
+        files.settle(&[]).await;
+    }
+    files.write("all.yaml", &format!("{automation}state: DISABLED\n"));
+    files.settle(&[]).await;
+    files.write("all.yaml", &format!("{automation}state: ENABLED\n"));
+    files.settle(&[]).await;
+}
+
+async fn names_change_hands_in_an_order_that_works(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    account_42(&server, &receiver.url).await;
+    let files = Files::new(&server, &database);
+    let three = |names: [&str; 3]| {
+        let ids = ["a", "b", "c"];
+        let documents = ids.iter().zip(names);
+        let documents = documents.map(|(id, name)| webhook(id, &receiver.url).replace(&format!("Webhook {id}"), name));
+        documents.collect::<Vec<_>>().join("---\n")
+    };
+    files.write("all.yaml", &three(["North", "South", "East"]));
+    files.settle(&[]).await;
+    files.write("all.yaml", &three(["South", "East", "West"]));
+    files.settle(&[]).await;
+    files.write("all.yaml", &three(["East", "South", "West"]));
+    let ring = files.apply(&[]).await;
+    assert!(
+        !ring.ok && ring.err.contains("third display_name first") && ring.err.contains("nothing was changed"),
+        "{}",
+        ring.err
+    );
+    files.write("all.yaml", &three(["webhook hook", "East", "West"]));
+    let taken = files.apply(&[]).await;
+    assert!(!taken.ok && taken.err.contains("accounts/42/webhooks/hook is called \"webhook hook\""), "{}", taken.err);
+    assert!(taken.err.contains("keeps it"), "{}", taken.err);
+    let pruned = files.apply(&["--prune"]).await;
+    assert!(!pruned.ok && pruned.err.contains("is deleted last"), "{}", pruned.err);
+}
