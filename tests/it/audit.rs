@@ -158,7 +158,7 @@ async fn every_change_is_in_the_trail_and_no_secret_is(database: Database) {
     let plan =
         pb::SetAccountPlanRequest { name: "accounts/42".into(), plan: pb::Plan::Power.into(), ..Default::default() };
     service.accounts().set_account_plan(service.ask(plan)).await.expect("sets");
-    assert_eq!(trail(&service, all()).await.len(), 15, "two days are not three");
+    assert_eq!(trail(&service, all()).await.len(), 16, "two days are not three");
     server.kill().await;
     // More than one statement removes.
     let many = "INSERT INTO audit (account_uid, revision, no, created_at, resource, user_id, entry) \
@@ -166,7 +166,7 @@ async fn every_change_is_in_the_trail_and_no_secret_is(database: Database) {
                 SELECT a.account_uid, a.revision, 1000 + n.i, a.created_at, a.resource, a.user_id, a.entry \
                 FROM (SELECT * FROM audit ORDER BY created_at, revision, no LIMIT 1) a CROSS JOIN n";
     database.execute(many).await;
-    assert_eq!(database.count("audit").await, 1_215);
+    assert_eq!(database.count("audit").await, 1_216);
     let _server = Server::start(&database, &["--audit-retention-days", "1"]).await;
     eventually("the old ones go", || async { (database.count("audit").await == 1).then_some(()) }).await;
 }
