@@ -297,6 +297,18 @@ fn tells(previous: &Value, steps: &[&str]) -> bool {
     }
 }
 
+/// A value in which an absent member is as one that is null.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(members.map(|(key, value)| (key, without_nulls(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
+}
+
 /// The meaning of the operators, over what was reached: what was before, where that is told, and what is now.
 fn means(operator: Operator, now: &[Option<Value>], before: Option<&[Option<Value>]>, wanted: &[Value]) -> bool {
     let flat = |values: &[Option<Value>]| -> Vec<Value> {
@@ -318,7 +330,7 @@ fn means(operator: Operator, now: &[Option<Value>], before: Option<&[Option<Valu
         })
     };
     let nulls = |values: &[Option<Value>]| -> Vec<Value> {
-        values.iter().map(|value| value.clone().unwrap_or(Value::Null)).collect()
+        values.iter().map(|value| without_nulls(value.clone().unwrap_or(Value::Null))).collect()
     };
     let has_changed = before.is_some_and(|before| {
         let (old, new) = (nulls(before), nulls(now));
