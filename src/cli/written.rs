@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, SeqAccess, Visitor},
 };
-use serde_saphyr::{Error as YamlError, Spanned, budget::BudgetBreach};
+use serde_saphyr::{Error as YamlError, NonFiniteFloatPolicy, Spanned, budget::BudgetBreach};
 
 use super::CliError;
 use crate::domain::json::{self, Json};
@@ -116,7 +116,9 @@ impl<'de> Visitor<'de> for ReadVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Read, A::Error> {
         let mut fields: Vec<(String, Spanned<Read>)> = Vec::new();
-        while let Some((name, value)) = access.next_entry::<String, _>()? {
+        while let Some((name, value)) = access.next_entry::<Option<String>, _>()? {
+            // A name that is written as null is one, as any other word.
+            let name = name.unwrap_or_else(|| "null".to_owned());
             if fields.iter().any(|(other, _)| *other == name) {
                 return Err(A::Error::custom(format_args!("{name} is given twice")));
             }
@@ -132,6 +134,8 @@ impl Written {
         // Only true and false are booleans: an id may be `no`.
         let options = serde_saphyr::options! {
             strict_booleans: true,
+            // What a number is comes out where it is used: a text may be `.inf`, and a decimal is as large as it is.
+            non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
             budget: serde_saphyr::budget! {
                 max_documents: DOCUMENTS_MAX,
                 max_nodes: VALUES_MAX,
@@ -208,7 +212,27 @@ fn fault(error: &YamlError) -> CliError {
             format!("has more than {DOCUMENTS_MAX} documents: split it")
         }
         YamlError::Budget { breach: BudgetBreach::Depth { .. }, .. } => "values nest too deep".to_owned(),
-        YamlError::Budget { .. } => "has too many values, anchors or aliases for one file: split it".to_owned(),
+        YamlError::Budget { .. }
+        | YamlError::AliasReplayCounterOverflow { .. }
+        | YamlError::AliasReplayLimitExceeded { .. }
+        | YamlError::AliasExpansionLimitExceeded { .. }
+        | YamlError::AliasReplayStackDepthExceeded { .. } => {
+            "has too many values, anchors or aliases for one file: split it".to_owned()
+        }
+        YamlError::DuplicateMappingKey { key, .. } => match key {
+            Some(key) => format!("{key} is given twice"),
+            None => "a field is given twice".to_owned(),
+        },
+        YamlError::UnknownAnchor { .. } => "refers to an anchor that is nowhere before it".to_owned(),
+        YamlError::InvalidScalar { .. }
+        | YamlError::InvalidBooleanStrict { .. }
+        | YamlError::InvalidBinaryBase64 { .. }
+        | YamlError::BinaryNotUtf8 { .. }
+        | YamlError::TaggedScalarCannotDeserializeIntoString { .. }
+        | YamlError::InvalidCharNull { .. }
+        | YamlError::InvalidCharNotSingleScalar { .. } => {
+            "is not what its tag says: quote it, without a tag".to_owned()
+        }
         other => {
             let said = other.to_string();
             said.split(" at line ").next().unwrap_or_default().to_owned()
@@ -227,8 +251,22 @@ mod tests {
 
     #[test]
     fn what_is_written_is_kept() {
-        for number in ["007", "01234", "1.10", "12345678901234567890123", "1e3", "-0", "0x1F", "+5", ".5", "-1.50E+10"]
-        {
+        for number in [
+            "1e400",
+            ".inf",
+            "-.INF",
+            ".nan",
+            "007",
+            "01234",
+            "1.10",
+            "12345678901234567890123",
+            "1e3",
+            "-0",
+            "0x1F",
+            "+5",
+            ".5",
+            "-1.50E+10",
+        ] {
             let found = one(&format!("a: {number}  # a comment\n"));
             let kept = matches!(&found, Written::Fields(fields) if fields[0].1.as_text() == Some(number));
             assert!(kept, "{number}: {found:?}");
@@ -256,10 +294,19 @@ mod tests {
 
     #[test]
     fn a_fault_has_its_place_and_no_words_of_ours() {
-        for (text, wanted) in [("a: [", "line "), ("a: 1\na: 2", "line 2"), ("a: *b", "line 1"), ("{{{", "line ")] {
+        for (text, wanted) in [
+            ("a: [", "line "),
+            ("a: 1\na: 2", "line 2"),
+            ("a: *b", "line 1"),
+            ("{{{", "line "),
+            ("a: 1\na: 2", "line 2 column 1: a is given twice"),
+            ("a: !!int 0x", "is not what its tag says: quote it"),
+            ("a: !!bool yes", "is not what its tag says: quote it"),
+            ("a: !!float x", "is not what its tag says: quote it"),
+        ] {
             let CliError(error) = Written::documents(text).expect_err(text);
             assert!(error.contains(wanted), "{text}: {error}");
-            for ours in ["serde", "saphyr", "Budget", "breach", "Error"] {
+            for ours in ["serde", "saphyr", "Budget", "breach", "Error", "invalid", "Policy", "policy", "Option"] {
                 assert!(!error.contains(ours), "{text}: {error}");
             }
         }

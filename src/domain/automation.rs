@@ -292,9 +292,13 @@ impl AutomationSpec {
 /// that, the one at the same place where webhook and method are the same; or else a new one.
 pub fn name_actions(actions: &mut [ActionSpec], before: &[ActionSpec], mut fresh: impl FnMut() -> ResourceId) {
     let mut taken: Vec<_> = actions.iter().filter_map(|action| action.id.clone()).collect();
-    let is_equal = |action: &ActionSpec, old: &ActionSpec| *action == ActionSpec { id: None, ..old.clone() };
+    // A webhook that was made anew under its id is the same one for them.
+    let is_equal = |action: &ActionSpec, old: &ActionSpec| {
+        let (webhook_uid, query_ending) = (action.webhook_uid, action.query_ending);
+        *action == ActionSpec { id: None, webhook_uid, query_ending, ..old.clone() }
+    };
     let is_alike =
-        |action: &ActionSpec, old: &ActionSpec| (action.webhook_uid, action.method) == (old.webhook_uid, old.method);
+        |action: &ActionSpec, old: &ActionSpec| (&action.webhook, action.method) == (&old.webhook, old.method);
     for looks_elsewhere in [false, true] {
         for (at, action) in actions.iter_mut().enumerate().filter(|(_, action)| action.id.is_none()) {
             let there = before.get(at).into_iter();

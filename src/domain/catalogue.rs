@@ -3,7 +3,10 @@
 
 mod builtin;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -117,8 +120,8 @@ pub struct Field {
 enum Known {
     /// It leads to a value of this type.
     Field(FieldType),
-    /// It leads nowhere that is known; this name is the nearest.
-    Nowhere(Option<String>),
+    /// It leads nowhere that is known.
+    Nowhere,
     /// Nothing is known of this object, or of this part of it.
     Nothing,
 }
@@ -220,25 +223,31 @@ impl Catalogue {
         if is_custom {
             return Known::Nothing;
         }
+        Known::Nowhere
+    }
+
+    /// The known field that is called most like a path, where one is.
+    fn nearest(&self, object: &str, path: &FieldPath) -> Option<String> {
+        let name = path.named();
+        let of_added = self.added_to(object).iter().map(|field| (field.path.as_str(), field.kind));
+        let all: Vec<_> =
+            of_added.chain(builtin::fields(object).iter().map(|(path, _, kind)| (*path, *kind))).collect();
         let parts =
             all.iter().flat_map(|(known, kind)| kind.parts().iter().map(move |(part, _)| format!("{known}.{part}")));
         let most = name.len().div_ceil(2);
         let candidates = all.iter().map(|(known, _)| (*known).to_owned()).chain(parts);
         let candidates = candidates.filter(|known| known.len().abs_diff(name.len()) <= most);
         let nearest = candidates.min_by_key(|known| strsim::levenshtein(known, &name));
-        let is_near = |known: &String| strsim::levenshtein(known, &name) <= most;
-        Known::Nowhere(nearest.filter(is_near))
+        nearest.filter(|known| strsim::levenshtein(known, &name) <= most)
     }
 
     /// What a reader should know of a field that an automation names: that it is not known, and what may be meant.
     pub fn warning(&self, object: &str, path: &FieldPath) -> Option<String> {
-        match self.look_up(object, path) {
-            Known::Nowhere(Some(nearest)) => {
-                Some(format!("{object} has no field {path} that is known: is {nearest} meant?"))
-            }
-            Known::Nowhere(None) => Some(format!("{object} has no field {path} that is known")),
-            Known::Field(_) | Known::Nothing => None,
+        if !matches!(self.look_up(object, path), Known::Nowhere) {
+            return None;
         }
+        let meant = self.nearest(object, path).map(|nearest| format!(": is {nearest} meant?")).unwrap_or_default();
+        Some(format!("{object} has no field {path} that is known{meant}"))
     }
 
     /// What type of value a path leads to, where that is known.
@@ -253,7 +262,7 @@ impl Catalogue {
                 Some(if is_of_lead { FieldType::Text } else { FieldType::Id })
             }
             Known::Field(kind) => Some(kind),
-            Known::Nowhere(_) | Known::Nothing => None,
+            Known::Nowhere | Known::Nothing => None,
         }
     }
 
@@ -304,10 +313,11 @@ impl Catalogue {
             Found::One(node) => ids(node),
             Found::Each(nodes) => nodes.into_iter().flatten().flat_map(ids).collect(),
         };
-        let label = |id: &'c str| {
-            let option = field.options.iter().find(|option| option.id == id);
-            option.map_or(id, |option| option.label.as_str())
+        let by_id: HashMap<_, _> = match chosen.is_empty() {
+            true => HashMap::new(),
+            false => field.options.iter().map(|option| (option.id.as_str(), option.label.as_str())).collect(),
         };
+        let label = |id: &'c str| by_id.get(id).copied().unwrap_or(id);
         Some(chosen.into_iter().map(label).collect())
     }
 

@@ -7,9 +7,10 @@ mod execution;
 mod job;
 mod webhook;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use secrecy::SecretString;
+use uuid::Uuid;
 
 pub(super) use self::job::go_on;
 pub use self::{automation::draft_automation, webhook::TESTS_AT_ONCE_MAX};
@@ -205,8 +206,9 @@ pub enum Answer {
         /// What the caller should know of the change.
         warnings: Vec<&'static str>,
     },
-    /// The automation as it is now, the account's plan, and its catalogue.
-    Automation(AccountId, Arc<Automation>, Plan, Arc<Catalogue>),
+    /// The automation as it is now, the account's plan, its catalogue, and those of the automation's webhooks that are not
+    /// deleted, and whether they are enabled.
+    Automation(AccountId, Arc<Automation>, Plan, Arc<Catalogue>, HashMap<Uuid, bool>),
     /// The new execution, and the revision that made it.
     Execution(AccountId, Arc<NewExecution>, i64),
     /// The job as it is now.

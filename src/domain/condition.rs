@@ -16,7 +16,7 @@ pub use self::{
 };
 use super::{
     catalogue::Catalogue,
-    decimal::Decimal,
+    decimal::are_equal,
     event::Action,
     json::{Json, Node},
     path::FieldPath,
@@ -327,13 +327,11 @@ impl Clause {
         let Some(before) = self.before(state).filter(|before| differ(before, &now)) else { return false };
         match operator {
             Operator::ChangedTo => self.is_new_in(&now, &before),
-            Operator::ChangedFrom if matches!(self.operands[..], [Operand::Null]) => {
-                self.any_passes(Operator::IsEmpty, &before)
-            }
             Operator::ChangedFrom => self.is_new_in(&before, &now),
+            // Where a path leads to several values, they are nothing only together.
             Operator::BecameEmpty | Operator::BecameFilled => {
-                let is_empty = |reached: &Reached<'_>| self.any_passes(Operator::IsEmpty, reached);
-                is_empty(&now) != is_empty(&before) && is_empty(&now) == (operator == Operator::BecameEmpty)
+                let is_nothing = |reached: &Reached<'_>| reached.iter().all(|node| is_empty(node.as_deref()));
+                is_nothing(&now) != is_nothing(&before) && is_nothing(&now) == (operator == Operator::BecameEmpty)
             }
             _ => true,
         }
@@ -359,8 +357,8 @@ impl Clause {
             (Action::Change, Some(previous)) => {
                 let has_options = |of: &&FieldPath| state.catalogue.has_options(state.object, of);
                 let labelled = self.labelled.as_ref().filter(has_options);
-                let is_told =
-                    self.field.is_told_by(previous) || labelled.is_some_and(|field| field.is_told_by(previous));
+                let tells = |field: &FieldPath| field.is_told_by(previous, state.data);
+                let is_told = tells(&self.field) || labelled.is_some_and(tells);
                 is_told.then(|| self.reach(previous, state))
             }
             _ => None,
@@ -369,9 +367,20 @@ impl Clause {
 
     /// Whether the value is among the elements of one side, and not among those of the other.
     fn is_new_in(&self, these: &Reached<'_>, others: &Reached<'_>) -> bool {
-        let is_other = |element: Option<&Node<'_>>| elements(others).any(|other| same(element, other));
-        let mut these = elements(these);
-        these.any(|element| self.passes_value(Operator::Is, element) && !is_other(element))
+        // Null stands for what was empty in any way.
+        let asks_for_empty = self.operator == Operator::ChangedFrom && matches!(self.operands[..], [Operand::Null]);
+        let is_meant = |element: &Option<&Node<'_>>| match asks_for_empty {
+            true => is_empty(*element),
+            false => self.passes_value(Operator::Is, *element),
+        };
+        // Those that are meant are all the same, or empty in one of a few ways: lists of any length are walked a few times.
+        let mut kinds: Vec<Option<&Node<'_>>> = Vec::new();
+        for element in elements(these).filter(is_meant) {
+            if !kinds.iter().any(|kind| same(*kind, element)) {
+                kinds.push(element);
+            }
+        }
+        kinds.into_iter().any(|kind| !elements(others).any(|other| same(kind, other)))
     }
 
     fn any_passes(&self, operator: Operator, reached: &Reached<'_>) -> bool {
@@ -412,10 +421,10 @@ impl Clause {
     }
 }
 
-/// The elements of what was reached: those of its arrays, and every other value itself.
+/// The elements of what was reached: those of its arrays, and every other value itself; so is an empty array.
 fn elements<'r>(reached: &'r Reached<'_>) -> impl Iterator<Item = Option<&'r Node<'r>>> {
     reached.iter().flat_map(|node| match node.as_deref() {
-        Some(Node { value: Json::Array(items), .. }) => items.iter().map(Some).collect(),
+        Some(Node { value: Json::Array(items), .. }) if !items.is_empty() => items.iter().map(Some).collect(),
         other => vec![other],
     })
 }
@@ -441,25 +450,49 @@ fn is_empty(node: Option<&Node<'_>>) -> bool {
 
 /// Whether two values are the same: numbers by value, times as instants, objects whatever the order, absent as null.
 fn same(a: Option<&Node<'_>>, b: Option<&Node<'_>>) -> bool {
+    if let (Some(a), Some(b)) = (a, b)
+        && a.raw == b.raw
+    {
+        return true;
+    }
     match (a.map(|node| &node.value).unwrap_or(&Json::Null), b.map(|node| &node.value).unwrap_or(&Json::Null)) {
         (Json::Null, Json::Null) => true,
         (Json::Bool(a), Json::Bool(b)) => a == b,
-        (Json::Number(a), Json::Number(b)) => a == b || Decimal::parse(a) == Decimal::parse(b),
+        (Json::Number(a), Json::Number(b)) => are_equal(a, b),
         (Json::String(a), Json::String(b)) => {
             a == b || parse_instant(a).is_some_and(|instant| parse_instant(b) == Some(instant))
         }
         (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(Some(a), Some(b))),
-        (Json::Object(left), Json::Object(right)) => {
-            let covers = |from: &[(_, _)], other: &Node<'_>, of: &Node<'_>| {
-                from.iter().all(|(key, _): &(Cow<'_, str>, Node<'_>)| same(of.get(key), other.get(key)))
-            };
-            match (a, b) {
-                (Some(a), Some(b)) => covers(left, b, a) && covers(right, a, b),
-                _ => false,
-            }
-        }
+        (Json::Object(a), Json::Object(b)) => same_members(a, b),
         _ => false,
     }
+}
+
+/// Whether two objects have the same members, each compared once, however many there are and however deep they go.
+fn same_members(a: &[(Cow<'_, str>, Node<'_>)], b: &[(Cow<'_, str>, Node<'_>)]) -> bool {
+    let (a, b) = (by_key(a), by_key(b));
+    let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
+    loop {
+        let order = match (a.peek(), b.peek()) {
+            (None, None) => return true,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((a, _)), Some((b, _))) => a.cmp(b),
+        };
+        let left = if order.is_le() { a.next() } else { None };
+        let right = if order.is_ge() { b.next() } else { None };
+        if !same(left.map(|(_, node)| node), right.map(|(_, node)| node)) {
+            return false;
+        }
+    }
+}
+
+/// Members in the order of their keys. Of a key that was stored twice, the last one counts.
+fn by_key<'m, 'n>(members: &'m [(Cow<'n, str>, Node<'n>)]) -> Vec<(&'m str, &'m Node<'n>)> {
+    let mut sorted: Vec<_> = members.iter().rev().map(|(key, node)| (key.as_ref(), node)).collect();
+    sorted.sort_by_key(|(key, _)| *key);
+    sorted.dedup_by_key(|(key, _)| *key);
+    sorted
 }
 
 #[cfg(test)]

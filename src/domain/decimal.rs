@@ -39,6 +39,12 @@ impl Decimal {
     }
 }
 
+/// Whether two JSON numbers have one value. Whole ones are compared as they are written: they have one spelling.
+pub fn are_equal(a: &str, b: &str) -> bool {
+    let is_whole = |text: &str| !text.starts_with("-0") && !text.contains(['.', 'e', 'E']);
+    a == b || (!(is_whole(a) && is_whole(b)) && Decimal::parse(a) == Decimal::parse(b))
+}
+
 fn length(part: impl AsRef<[u8]>) -> i64 {
     i64::try_from(part.as_ref().len()).unwrap_or(i64::MAX)
 }

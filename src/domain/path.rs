@@ -117,6 +117,27 @@ impl FieldPath {
         }
     }
 
+    /// The path as it is probably meant where it leads nowhere: a member has one of its names together, with its full stop.
+    pub fn with_whole_key(&self, node: &Node<'_>) -> Option<FieldPath> {
+        let mut at = node;
+        for (no, step) in self.0.iter().enumerate() {
+            let names = self.0[no..].iter().map_while(|step| match step {
+                Step::Key(key) => Some(key.as_str()),
+                Step::Index(_) => None,
+            });
+            let names: Vec<_> = names.collect();
+            for count in (2..=names.len()).rev() {
+                let whole = names[..count].join(".");
+                if at.get(&whole).is_some() {
+                    let meant = self.0[..no].iter().cloned().chain([Step::Key(whole)]);
+                    return Some(FieldPath(meant.chain(self.0[no + count..].iter().cloned()).collect()));
+                }
+            }
+            at = step_into(at, step)?;
+        }
+        None
+    }
+
     /// What the path leads to; where a name is looked up in an array, what it leads to in each element.
     pub fn find<'n, 'a>(&self, node: &'n Node<'a>) -> Found<'n, 'a> {
         let mut at = node;
@@ -147,18 +168,20 @@ impl FieldPath {
 
     /// Whether old values tell what the path led to. They do where the path is there, and where they show that it was not:
     /// an ancestor was null, empty, or had no members, or an array, which always is a whole one, was too short. A member
-    /// that other members stand beside may be left out because it did not change.
-    pub fn is_told_by(&self, previous: &Node<'_>) -> bool {
-        let mut at = previous;
+    /// that other members stand beside may be left out because it did not change, but not where what was an object is
+    /// something else now.
+    pub fn is_told_by(&self, previous: &Node<'_>, data: &Node<'_>) -> bool {
+        let (mut at, mut now) = (previous, Some(data));
         for (no, step) in self.0.iter().enumerate() {
             match &at.value {
                 Json::Object(members) if members.is_empty() => return no > 0,
                 Json::Object(_) => match step_into(at, step) {
                     Some(next) => at = next,
-                    None => return false,
+                    None => return no > 0 && now.is_some_and(|now| !matches!(now.value, Json::Object(_))),
                 },
                 _ => return true,
             }
+            now = now.and_then(|now| step_into(now, step));
         }
         true
     }
@@ -362,8 +385,8 @@ mod tests {
             ("p[1].c", true),
             ("p.other", true),
         ] {
-            assert_eq!(path(text).is_told_by(&node), told, "{text}");
+            assert_eq!(path(text).is_told_by(&node, &node), told, "{text}");
         }
-        assert!(!path("a").is_told_by(&json::parse("{}").expect("valid")), "nothing changed");
+        assert!(!path("a").is_told_by(&json::parse("{}").expect("valid"), &node), "nothing changed");
     }
 }

@@ -9,7 +9,7 @@ use super::{
     event::{Action, Event},
     execution::Reason,
     id::{AccountId, ObjectName, UserId},
-    json::{self, Node},
+    json,
     request::{Body, Method, Request},
     webhook::Webhook,
 };
@@ -127,7 +127,7 @@ fn meta(account: &AccountId, webhook: &Webhook, event: &Event) -> (String, usize
     let member = |key: &str| given.as_ref().and_then(|meta| meta.get(key)).filter(|node| !node.is_null());
     let carried = |key: &str| {
         let node = match (is_v1, key) {
-            (true, "is_bulk_edit") => member("is_bulk_update"),
+            (true, "is_bulk_edit") => member("is_bulk_edit").or_else(|| member("is_bulk_update")),
             // What version 1 has under these names is of another form.
             (true, "timestamp" | "type") => None,
             _ => member(key),
@@ -158,8 +158,8 @@ fn meta(account: &AccountId, webhook: &Webhook, event: &Event) -> (String, usize
         ("change_source", or_default("change_source")),
     ];
     for key in MERGED {
-        if let Some(id) = member(key).and_then(Node::as_id) {
-            meta.push((key, text(id)));
+        if let Some(node) = member(key) {
+            meta.push((key, node.as_id().map_or_else(|| node.raw.to_owned(), |id| text(id))));
         }
     }
     if let Some(permitted) = &event.permitted_user_ids {

@@ -190,3 +190,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn placeholders_of_texts_may_be_laid_out_over_lines() {
+    let object = "deal".parse().expect("a name");
+    let found = parse_text("x {{\n deal.title\n}}", &object).expect("a placeholder");
+    assert_eq!(found.len(), 2);
+    for text in ["{{deal.a\"}}", "{{deal[\"a}}", "{{deal.a"] {
+        assert!(parse_text(text, &object).is_err(), "{text}");
+    }
+}

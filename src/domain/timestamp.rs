@@ -87,13 +87,18 @@ pub fn parse_instant(text: &str) -> Option<i128> {
     let mut parts = clock.split(':').map(two_digits);
     let (hour, minute) = (parts.next()??, parts.next()??);
     let second = parts.next().unwrap_or(Some(0))?;
-    // A leap second is the last one of its minute, as everywhere else.
     if parts.next().is_some() || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let days = i64::from(date.to_julian_day()) - i64::from(UNIX_EPOCH_JULIAN_DAY);
-    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second.min(59) - offset;
-    Some(i128::from(seconds) * 1_000_000_000 + nanos(fraction)?)
+    let minutes = days * 1_440 + hour * 60 + minute;
+    let instant = i128::from(minutes * 60 + second.min(59) - offset) * 1_000_000_000 + nanos(fraction)?;
+    if second < 60 {
+        return Some(instant);
+    }
+    // A leap second ends a day of UTC; it has no number of its own, so it is the last moment before the next day.
+    let next_day = i128::from(minutes * 60 + 60 - offset);
+    (next_day % 86_400 == 0).then_some(next_day * 1_000_000_000 - 1)
 }
 
 /// Reads a date `YYYY-MM-DD`; the number counts days, so dates compare.
@@ -150,6 +155,11 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text), Some(instant), "{text}");
         }
+        for text in ["2016-12-31T23:59:60Z", "2016-12-31T23:59:60.1Z", "2017-01-01T01:59:60+02:00"] {
+            let leap = parse_instant(text);
+            assert!(leap > parse_instant("2016-12-31T23:59:59.8Z"), "{text}");
+            assert!(leap < parse_instant("2017-01-01T00:00:00Z"), "{text}");
+        }
         let minute = Timestamp(1_669_303_680_000_000);
         for text in ["2022-11-24T15:28Z", "2022-11-24T17:28+02:00", "2022-11-24T09:58-0530", "2022-11-24 15:28+00"] {
             assert_eq!(Timestamp::parse(text), Some(minute), "{text}");
@@ -169,6 +179,8 @@ mod tests {
             "2022-11-24T15:28.5Z",
             "2022-11-24T15:28:13.1234567890Z",
             "2022-11-24T24:00:00Z",
+            "2022-11-24T15:28:60Z",
+            "2016-12-31T23:59:61Z",
             "2022-11-24T15:28:13+2",
             "2022-11-24T15:28:13+02:0",
             "2022-11-24T15:28:13Z+02",

@@ -20,8 +20,8 @@ use crate::domain::{
 
 fn shown(answer: &Answer) -> Option<pb::Automation> {
     match answer {
-        Answer::Automation(account, automation, plan, catalogue) => {
-            Some(convert::automation(account, automation, *plan, catalogue, None))
+        Answer::Automation(account, automation, plan, catalogue, living) => {
+            Some(convert::automation(account, automation, *plan, catalogue, living))
         }
         _ => None,
     }
@@ -139,7 +139,7 @@ impl Api {
         let found = readable(found, &full_name)?;
         let living = self.store.living_webhooks(view.uid).await.map_err(status::store)?;
         let catalogue = self.store.catalogue(view.uid).await.map_err(status::store)?;
-        let automation = convert::automation(&entered.account, &found, view.facts.plan, &catalogue, Some(&living));
+        let automation = convert::automation(&entered.account, &found, view.facts.plan, &catalogue, &living);
         Ok(pb::GetAutomationResponse { automation: Some(automation) })
     }
 
@@ -157,7 +157,7 @@ impl Api {
         let catalogue = self.store.catalogue(view.uid).await.map_err(status::store)?;
         let plan = view.facts.plan;
         let show = |read: &ReadAutomation| match read {
-            Ok(automation) => convert::automation(&entered.account, automation, plan, &catalogue, Some(&living)),
+            Ok(automation) => convert::automation(&entered.account, automation, plan, &catalogue, &living),
             Err(unreadable) => pb::Automation {
                 name: format!("accounts/{}/automations/{}", entered.account, unreadable.id),
                 ..pb::Automation::default()

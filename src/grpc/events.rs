@@ -249,10 +249,17 @@ pub(super) fn event(account: &AccountId, input: pb::EventInput) -> Result<Event,
     };
     event.traceparent = Some(input.traceparent).filter(|text| is_traceparent(text));
     if input.causation_depth > 0 || !input.cause_execution_id.is_empty() {
-        let execution_id = Some(input.cause_execution_id).filter(|id| !id.is_empty() && id.len() <= 64);
+        let execution_id =
+            Some(named_execution(&input.cause_execution_id)).filter(|id| !id.is_empty() && id.len() <= 64);
         event.cause = Some(Cause { execution_id, depth: input.causation_depth });
     }
     Ok(event)
+}
+
+/// The id in what a client calls an execution: its name, or the id of a header, of which others may have changed the case.
+fn named_execution(given: &str) -> String {
+    let given = given.trim();
+    given.rsplit_once("/executions/").map_or(given, |(_, id)| id).to_ascii_lowercase()
 }
 
 fn native(given: &pb::Event) -> Result<Event, Rejection> {

@@ -92,14 +92,16 @@ pub fn check_webhook(webhook: pb::Webhook) -> Result<(), Status> {
 }
 
 /// How a webhook that is written down tries failed requests again, as it is shown once it is made; nothing where it is the
-/// installation's way, or malformed.
-pub fn shown_retry_policy(webhook: &pb::Webhook) -> Option<pb::RetryPolicy> {
+/// installation's way.
+pub fn shown_retry_policy(webhook: &pb::Webhook) -> Result<Option<pb::RetryPolicy>, Status> {
     let kind = match webhook.kind() {
         pb::WebhookKind::Regular => WebhookKind::Regular,
         _ => WebhookKind::Automation,
     };
-    let read = convert::retry_policy(webhook.retry_policy.clone(), &mut Violations::default())?;
-    convert::shown_retry(&retry_of(kind, &read))
+    let mut faults = Violations::default();
+    let read = convert::retry_policy(webhook.retry_policy.clone(), &mut faults);
+    faults.check().map_err(|refusal| status::refused(&refusal))?;
+    Ok(read.and_then(|read| convert::shown_retry(&retry_of(kind, &read))))
 }
 
 /// Whether a new automation is well-formed, as far as that can be told without its account.

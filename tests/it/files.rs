@@ -129,6 +129,24 @@ async fn a_webhook_made_anew_is_named_again(database: Database) {
     let left = files.apply(&[]).await;
     assert!(left.ok && left.out.contains("0 to create, 0 to change, 0 to delete, 1 as they are"), "{}", left.out);
     assert!(left.err.contains("crm: the webhook was deleted; name it again in the action"), "{}", left.err);
+    // So is every automation that goes on without one that is made anew, whether a file names it or not.
+    for more in ["", "---\nautomation: mirror\nstate: ENABLED\n"] {
+        files.write("all.yaml", &format!("{}{more}", webhook("crm", &receiver.url)));
+        let planned = files.apply(&["--dry-run"]).await;
+        let dead = "accounts/42/automations/mirror names accounts/42/webhooks/crm, which was deleted, not the new one";
+        assert!(planned.ok && planned.err.contains(dead), "{}{}", planned.out, planned.err);
+    }
+    // A call that changes something else says so, too.
+    let automation = pb::Automation {
+        name: "accounts/42/automations/mirror".to_owned(),
+        display_name: "Another".to_owned(),
+        ..pb::Automation::default()
+    };
+    let request = pb::UpdateAutomationRequest { automation: Some(automation), ..Default::default() };
+    let changed = admin.automations().update_automation(admin.ask(request)).await.expect("updates").into_inner();
+    let changed = changed.automation.expect("an automation");
+    assert!(changed.actions[0].webhook_deleted, "{changed:?}");
+    assert!(changed.warnings.iter().any(|warning| warning.contains("was deleted; name it again")), "{changed:?}");
 }
 
 async fn nothing_is_pruned_that_a_file_names(database: Database) {
@@ -145,6 +163,17 @@ async fn nothing_is_pruned_that_a_file_names(database: Database) {
     {
         assert!(refused.err.contains(part), "no {part} in {}", refused.err);
     }
+    // Where a file has no actions, they are those that the account has.
+    files.write("all.yaml", "automation: mirror\ndisplay_name: Mirror\n");
+    let partial = files.apply(&["--prune"]).await;
+    assert!(!partial.ok && partial.err.contains("accounts/42/automations/mirror names"), "{}", partial.err);
+    // What is as it is must be well-formed, too.
+    for policy in ["{preset: CUSTOM, delays: [-1s]}", "{preset: CUSTOM, delays: [0s]}", "{delays: [9999999s]}"] {
+        files.write("all.yaml", &format!("webhook: crm\nretry_policy: {policy}\n"));
+        let refused = files.apply(&[]).await;
+        assert!(!refused.ok && refused.err.contains("retry_policy"), "{policy}: {}{}", refused.out, refused.err);
+    }
+    files.write("all.yaml", MIRROR);
     // Folders in the folder count, too.
     files.add("webhooks/crm.YAML", &webhook("crm", &receiver.url));
     let done = files.settle(&["--prune"]).await;

@@ -25,6 +25,11 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How deep folders may nest.
 const FOLDERS_DEPTH_MAX: usize = 16;
 
+/// What is done where a value is missing.
+const VALUE_OR_NOT: &str = "give one, or leave the field out; \"\" is an empty text";
+/// The longest time that a message can have, in seconds.
+const DURATION_SECONDS_MAX: u64 = 315_576_000_000;
+
 /// What a document is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -154,10 +159,13 @@ impl Manifest {
                 check_automation(&account, show::message("Automation", self.value.clone())?)
             }
         };
-        checked.map_err(|status| {
-            let CliError(error) = status.into();
-            CliError::new(format!("{}: {}\nnothing was changed", self.place, self.masked(&error)))
-        })
+        checked.map_err(|status| self.refused(status))
+    }
+
+    /// What a server would say of it.
+    pub fn refused(&self, status: tonic::Status) -> CliError {
+        let CliError(error) = status.into();
+        CliError::new(format!("{}: {}\nnothing was changed", self.place, self.masked(&error)))
     }
 }
 
@@ -247,7 +255,7 @@ fn manifest(place: &str, document: Written, parent: &str, folder: &Path) -> Resu
         _ => return Err(CliError::new(wanted)),
     };
     let (_, Written::Text(id)) = fields.remove(at) else {
-        return Err(CliError::new(format!("the id after `{}:` must be text", kind.key())));
+        return Err(CliError::new(format!("the id after `{}:` must be text: quote it", kind.key())));
     };
     if id.contains('/') {
         return Err(CliError::new(format!("the id after `{}:` must have no slash: it is no full name", kind.key())));
@@ -260,7 +268,7 @@ fn manifest(place: &str, document: Written, parent: &str, folder: &Path) -> Resu
         *value == Written::Null && !kind.clearable_fields().contains(&name.as_str())
     };
     if let Some((name, _)) = fields.iter().find(cannot_be_cleared) {
-        return Err(CliError::new(format!("{name} has no value: give one, or leave the field out")));
+        return Err(CliError::new(format!("{name} has no value: {VALUE_OR_NOT}")));
     }
     if kind == Kind::Webhook && !fields.iter().any(|(name, _)| name == "kind") {
         fields.push(("kind".to_owned(), Written::Text("AUTOMATION".to_owned())));
@@ -305,7 +313,10 @@ impl Reading<'_> {
             };
             let value = match value {
                 // It is cleared.
-                Written::Null => Value::Null,
+                Written::Null if at.is_empty() || is_null(&field) => Value::Null,
+                Written::Null => {
+                    return Err(CliError::new(format!("{place} has no value: {VALUE_OR_NOT}")));
+                }
                 Written::List(list) if field.is_list() => {
                     let item = |(at, item)| self.value(kind, &field, item, &format!("{place}[{at}]"));
                     Value::Array(list.into_iter().enumerate().map(item).collect::<Result<_, _>>()?)
@@ -366,20 +377,10 @@ impl Reading<'_> {
                 Written::Bool(value, _) => Ok(value.into()),
                 _ => Err(wanted("true or false, without quotes")),
             },
-            FieldKind::Int32
-            | FieldKind::Sint32
-            | FieldKind::Sfixed32
-            | FieldKind::Int64
-            | FieldKind::Sint64
-            | FieldKind::Sfixed64
-            | FieldKind::Uint32
-            | FieldKind::Fixed32
-            | FieldKind::Uint64
-            | FieldKind::Fixed64 => {
-                let written = value.as_text().unwrap_or_default();
-                let is_plain = written.parse::<i64>().is_ok_and(|number| number.to_string() == written);
-                if is_plain { Ok(written.into()) } else { Err(wanted("a whole number, such as 10")) }
-            }
+            FieldKind::Int32 | FieldKind::Sint32 | FieldKind::Sfixed32 => whole(&value, i32::MIN, i32::MAX, place),
+            FieldKind::Int64 | FieldKind::Sint64 | FieldKind::Sfixed64 => whole(&value, i64::MIN, i64::MAX, place),
+            FieldKind::Uint32 | FieldKind::Fixed32 => whole(&value, u32::MIN, u32::MAX, place),
+            FieldKind::Uint64 | FieldKind::Fixed64 => whole(&value, u64::MIN, u64::MAX, place),
             _ => match value {
                 Written::Text(text) => Ok(text.into()),
                 _ => Err(wanted("text")),
@@ -391,7 +392,7 @@ impl Reading<'_> {
     fn text(&self, message: &str, field: &str, value: &Written, place: &str) -> Result<Value, CliError> {
         let text = match value {
             Written::Fields(reference) => return self.resolve(reference, place).map(Value::from),
-            Written::Null => return Ok(Value::Null),
+            Written::Null => return Err(CliError::new(format!("{place} has no value: {VALUE_OR_NOT}"))),
             other => other.as_text(),
         };
         let Some(text) = text else { return Err(CliError::new(format!("{place} must be text"))) };
@@ -450,14 +451,35 @@ impl Reading<'_> {
     }
 }
 
+/// A whole number within bounds, as it is written.
+fn whole(value: &Written, least: impl Into<i128>, most: impl Into<i128>, place: &str) -> Result<Value, CliError> {
+    let (least, most) = (least.into(), most.into());
+    let written = value.as_text().unwrap_or_default();
+    match written.parse::<i128>() {
+        Ok(number) if number.to_string() != written => {}
+        Ok(number) if (least..=most).contains(&number) => return Ok(written.into()),
+        Ok(_) => return Err(CliError::new(format!("{place} must be from {least} to {most}"))),
+        Err(_) => {}
+    }
+    Err(CliError::new(format!("{place} must be a whole number, such as 10")))
+}
+
+/// Whether a field is for null, and nothing else.
+fn is_null(field: &prost_reflect::FieldDescriptor) -> bool {
+    matches!(field.kind(), FieldKind::Enum(kind) if kind.full_name() == "google.protobuf.NullValue")
+}
+
 /// Seconds as protobuf's JSON has them: `5s`, `1.5s`.
 fn is_duration(text: &str) -> bool {
+    let is_seconds = |text: &str| text.parse::<u64>().is_ok_and(|seconds| seconds <= DURATION_SECONDS_MAX);
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let Some(number) = text.strip_suffix('s') else { return false };
     let number = number.strip_prefix('-').unwrap_or(number);
     match number.split_once('.') {
-        Some((seconds, fraction)) => is_digits(seconds) && is_digits(fraction) && fraction.len() <= 9,
-        None => is_digits(number),
+        Some((seconds, fraction)) => {
+            is_digits(seconds) && is_seconds(seconds) && is_digits(fraction) && fraction.len() <= 9
+        }
+        None => is_digits(number) && is_seconds(number),
     }
 }
 
@@ -486,7 +508,7 @@ automation: mirror
 display_name: Mirror
 trigger_object: deal
 trigger_action: change
-conditions: {match: all, conditions: [{clause: {field: value, operator: gt, values: [100, won, true, null]}}]}
+conditions: {match: all, conditions: [{clause: {field: value, operator: gt, values: [100, won, true, null, {null: null}, 1e400]}}]}
 actions: [{webhook: crm, method: PUT, path: "deals/{{deal.id}}", raw_json: "{}"}]
 "#;
         let found = of(text).expect("parses");
@@ -497,7 +519,11 @@ actions: [{webhook: crm, method: PUT, path: "deals/{{deal.id}}", raw_json: "{}"}
         assert_eq!(automation["actions"][0]["webhook"], "accounts/42/webhooks/crm");
         assert_eq!(automation["actions"][0]["method"], "HTTP_METHOD_PUT");
         let values = &automation["conditions"]["conditions"][0]["clause"]["values"];
-        assert_eq!(*values, json!([{"number": "100"}, {"text": "won"}, {"boolean": true}, {"null": null}]));
+        assert_eq!(
+            *values,
+            json!([{"number": "100"}, {"text": "won"}, {"boolean": true}, {"null": null}, {"null": null},
+            {"number": "1e400"}])
+        );
         show::message::<crate::grpc::pb::Automation>("Automation", automation.clone()).expect("is a message");
     }
 
@@ -574,6 +600,24 @@ actions:
             (&format!("{webhook}requests_per_second: 1.5"), "requests_per_second must be a whole number"),
             (&format!("{webhook}retry_policy: {{preset: CUSTOM, delays: [5]}}"), "delays[0] must be a length of time"),
             (&format!("{webhook}retry_policy: {{preset: CUSTOM, delays: 5s}}"), "retry_policy.delays must be a list"),
+            (&format!("{webhook}requests_per_second: -1"), "requests_per_second must be from 0 to 4294967295"),
+            (&format!("{webhook}requests_per_second: 4294967296"), "requests_per_second must be from 0 to 4294967295"),
+            (
+                &format!("{webhook}retry_policy: {{preset: CUSTOM, delays: [999999999999999s]}}"),
+                "delays[0] must be a length of time",
+            ),
+            (&format!("{webhook}credentials: {{basic: ~}}"), "credentials.basic has no value"),
+            ("automation: a\nactions: [{webhook: crm, path: ~}]", "actions[0].path has no value"),
+            (
+                "automation: a\nactions: [{webhook: crm, key_value: {entries: [{key: a, value: null}]}}]",
+                "actions[0].key_value.entries[0].value has no value",
+            ),
+            ("automation: a\nactivation: {everyone: }", "activation.everyone has no value"),
+            ("automation: a\nactivation: {user_ids: [~]}", "activation.user_ids[0] has no value"),
+            (
+                "automation: a\nconditions: {match: ALL, conditions: [{clause: {field: a, operator: IS, values: [.inf]}}]}",
+                "values[0]: .inf is no number as JSON writes it",
+            ),
             (&format!("{webhook}credentials: none"), "credentials must be fields of its own"),
             ("automation: a\nactions: [{webhook: crm, path: [a]}]", "actions[0].path must be text"),
             ("automation: a\nactions: [5]", "actions[0] must be fields of its own"),

@@ -129,6 +129,10 @@ impl<'m> Plan<'m> {
                 plan.steps.push(Step::Create(manifest));
                 continue;
             };
+            // A document that says all is checked whether anything differs or not.
+            if manifest.is_whole() {
+                manifest.check()?;
+            }
             let leaves = leaves_its_server(manifest, existing);
             let mut changes = differences(manifest, existing, set_credentials || leaves)?;
             changes.extend(made_anew(manifests, current, manifest, existing, &changes));
@@ -139,27 +143,30 @@ impl<'m> Plan<'m> {
                 plan.warnings.extend(known.map(|warning| format!("{}: {warning}", manifest.place)));
                 continue;
             }
-            if manifest.is_whole() {
-                manifest.check()?;
-            }
             let gives_none = !changes.iter().any(|change| change.field == "credentials");
             let warning = (leaves && gives_none).then_some(CREDENTIALS_DROPPED);
             plan.steps.push(Step::Update { manifest, changes, etag: etag_of(existing), current: existing, warning });
         }
         if prune {
             plan.steps.extend(left_over(manifests, current));
-            plan.check_deleted(manifests)?;
+            plan.check_deleted(manifests, current)?;
         }
+        plan.warn_of_dead(current);
         plan.order_by_display_name(current)?;
         Ok(plan)
     }
 
     /// A webhook that an automation of a file names is not deleted.
-    fn check_deleted(&self, manifests: &[Manifest]) -> Result<(), CliError> {
+    fn check_deleted(&self, manifests: &[Manifest], current: &HashMap<String, Value>) -> Result<(), CliError> {
         for step in &self.steps {
             let Step::Delete { name, kind: Kind::Webhook, .. } = step else { continue };
-            if let Some(manifest) = manifests.iter().find(|manifest| webhooks_of(&manifest.value).any(|of| of == name))
-            {
+            let names_it = |manifest: &&Manifest| {
+                // Where a file has no actions, they stay as they are.
+                let has_actions = manifest.value.get("actions").is_some();
+                let automation = if has_actions { Some(&manifest.value) } else { current.get(&manifest.name) };
+                automation.is_some_and(|automation| webhooks_of(automation).any(|of| of == name))
+            };
+            if let Some(manifest) = manifests.iter().find(names_it) {
                 return Err(CliError::new(format!(
                     "{}: {} names {name}, which no file has and --prune would delete: add a file for the webhook, or name \
                      another one in the action\nnothing was changed",
@@ -168,6 +175,29 @@ impl<'m> Plan<'m> {
             }
         }
         Ok(())
+    }
+
+    /// Says which automations go on without a webhook that is made anew: none is attached to it by itself.
+    fn warn_of_dead(&mut self, current: &HashMap<String, Value>) {
+        let made: Vec<_> = self.steps.iter().filter(|step| matches!(step, Step::Create(_))).map(Step::name).collect();
+        let is_renamed = |automation: &str| {
+            self.steps.iter().any(|step| match step {
+                Step::Update { manifest, changes, .. } => {
+                    manifest.name == automation && changes.iter().any(|change| change.field == "actions")
+                }
+                Step::Create(_) => false,
+                Step::Delete { name, .. } => name == automation,
+            })
+        };
+        let mut dead = Vec::new();
+        for (name, automation) in current.iter().filter(|(name, _)| !is_renamed(name)) {
+            let mut deleted = deleted_webhooks_of(automation);
+            if let Some(webhook) = deleted.find(|webhook| made.contains(webhook)) {
+                dead.push(format!("{name} names {webhook}, which was deleted, not the new one: name it again"));
+            }
+        }
+        dead.sort();
+        self.warnings.extend(dead);
     }
 
     /// Webhooks have display names of their own, so one that gives its name up changes before the one that takes it.
@@ -248,6 +278,13 @@ fn webhooks_of(automation: &Value) -> impl Iterator<Item = &str> {
     actions.filter_map(|action| action.get("webhook")?.as_str())
 }
 
+/// The webhooks that an automation's actions name and that were deleted.
+fn deleted_webhooks_of(automation: &Value) -> impl Iterator<Item = &str> {
+    let actions = automation.get("actions").and_then(Value::as_array).into_iter().flatten();
+    let deleted = actions.filter(|action| action.get("webhook_deleted") == Some(&Value::Bool(true)));
+    deleted.filter_map(|action| action.get("webhook")?.as_str())
+}
+
 /// The actions of an automation whose webhook was deleted, and is there again or about to be: it has to be named again.
 fn made_anew(
     manifests: &[Manifest],
@@ -260,10 +297,7 @@ fn made_anew(
     let wanted = manifest.value.get("actions").filter(|_| manifest.kind == Kind::Automation && !is_planned)?;
     let is_there =
         |webhook: &str| current.contains_key(webhook) || manifests.iter().any(|manifest| manifest.name == webhook);
-    let actions = existing.get("actions").and_then(Value::as_array)?;
-    let is_deleted = |action: &&Value| action.get("webhook_deleted") == Some(&Value::Bool(true));
-    let mut deleted = actions.iter().filter(is_deleted).filter_map(|action| action.get("webhook")?.as_str());
-    let webhook = deleted.find(|webhook| is_there(webhook))?;
+    let webhook = deleted_webhooks_of(existing).find(|webhook| is_there(webhook))?;
     let from = format!("{webhook} was deleted and made anew; it is named again");
     Some(FieldChange { field: "actions".to_owned(), from: from.into(), to: manifest.masked_value(wanted.clone()) })
 }
@@ -318,7 +352,10 @@ fn differences(manifest: &Manifest, existing: &Value, set_credentials: bool) -> 
         }
     };
     let wanted_retry = match manifest.kind {
-        Kind::Webhook => shown_retry_policy(&show::message("Webhook", manifest.value.clone())?),
+        Kind::Webhook => {
+            let shown = shown_retry_policy(&show::message("Webhook", manifest.value.clone())?);
+            shown.map_err(|status| manifest.refused(status))?
+        }
         Kind::Automation => None,
     };
     let wanted_retry = wanted_retry.map(|policy| show::json("RetryPolicy", &policy)).transpose()?;

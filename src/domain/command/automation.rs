@@ -1,6 +1,6 @@
 //! Calls that change automations.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use uuid::Uuid;
 
@@ -69,7 +69,10 @@ fn put(draft: &mut Draft<'_, '_>, account: &Account, automation: Automation) -> 
     let (revision, updated_at) = (draft.change.revision, draft.now());
     let automation = Arc::new(Automation { revision, updated_at, ..automation });
     draft.change.automations.push(Arc::clone(&automation));
-    Answer::Automation(draft.slot.id.clone(), automation, account.facts.plan, Arc::clone(&account.catalogue))
+    let named: HashSet<_> = automation.spec.actions.iter().map(|action| action.webhook_uid).collect();
+    let living = account.living_webhooks().filter(|webhook| named.contains(&webhook.uid));
+    let living = living.map(|webhook| (webhook.uid.0, webhook.is_enabled())).collect();
+    Answer::Automation(draft.slot.id.clone(), automation, account.facts.plan, Arc::clone(&account.catalogue), living)
 }
 
 /// Finds the webhooks of a new automation and makes its rules ready.

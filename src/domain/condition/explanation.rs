@@ -60,6 +60,8 @@ impl Clause {
         let is_met = held != self.operator.positive().is_some();
         let note = if is_met {
             self.witness(&now)
+        } else if self.operator == Operator::ChangedFrom {
+            before.filter(|before| differ(before, &now)).and_then(|before| self.mismatch(&before))
         } else if self.operator.is_active() && !before.is_some_and(|before| differ(&before, &now)) {
             None
         } else {
@@ -109,8 +111,8 @@ impl Clause {
     }
 
     /// Says where the types of a value and what it is compared with can never fit.
-    fn mismatch(&self, now: &Reached<'_>) -> Option<String> {
-        let [Some(node)] = now.as_slice() else { return None };
+    fn mismatch(&self, reached: &Reached<'_>) -> Option<String> {
+        let [Some(node)] = reached.as_slice() else { return None };
         let found = match &node.value {
             Json::Bool(_) => "a boolean",
             Json::Number(_) => "a number",
@@ -136,11 +138,10 @@ impl Clause {
         })
     }
 
-    /// Says where a path of several names leads nowhere, and the object has one member that is called so as a whole.
+    /// Says where a path leads nowhere, and a member has some of its names as one.
     fn whole_key(&self, now: &Reached<'_>, data: &Node<'_>) -> Option<String> {
-        let key = self.field.to_string();
-        let is_meant = self.field.steps().len() > 1 && matches!(now.as_slice(), [None]) && data.get(&key).is_some();
-        is_meant.then(|| format!("; the field of this name is [{key:?}]"))
+        let meant = self.field.with_whole_key(data).filter(|_| matches!(now.as_slice(), [None]))?;
+        Some(format!("; the field of this name is {meant}"))
     }
 }
 

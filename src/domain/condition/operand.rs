@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::explanation::shown;
 use crate::domain::{
-    decimal::Decimal,
+    decimal::{Decimal, are_equal},
     json::{Json, Node},
     timestamp::{parse_date, parse_instant},
 };
@@ -44,7 +44,7 @@ impl Operand {
         match (self, node.map(|node| &node.value)) {
             (Operand::Null, None | Some(Json::Null)) => true,
             (Operand::Boolean(a), Some(Json::Bool(b))) => a == b,
-            (Operand::Number(a, source), Some(Json::Number(b))) => source == b || Decimal::parse(b).as_ref() == Some(a),
+            (Operand::Number(_, source), Some(Json::Number(b))) => are_equal(source, b),
             (Operand::Instant(a, source), Some(Json::String(b))) => source == b || parse_instant(b).as_ref() == Some(a),
             (Operand::Text(a) | Operand::Date(_, a), Some(Json::String(b))) => a == b,
             _ => false,

@@ -112,6 +112,8 @@ fn what_grows_from_nothing_has_changed() {
         ("emails.value", O::ChangedTo, vec![text("a@b")], r#"{"emails": []}"#, true),
         ("emails.value", O::ChangedFrom, vec![Scalar::Null], r#"{"emails": []}"#, true),
         ("emails.value", O::BecameFilled, vec![], r#"{"emails": []}"#, true),
+        ("emails[0].value", O::Changed, vec![], r#"{"emails": {"k": 1}}"#, true),
+        ("emails.value", O::Changed, vec![], r#"{"emails": {"k": 1}}"#, true),
         ("emails.other", O::Changed, vec![], r#"{"emails": []}"#, false),
         ("label_ids[0]", O::Changed, vec![], r#"{"label_ids": []}"#, true),
         ("label_ids[1]", O::Changed, vec![], r#"{"label_ids": [24]}"#, true),
@@ -180,6 +182,26 @@ fn over_lists_changed_to_asks_for_what_was_added() {
     assert!(!held(O::ChangedTo, "24", "[25, 24]", "[24, 25]"), "another order adds nothing");
     let created = holds(&clause("l", O::ChangedTo, &[number("24")]), Action::Create, r#"{"l": [24]}"#, None).0;
     assert!(created, "everything is new in what is new");
+    for (operator, now, before, expected) in [
+        (O::BecameFilled, r#"["x", ""]"#, "[]", true),
+        (O::BecameFilled, r#"["x", null]"#, "null", true),
+        (O::BecameFilled, r#"["x", "y"]"#, r#"["x", ""]"#, false),
+        (O::BecameEmpty, "[]", r#"["x", ""]"#, true),
+        (O::BecameEmpty, r#"["x", null]"#, r#"["x"]"#, false),
+        (O::BecameEmpty, "[null]", r#"["x"]"#, true),
+        (O::ChangedFrom, r#"["y", ""]"#, r#"["x", ""]"#, false),
+        (O::ChangedFrom, r#"["y", "z"]"#, r#"["x", ""]"#, true),
+        (O::ChangedFrom, r#"["x", null, "z"]"#, r#"["x", null]"#, false),
+    ] {
+        let of = |values: &str| {
+            let values: Vec<Value> = serde_json::from_str(values).ok().unwrap_or_default();
+            serde_json::json!({"p": values.into_iter().map(|value| serde_json::json!({"v": value})).collect::<Vec<_>>()})
+                .to_string()
+        };
+        let values = if operator == O::ChangedFrom { vec![Scalar::Null] } else { Vec::new() };
+        let (held, explained) = holds(&clause("p.v", operator, &values), Action::Change, &of(now), Some(&of(before)));
+        assert_eq!(held, expected, "{operator:?} {before} -> {now}: {explained:?}");
+    }
     let people = (r#"{"p": [{"id": 1}, {"id": 2}]}"#, r#"{"p": [{"id": 1}]}"#);
     let held = |operator, value: &str| {
         holds(&clause("p.id", operator, &[number(value)]), Action::Change, people.0, Some(people.1)).0
@@ -220,6 +242,28 @@ fn keys_of_any_kind_are_named_in_brackets() {
     }
     let (held, explained) = holds(&clause("a.b", Operator::Is, &[number("1")]), Action::Create, data, None);
     assert!(!held && explained[0].compared.ends_with("the field of this name is [\"a.b\"]"), "{explained:?}");
+    for (field, data, meant) in [
+        ("a.b.c", r#"{"a.b": {"c": 1}}"#, r#"["a.b"].c"#),
+        ("f.a.b", r#"{"f": {"a.b": 1}}"#, r#"f["a.b"]"#),
+        ("l[0].a.b", r#"{"l": [{"a.b": 1}]}"#, r#"l[0]["a.b"]"#),
+    ] {
+        let (_, explained) = holds(&clause(field, Operator::Is, &[number("1")]), Action::Create, data, None);
+        let wanted = format!("; the field of this name is {meant}");
+        assert!(explained[0].compared.ends_with(&wanted), "{explained:?}");
+        assert!(holds(&clause(meant, Operator::Is, &[number("1")]), Action::Create, data, None).0, "{meant}");
+    }
+}
+
+#[test]
+fn changed_from_speaks_of_the_old_value() {
+    let compared = |value: Scalar, now: &str, before: &str| {
+        let (data, previous) = (format!(r#"{{"f": {now}}}"#), format!(r#"{{"f": {before}}}"#));
+        let spec = clause("f", Operator::ChangedFrom, &[value]);
+        holds(&spec, Action::Change, &data, Some(&previous)).1[0].compared.clone()
+    };
+    assert!(!compared(text("x"), "5", r#""y""#).contains("never"));
+    assert!(!compared(number("5"), r#""a""#, "6").contains("never"));
+    assert!(compared(text("x"), r#""a""#, "5").ends_with("a number is never a text"));
 }
 
 #[test]
@@ -266,6 +310,32 @@ fn labels_of_options_are_compared_like_texts() {
     }
 }
 
+/// Whatever the event, a clause takes time in proportion to it. Where one took its square or worse, this would not end.
+#[test]
+fn no_event_is_too_much_for_a_clause() {
+    let list = |value: &str, last: &str| format!("[{}{last}]", format!("{value}, ").repeat(100_000));
+    let wide = |reversed: bool| {
+        let keys = (0..50_000).map(|at| if reversed { 49_999 - at } else { at });
+        let members: Vec<_> = keys.map(|at| format!(r#""k{at}": {at}"#)).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let deep = |inner: &str| format!(r#"{}{inner}{}"#, r#"{"a": "#.repeat(60), "}".repeat(60));
+    for (operator, values, now, before, expected) in [
+        (Operator::ChangedTo, vec![number("1")], list("1", "1"), list("2", "1"), false),
+        (Operator::ChangedTo, vec![number("1.0")], list("1.00", "1"), list("2", "3"), true),
+        (Operator::ChangedFrom, vec![number("2")], list("1", "2"), list("2", "2"), false),
+        (Operator::ChangedFrom, vec![Scalar::Null], list("{}", "\"\""), list("\"\"", "[]"), true),
+        (Operator::Changed, vec![], wide(false), wide(true), false),
+        (Operator::Changed, vec![], deep("1"), deep("1.0"), false),
+        (Operator::Changed, vec![], deep("1"), deep("2"), true),
+        (Operator::Changed, vec![], deep(r#"{"b": 1, "c": null}"#), deep(r#"{"d": null, "b": 1}"#), false),
+    ] {
+        let (data, previous) = (format!(r#"{{"f": {now}}}"#), format!(r#"{{"f": {before}}}"#));
+        let held = holds(&clause("f", operator, &values), Action::Change, &data, Some(&previous)).0;
+        assert_eq!(held, expected, "{operator:?} {values:?} {}", &now[..20]);
+    }
+}
+
 /// What a path leads to, found another way: over `serde_json`.
 fn reached(value: Option<&Value>, steps: &[&str]) -> Vec<Option<Value>> {
     let Some((step, rest)) = steps.split_first() else { return vec![value.cloned()] };
@@ -289,11 +359,12 @@ fn steps_of(field: &str) -> Vec<&str> {
 }
 
 /// Whether old values, looked into step by step, say what a path led to.
-fn tells(previous: &Value, steps: &[&str]) -> bool {
+fn tells(previous: &Value, now: Option<&Value>, steps: &[&str]) -> bool {
     let Value::Object(members) = previous else { return true };
-    match steps.split_first() {
-        None => true,
-        Some((step, rest)) => members.get(*step).map_or(members.is_empty(), |value| tells(value, rest)),
+    let Some((step, rest)) = steps.split_first() else { return true };
+    match members.get(*step) {
+        Some(value) => tells(value, now.and_then(|now| now.get(*step)), rest),
+        None => members.is_empty() || now.is_some_and(|now| !now.is_object()),
     }
 }
 
@@ -315,20 +386,21 @@ fn means(operator: Operator, now: &[Option<Value>], before: Option<&[Option<Valu
         let items = values.iter().map(|value| value.clone().unwrap_or(Value::Null));
         items
             .flat_map(|value| match value {
-                Value::Array(items) => items,
+                Value::Array(items) if !items.is_empty() => items,
                 other => vec![other],
             })
             .collect()
     };
-    let is_empty = |values: &[Option<Value>]| {
-        values.iter().any(|value| match value {
-            None | Some(Value::Null) => true,
-            Some(Value::String(text)) => text.is_empty(),
-            Some(Value::Array(items)) => items.is_empty(),
-            Some(Value::Object(members)) => members.is_empty(),
-            _ => false,
-        })
+    let is_nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
     };
+    let is_empty_in = |value: &Option<Value>| value.as_ref().is_none_or(is_nothing);
+    let is_empty = |values: &[Option<Value>]| values.iter().any(is_empty_in);
+    let are_nothing = |values: &[Option<Value>]| values.iter().all(is_empty_in);
     let nulls = |values: &[Option<Value>]| -> Vec<Value> {
         values.iter().map(|value| without_nulls(value.clone().unwrap_or(Value::Null))).collect()
     };
@@ -363,10 +435,13 @@ fn means(operator: Operator, now: &[Option<Value>], before: Option<&[Option<Valu
         Operator::Lte => order(|a, b| a <= b),
         Operator::Changed => has_changed,
         Operator::ChangedTo => has_changed && one.is_some_and(|one| elements.contains(one) && !old.contains(one)),
-        Operator::ChangedFrom if one == Some(&Value::Null) => has_changed && before.is_some_and(is_empty),
+        Operator::ChangedFrom if one == Some(&Value::Null) => {
+            let kept: Vec<_> = elements.iter().cloned().map(without_nulls).collect();
+            has_changed && old.iter().any(|old| is_nothing(old) && !kept.contains(old))
+        }
         Operator::ChangedFrom => has_changed && one.is_some_and(|one| old.contains(one) && !elements.contains(one)),
-        Operator::BecameEmpty => has_changed && is_empty(now) && !before.is_some_and(is_empty),
-        Operator::BecameFilled => has_changed && !is_empty(now) && before.is_some_and(is_empty),
+        Operator::BecameEmpty => has_changed && are_nothing(now) && !before.is_some_and(are_nothing),
+        Operator::BecameFilled => has_changed && !are_nothing(now) && before.is_some_and(are_nothing),
         _ => unreachable!("not generated"),
     }
 }
@@ -408,7 +483,8 @@ fn naive_clause(event: &Happened, clause: &ClauseSpec) -> bool {
     let before = match (event.action, &event.previous) {
         (Action::Create, _) => Some(reached_nothing()),
         (_, Some(previous)) => {
-            let is_told = previous.get(steps[0]).is_some_and(|value| tells(value, &steps[1..]));
+            let now = event.data.get(steps[0]);
+            let is_told = previous.get(steps[0]).is_some_and(|value| tells(value, now, &steps[1..]));
             is_told.then(|| reached(Some(previous), &steps))
         }
         _ => None,

@@ -8,10 +8,22 @@ use uuid::Uuid;
 
 use super::{Action, Event, PERMITTED_USERS_MAX, Rejection, RejectionReason, Taken, payload_text};
 use crate::domain::{
+    decimal::Decimal,
     id::{AccountId, EntityId, EventId, ObjectName, UserId},
     json::{self, Json, Node},
     timestamp::Timestamp,
 };
+
+/// What `meta` says of an event beside its object, action and time.
+const OF_THE_EVENT: &[&str] = &[
+    "user_id",
+    "merged_to_id",
+    "merged_from_id",
+    "permitted_user_ids",
+    "change_source",
+    "is_bulk_edit",
+    "is_bulk_update",
+];
 
 /// Reads a Pipedrive envelope, version 2 or 1.
 pub fn parse_envelope(account: &AccountId, bytes: &[u8]) -> Taken<Event> {
@@ -67,14 +79,13 @@ fn version(v: Option<&str>, meta: &Node<'_>) -> Taken<Version> {
     for (field, given) in
         [("envelope.v", v), ("envelope.meta.v", of_meta("v")), ("envelope.meta.version", of_meta("version"))]
     {
-        match given.map(|raw| raw.trim_matches('"')) {
-            None | Some("null") => {}
-            Some("1" | "1.0") => return Ok(Version::One),
-            Some("2" | "2.0") => return Ok(Version::Two),
-            Some(other) => {
-                return Err(invalid(field, format!("is {other:?}: envelopes of the versions 1.0 and 2.0 are known")));
-            }
-        }
+        let Some(given) = given.map(|raw| raw.trim_matches('"')).filter(|given| *given != "null") else { continue };
+        let is = |version: &str| Decimal::parse(given).is_some_and(|given| Decimal::parse(version) == Some(given));
+        return match () {
+            () if is("1") => Ok(Version::One),
+            () if is("2") => Ok(Version::Two),
+            () => Err(invalid(field, format!("is {given:?}: envelopes of the versions 1.0 and 2.0 are known"))),
+        };
     }
     let has_words_of_one = meta.get("object").is_some() && meta.get("entity").is_none();
     Ok(if has_words_of_one { Version::One } else { Version::Two })
@@ -148,9 +159,8 @@ impl<'n> Meta<'n> {
     }
 
     fn check_company(&self, account: &AccountId) -> Taken<()> {
-        let company = self.get("company_id").and_then(Node::as_id);
-        match company {
-            Some(company) if company != account.as_str() => Err(Rejection::new(
+        match self.id::<EntityId>("company_id")? {
+            Some(company) if company.as_str() != account.as_str() => Err(Rejection::new(
                 "envelope.meta.company_id",
                 RejectionReason::AccountMismatch,
                 format!("is {company}, but the frame is for account {account}: send it in a frame of its own account"),
@@ -180,6 +190,11 @@ impl<'n> Meta<'n> {
         Some(Timestamp(second.0 + micro.rem_euclid(1_000_000)))
     }
 
+    /// Whether its time tells events apart. Microseconds that are whole seconds are seconds.
+    fn has_fine_time(&self) -> bool {
+        self.micro().is_some_and(|micro| micro.0 % 1_000_000 != 0)
+    }
+
     fn time(&self) -> Taken<Timestamp> {
         if let Some(micro) = self.micro() {
             return Ok(micro);
@@ -195,7 +210,8 @@ impl<'n> Meta<'n> {
     }
 
     /// The event's own id, or else a hash of what it is about. Two events that differ are never taken for one: where no
-    /// time in microseconds tells them apart, their states do.
+    /// time in microseconds tells them apart, their states do, and what `meta` says of the event. What it says of the
+    /// delivery (`attempt`, `webhook_id`, `correlation_id`) differs between copies of one event.
     fn event_id(
         &self,
         account: &AccountId,
@@ -214,8 +230,12 @@ impl<'n> Meta<'n> {
             _ => self.action()?.as_str(),
         };
         let mut parts = vec![account.as_str(), object.as_str(), entity.as_str(), action, finest.raw];
-        if self.micro().is_none() {
+        if !self.has_fine_time() {
             parts.extend(states);
+            for said in OF_THE_EVENT {
+                // A name before its value, so that one is never taken for another.
+                parts.extend(self.get(said).into_iter().flat_map(|node| [*said, node.raw]));
+            }
         }
         let mut hash = Sha256::new();
         for part in parts {

@@ -139,6 +139,12 @@ fn times_are_read_as_numbers_and_as_texts() {
     assert_eq!(time(r#""soon""#), Err("envelope.meta.timestamp".into()));
     assert_eq!(time(r#"1, "timestamp_micro": 1523440213000007"#), Ok(second + 7));
     assert_eq!(time(r#"1, "timestamp_micro": "1523440213000007""#), Ok(second + 7));
+    for form in ["1.00", "1e0", r#""1.0""#] {
+        let event = of(&v1("", state).replace(r#""id": 9"#, &format!(r#""id": 9, "v": {form}"#)));
+        assert!(event.is_ok(), "{form}: {event:?}");
+    }
+    let company = of(&v1(r#", "company_id": [43]"#, state)).expect_err("no id");
+    assert_eq!((company.field.as_str(), company.reason), ("envelope.meta.company_id", RejectionReason::InvalidField));
     let unknown = of(&v1("", state).replace(r#""id": 9"#, r#""id": 9, "version": "3.0""#)).expect_err("unknown");
     assert_eq!(unknown.field, "envelope.meta.version");
 }
@@ -156,6 +162,24 @@ fn events_that_differ_have_ids_that_differ() {
     assert_ne!(id("", one), merged);
     let fine = r#", "timestamp_micro": 1523440213000007"#;
     assert_eq!(id(fine, one), id(fine, two), "a fine time names the event");
+    for said in [
+        r#", "user_id": 1"#,
+        r#", "user_id": 2"#,
+        r#", "merged_to_id": 9"#,
+        r#", "merged_to_id": 10"#,
+        r#", "merged_from_id": 9"#,
+        r#", "permitted_user_ids": []"#,
+        r#", "permitted_user_ids": ["1"]"#,
+        r#", "is_bulk_update": true"#,
+        r#", "is_bulk_edit": true"#,
+        r#", "change_source": "app""#,
+    ] {
+        assert_ne!(id("", one), id(said, one), "{said}");
+        assert_eq!(id(said, one), id(said, one), "{said}");
+    }
+    assert_ne!(id(r#", "merged_to_id": 9"#, one), id(r#", "merged_from_id": 9"#, one));
+    let whole = r#", "timestamp_micro": 1523440213000000"#;
+    assert_ne!(id(whole, one), id(whole, two), "microseconds that are seconds tell nothing apart");
     let coarse = |data: &str| {
         let text = format!(
             r#"{{"meta": {{"action": "change", "entity": "user", "entity_id": 9, "id": "9",

@@ -217,7 +217,7 @@ pub fn automation(
     automation: &Automation,
     plan: Plan,
     catalogue: &Catalogue,
-    living: Option<&HashMap<uuid::Uuid, bool>>,
+    living: &HashMap<uuid::Uuid, bool>,
 ) -> pb::Automation {
     let spec: &AutomationSpec = &automation.spec;
     let state = match (automation.enabled, plan.has_automation_webhooks()) {
@@ -227,11 +227,10 @@ pub fn automation(
     };
     let mut warnings = spec.warnings(&automation.compiled, catalogue);
     for (at, action) in spec.actions.iter().enumerate() {
-        let is_enabled = living.map(|living| living.get(&action.webhook_uid.0));
-        let why = match is_enabled {
-            Some(None) => "the webhook was deleted; name it again in the action",
-            Some(Some(false)) => "the webhook is disabled; its requests fail until it is enabled",
-            None | Some(Some(true)) => continue,
+        let why = match living.get(&action.webhook_uid.0) {
+            None => "the webhook was deleted; name it again in the action",
+            Some(false) => "the webhook is disabled; its requests fail until it is enabled",
+            Some(true) => continue,
         };
         warnings.push(format!("actions[{at}].webhook: {}: {why}", action.webhook));
     }
@@ -250,7 +249,7 @@ pub fn automation(
         }),
         continue_on_failure: action.continue_on_failure,
         action_id: action.id.as_ref().map(ToString::to_string).unwrap_or_default(),
-        webhook_deleted: living.is_some_and(|living| !living.contains_key(&action.webhook_uid.0)),
+        webhook_deleted: !living.contains_key(&action.webhook_uid.0),
     };
     pb::Automation {
         name: format!("accounts/{account}/automations/{}", automation.id),
