@@ -420,6 +420,9 @@ mod tests {
             ("person", "emails.0.value", "", "{}", Some("if the place in a list is meant, write emails[0].value")),
             ("person", "name", "", r#"["{{person.emails.1.label}}"]"#, Some("write emails[1].label")),
             ("person", "name", "a/{{person.emails.value}}", "{}", Some("stands for every value of a list")),
+            ("person", "name", "{{person.emails}}", "{}", Some("stands for every value of a list")),
+            ("deal", "title", "{{deal.label_ids}}", "{}", Some("stands for every value of a list")),
+            ("deal", "title", "{{deal.label_ids[0]}}", r#"[{{deal.label_ids}}]"#, None),
             ("person", "name", "", r#"["<{{person.phones.value}}>"]"#, Some("name one by its place, such as [0]")),
             ("event", "name", "{{$event.id}}", "{{event}}", Some("write {{$event.…}} for what it means elsewhere")),
             ("previous", "name", "", "{}", Some("{{previous.…}} is a field of the previous here")),
@@ -440,7 +443,7 @@ mod tests {
             let (webhook, path) = rest.split_at(1);
             ActionSpec {
                 id: id.map(|id| id.parse().expect("an id")),
-                webhook: "wh-1".parse().expect("an id"),
+                webhook: format!("wh-{webhook}").parse().expect("an id"),
                 webhook_uid: WebhookUid(Uuid::from_u128(webhook.parse().expect("a number"))),
                 query_ending: false,
                 method: Method::Post,
@@ -473,6 +476,10 @@ mod tests {
             let ids: Vec<_> = actions.iter().map(|action| action.id.as_ref().expect("an id").to_string()).collect();
             assert_eq!(ids.join(" "), wanted, "{before} edited to {edited}");
         }
+        let mut anew = list("1a 1b");
+        anew.iter_mut().for_each(|action| action.webhook_uid = WebhookUid(Uuid::from_u128(9)));
+        name_actions(&mut anew, &list("x=1a y=1b"), || unreachable!("the webhook was made anew under its id"));
+        assert!(anew.iter().all(|action| action.id.is_some()));
     }
 
     #[test]

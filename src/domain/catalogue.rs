@@ -266,14 +266,32 @@ impl Catalogue {
         }
     }
 
-    /// Whether a path leads through a known list without saying which element.
+    /// A member that the elements of a known list have, where they are objects and the path leads to the list or one of them.
+    pub fn member_of_elements(&self, object: &str, path: &FieldPath) -> Option<String> {
+        let name = path.named();
+        let of_added = self.added_to(object).iter().map(|field| (field.path.as_str(), field.kind));
+        let all: Vec<_> =
+            of_added.chain(builtin::fields(object).iter().map(|(path, _, kind)| (*path, *kind))).collect();
+        let is_of_set = |known: &str| name.strip_prefix(known) == Some(".values");
+        if all.iter().any(|(known, kind)| *kind == FieldType::Set && is_of_set(known)) {
+            return Some("id".to_owned());
+        }
+        all.iter().find(|(known, kind)| *kind == FieldType::List && name == *known)?;
+        let members = all.iter().filter_map(|(known, _)| known.strip_prefix(&name)?.strip_prefix('.'));
+        members.max_by_key(|member| *member == "value").map(ToOwned::to_owned)
+    }
+
+    /// Whether a path leads to a known list, or through one without saying which element.
     pub fn is_through_list(&self, object: &str, path: &FieldPath) -> bool {
         let name = path.named();
         let of_added = self.added_to(object).iter().map(|field| (field.path.as_str(), field.kind));
         let mut all = of_added.chain(builtin::fields(object).iter().map(|(path, _, kind)| (*path, *kind)));
-        !path.has_index()
-            && all
-                .any(|(known, kind)| kind == FieldType::List && inside(&name, known).is_some_and(|rest| rest != LABEL))
+        let is_list = |(known, kind): (&str, FieldType)| match kind {
+            FieldType::List => name == known || inside(&name, known).is_some_and(|rest| rest != LABEL),
+            FieldType::Set => inside(&name, known).is_some_and(|rest| rest != LABEL),
+            _ => false,
+        };
+        !path.has_index() && all.any(is_list)
     }
 
     /// The options of the field that a path leads to or into, and whether it leads to their labels.

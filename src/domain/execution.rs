@@ -473,7 +473,7 @@ pub struct Recorded {
     pub entity_id: EntityId,
     /// The acting user.
     pub acting_user: Option<UserId>,
-    /// Its actions that succeeded, from 0, those among them that it left out because a run before had them succeed.
+    /// Its actions that succeeded, from 0, those that it left out because of a run before among them.
     pub succeeded: HashSet<usize>,
     /// Those of the others that may have been carried out.
     pub may_be_done: HashSet<usize>,

@@ -62,7 +62,7 @@ pub struct Request {
     pub failure: Option<Reason>,
     /// The automation's action that it is made of; none for regular webhooks, and where it is older than these ids.
     pub action: Option<ResourceId>,
-    /// Whether a retry leaves it out, because it succeeded in a run before.
+    /// Whether a retry leaves it out, because it, or an action behind it, succeeded in a run before.
     pub is_left_out: bool,
     /// Whether it may have been carried out in a run before.
     pub may_be_done: bool,

@@ -159,7 +159,7 @@ fn meta(account: &AccountId, webhook: &Webhook, event: &Event) -> (String, usize
     ];
     for key in MERGED {
         if let Some(node) = member(key) {
-            meta.push((key, node.as_id().map_or_else(|| node.raw.to_owned(), |id| text(id))));
+            meta.push((key, node.as_id().map_or_else(|| node.raw.to_owned(), text)));
         }
     }
     if let Some(permitted) = &event.permitted_user_ids {

@@ -207,17 +207,19 @@ impl Value<'_> {
 
     /// Whether it stands for nothing: null, or an empty text, list or object.
     pub fn is_empty(&self) -> bool {
+        let is_nothing = |node: &Node<'_>| match &node.value {
+            Json::Null => true,
+            Json::String(text) => text.is_empty(),
+            Json::Array(items) => items.is_empty(),
+            Json::Object(members) => members.is_empty(),
+            Json::Bool(_) | Json::Number(_) => false,
+        };
         match self {
             Value::Null => true,
             Value::Text(text) => text.is_empty(),
-            Value::List(items) => items.is_empty(),
-            Value::Json(node) => match &node.value {
-                Json::Null => true,
-                Json::String(text) => text.is_empty(),
-                Json::Array(items) => items.is_empty(),
-                Json::Object(members) => members.is_empty(),
-                Json::Bool(_) | Json::Number(_) => false,
-            },
+            // Of several values, one is enough.
+            Value::List(items) => items.iter().flatten().all(|node| is_nothing(node)),
+            Value::Json(node) => is_nothing(node),
         }
     }
 

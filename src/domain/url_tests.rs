@@ -64,16 +64,21 @@ fn each_violation_has_its_own_sentence() {
 
 #[test]
 fn a_value_that_a_path_needs_must_not_be_empty() {
-    let event =
-        event(r#"{"t": "a b", "e": "", "z": null, "l": [], "o": {}, "n": 0, "f": false, "x": [{"y": 1}]}"#, None);
+    let event = event(
+        r#"{"t": "a b", "e": "", "z": null, "l": [], "o": {}, "n": 0, "f": false, "x": [{"y": 1}],
+            "p": [{}, {"v": null}, {"v": ""}], "q": [{}, {"v": 5}]}"#,
+        None,
+    );
     let render = |text: &str| {
         let path = path(text, Ending::Path).expect(text);
         with_scope(&event, |scope| path.render(scope))
     };
-    for hole in ["e", "z", "l", "o", "no.where", "l.x"] {
+    for hole in ["e", "z", "l", "o", "no.where", "l.x", "x.z", "p.v"] {
         assert_eq!(render(&format!("deals/{{{{deal.{hole}!}}}}/x")), Err(PathFault::ValueMissing), "{hole}");
     }
-    for (hole, wanted) in [("t", "deals/a%20b/x"), ("n", "deals/0/x"), ("f", "deals/false/x")] {
+    for (hole, wanted) in
+        [("t", "deals/a%20b/x"), ("n", "deals/0/x"), ("f", "deals/false/x"), ("q.v", "deals/%5Bnull%2C5%5D/x")]
+    {
         assert_eq!(render(&format!("deals/{{{{ deal.{hole}! }}}}/x")).as_deref(), Ok(wanted), "{hole}");
     }
     assert_eq!(render("deals/{{deal.e}}/x").as_deref(), Ok("deals//x"), "without the mark it is empty");

@@ -288,7 +288,7 @@ impl AccountActor {
         let mut account = Account::new(read.loaded);
         match before {
             Some(before) => (account.buckets, account.unknown_until) = (before.buckets, before.unknown_until),
-            None => account.unknown_until = self.shared.started_at,
+            None => account.unknown_until = self.shared.started_at.min(clock::now()),
         }
         self.slot.account = Some(account);
         self.vitals.note(self.slot.account.as_ref());

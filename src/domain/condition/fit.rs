@@ -5,6 +5,7 @@
 use super::{ClauseSpec, GroupSpec, Match, MemberSpec, Operator, Scalar};
 use crate::domain::{
     catalogue::{Catalogue, FieldOption, FieldType},
+    decimal::are_equal,
     path::FieldPath,
     refusal::Violations,
     timestamp::{parse_date, parse_instant},
@@ -84,6 +85,9 @@ fn has_use(kind: FieldType, operator: Operator, values: &[Scalar]) -> bool {
 
 fn of_clause(catalogue: &Catalogue, object: &str, clause: &ClauseSpec) -> Option<String> {
     let path = FieldPath::parse(&clause.field).ok()?;
+    if let Some(warning) = of_elements(catalogue, object, &path, clause) {
+        return Some(warning);
+    }
     if let Some(warning) = of_option(catalogue, object, &path, clause) {
         return Some(warning);
     }
@@ -145,6 +149,7 @@ fn remedy(kind: FieldType, operator: Operator) -> String {
         T::Number | T::Id => "give the value as a number".to_owned(),
         T::Boolean => "give the value as a boolean".to_owned(),
         T::Text => "give the value as a text".to_owned(),
+        T::Option => "compare it with IS or IN, as a number or text".to_owned(),
         T::Date => "give a date such as 2026-11-24".to_owned(),
         T::Time => "give a time such as 2026-11-24T00:00:00Z".to_owned(),
         _ => {
@@ -154,18 +159,33 @@ fn remedy(kind: FieldType, operator: Operator) -> String {
     }
 }
 
+/// Says that a value is never an object, where the elements of a list are some.
+fn of_elements(catalogue: &Catalogue, object: &str, path: &FieldPath, clause: &ClauseSpec) -> Option<String> {
+    let first = clause.values.iter().find(|value| **value != Scalar::Null)?;
+    let member = catalogue.member_of_elements(object, path)?;
+    let (word, shown) = (clause.operator.word(), shown(first));
+    let verdict = if clause.operator.positive().is_some() { "always holds" } else { "never holds" };
+    let because = format!("because its elements are objects: compare {}.{member}", path.named());
+    Some(format!("the condition {word} {shown} on {path} {verdict}, {because}"))
+}
+
 /// Says which values of a clause are no options of its field.
 fn of_option(catalogue: &Catalogue, object: &str, path: &FieldPath, clause: &ClauseSpec) -> Option<String> {
     use Operator as O;
     let operator = clause.operator.positive().unwrap_or(clause.operator);
-    let asks_for_one = matches!(operator, O::Is | O::In | O::ChangedTo | O::ChangedFrom);
+    let asks_for_one = matches!(operator, O::Is | O::In | O::Contains | O::ChangedTo | O::ChangedFrom);
     let (options, are_labels) = catalogue.options(object, path)?;
-    let is_option =
-        |option: &FieldOption, text: &str| if are_labels { option.label == text } else { option.id == text };
-    let unknown = clause.values.iter().find(|value| match value {
-        Scalar::Text(text) if text.is_empty() => false,
-        Scalar::Text(text) | Scalar::Number(text) => !options.iter().any(|option| is_option(option, text)),
-        Scalar::Boolean(_) | Scalar::Null => false,
+    let unknown = clause.values.iter().find(|value| {
+        let is_meant = |option: &FieldOption| {
+            let known = if are_labels { &option.label } else { &option.id };
+            match value {
+                Scalar::Text(part) if operator == O::Contains => known.contains(part.as_str()),
+                Scalar::Text(text) => known == text,
+                Scalar::Number(number) => !are_labels && are_equal(known, number),
+                Scalar::Boolean(_) | Scalar::Null => true,
+            }
+        };
+        !matches!(value, Scalar::Text(text) if text.is_empty()) && !options.iter().any(is_meant)
     });
     let unknown = unknown.filter(|_| asks_for_one)?;
     let some = options.iter().take(OPTIONS_SHOWN_MAX).map(|option| format!("{} ({})", option.id, option.label));

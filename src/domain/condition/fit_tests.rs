@@ -172,6 +172,9 @@ fn options_that_do_not_exist_are_told() {
         ("custom_fields.tags.values.id", O::Is, number("99")),
         ("custom_fields.tags.label", O::NotIn, text("Bronze")),
         ("label_ids", O::Is, number("99")),
+        ("label_ids", O::Contains, number("99")),
+        ("label_ids", O::NotContains, number("99")),
+        ("custom_fields.tags.label", O::Contains, text("zzz")),
     ] {
         let found = warned(&added, "deal", field, operator, std::slice::from_ref(&value));
         assert!(matches!(&found[..], [one] if one.contains("there are 17 (Gold), 18 (Silver)")), "{field}: {found:?}");
@@ -185,10 +188,26 @@ fn options_that_do_not_exist_are_told() {
         ("custom_fields.tier.id", O::In, number("18")),
         ("custom_fields.tier.label", O::Is, text("Gold")),
         ("custom_fields.tags.label", O::Is, text("Silver")),
-        ("label_ids", O::Contains, number("99")),
+        ("tier", O::Is, number("17.0")),
+        ("label_ids", O::Contains, number("17")),
+        ("custom_fields.tags.label", O::Contains, text("old")),
         ("external_id", O::Contains, text("a")),
     ] {
         let found = warned(&added, "deal", field, operator, std::slice::from_ref(&value));
         assert!(found.is_empty(), "{field}: {found:?}");
+    }
+    let found = warned(&added, "deal", "custom_fields.tier.id", O::Gt, &[number("17")]);
+    assert!(found[0].contains("compare it with IS or IN"), "{found:?}");
+    for (object, field, operator, member) in [
+        ("person", "emails", O::Is, "emails.value"),
+        ("person", "emails", O::Contains, "emails.value"),
+        ("person", "emails[0]", O::IsNot, "emails.value"),
+        ("deal", "custom_fields.tags.values", O::Contains, "custom_fields.tags.values.id"),
+    ] {
+        let found = warned(&added, object, field, operator, &[text("a@b")]);
+        let wanted = format!("because its elements are objects: compare {member}");
+        assert!(matches!(&found[..], [one] if one.contains(&wanted)), "{field}: {found:?}");
+        let presence = warned(&added, object, field, O::IsEmpty, &[]);
+        assert!(presence.is_empty(), "{presence:?}");
     }
 }

@@ -14,6 +14,8 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
+/// How much of a version that is none a message shows.
+const VERSION_SHOWN_CHARS_MAX: usize = 40;
 /// What `meta` says of an event beside its object, action and time.
 const OF_THE_EVENT: &[&str] = &[
     "user_id",
@@ -84,7 +86,10 @@ fn version(v: Option<&str>, meta: &Node<'_>) -> Taken<Version> {
         return match () {
             () if is("1") => Ok(Version::One),
             () if is("2") => Ok(Version::Two),
-            () => Err(invalid(field, format!("is {given:?}: envelopes of the versions 1.0 and 2.0 are known"))),
+            () => {
+                let shown: String = given.chars().take(VERSION_SHOWN_CHARS_MAX).collect();
+                Err(invalid(field, format!("is {shown:?}: envelopes of the versions 1.0 and 2.0 are known")))
+            }
         };
     }
     let has_words_of_one = meta.get("object").is_some() && meta.get("entity").is_none();

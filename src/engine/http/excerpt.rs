@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use flate2::write::{GzDecoder, ZlibDecoder};
+use flate2::write::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
 use crate::domain::execution::RESPONSE_EXCERPT_BYTES_MAX;
 
@@ -20,6 +20,10 @@ pub struct Excerpt {
 enum Decoder {
     Gzip(GzDecoder<Bounded>),
     Zlib(ZlibDecoder<Bounded>),
+    /// What many servers send as `deflate`: without the header of zlib.
+    Deflate(DeflateDecoder<Bounded>),
+    /// `deflate` before its first byte.
+    Undecided,
 }
 
 /// Takes so many bytes, and refuses those beyond.
@@ -50,8 +54,29 @@ impl Decoder {
     fn of(encoding: &str) -> Option<Self> {
         match encoding.trim().to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => Some(Decoder::Gzip(GzDecoder::new(Bounded::default()))),
-            "deflate" => Some(Decoder::Zlib(ZlibDecoder::new(Bounded::default()))),
+            "deflate" => Some(Decoder::Undecided),
             _ => None,
+        }
+    }
+
+    /// Whether the first byte of a body is that of zlib, with its method, and a window that exists.
+    fn decide(&mut self, first: u8) {
+        if matches!(self, Decoder::Undecided) {
+            let is_zlib = first & 0x0f == 8 && first >> 4 <= 7;
+            *self = match is_zlib {
+                true => Decoder::Zlib(ZlibDecoder::new(Bounded::default())),
+                false => Decoder::Deflate(DeflateDecoder::new(Bounded::default())),
+            };
+        }
+    }
+
+    /// Whether the body ended where it said that it would.
+    fn is_whole(&mut self) -> bool {
+        match self {
+            Decoder::Gzip(decoder) => decoder.try_finish().is_ok(),
+            Decoder::Zlib(decoder) => decoder.try_finish().is_ok(),
+            Decoder::Deflate(decoder) => decoder.try_finish().is_ok(),
+            Decoder::Undecided => true,
         }
     }
 
@@ -59,13 +84,26 @@ impl Decoder {
         match self {
             Decoder::Gzip(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
             Decoder::Zlib(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
+            Decoder::Deflate(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
+            Decoder::Undecided => Ok(()),
         }
     }
 
-    fn decoded(&mut self) -> &mut Bounded {
+    fn has_decoded(&self) -> bool {
         match self {
-            Decoder::Gzip(decoder) => decoder.get_mut(),
-            Decoder::Zlib(decoder) => decoder.get_mut(),
+            Decoder::Gzip(decoder) => !decoder.get_ref().bytes.is_empty(),
+            Decoder::Zlib(decoder) => !decoder.get_ref().bytes.is_empty(),
+            Decoder::Deflate(decoder) => !decoder.get_ref().bytes.is_empty(),
+            Decoder::Undecided => false,
+        }
+    }
+
+    fn decoded(&mut self) -> Bounded {
+        match self {
+            Decoder::Gzip(decoder) => std::mem::take(decoder.get_mut()),
+            Decoder::Zlib(decoder) => std::mem::take(decoder.get_mut()),
+            Decoder::Deflate(decoder) => std::mem::take(decoder.get_mut()),
+            Decoder::Undecided => Bounded::default(),
         }
     }
 }
@@ -81,17 +119,25 @@ impl Excerpt {
         let room = RESPONSE_EXCERPT_BYTES_MAX - self.raw.len();
         self.raw.extend_from_slice(&chunk[..chunk.len().min(room)]);
         self.raw_bytes += chunk.len();
-        match &mut self.decoder {
-            None => chunk.len() <= room,
-            Some(decoder) => decoder.push(chunk).is_ok() && self.raw_bytes <= COMPRESSED_BYTES_MAX,
+        let Some(decoder) = &mut self.decoder else { return chunk.len() <= room };
+        chunk.first().into_iter().for_each(|first| decoder.decide(*first));
+        match decoder.push(chunk) {
+            Ok(()) => self.raw_bytes <= COMPRESSED_BYTES_MAX,
+            // It is no such encoding after all: it is read as it comes.
+            Err(_) if !decoder.has_decoded() => {
+                self.decoder = None;
+                self.raw_bytes <= RESPONSE_EXCERPT_BYTES_MAX
+            }
+            Err(_) => false,
         }
     }
 
     /// What is kept, and whether there was more. What is no such encoding after all is kept as it came.
     pub fn finish(mut self, is_cut: bool) -> (Vec<u8>, bool) {
-        let decoded = self.decoder.as_mut().map(|decoder| std::mem::take(decoder.decoded()));
+        let is_whole = self.decoder.as_mut().is_none_or(Decoder::is_whole);
+        let decoded = self.decoder.as_mut().map(Decoder::decoded);
         match decoded.filter(|decoded| !decoded.bytes.is_empty()) {
-            Some(Bounded { bytes, is_full }) => (bytes, is_cut || is_full),
+            Some(Bounded { bytes, is_full }) => (bytes, is_cut || is_full || !is_whole),
             None => {
                 let is_longer = self.raw_bytes > self.raw.len();
                 (self.raw, is_cut || is_longer)
@@ -104,7 +150,7 @@ impl Excerpt {
 mod tests {
     use flate2::{
         Compression,
-        write::{GzEncoder, ZlibEncoder},
+        write::{DeflateEncoder, GzEncoder, ZlibEncoder},
     };
 
     use super::*;
@@ -133,7 +179,16 @@ mod tests {
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
         zlib.write_all(&plain).expect("writes");
         let zlib = zlib.finish().expect("ends");
+        let mut deflate = DeflateEncoder::new(Vec::new(), Compression::default());
+        deflate.write_all(&plain).expect("writes");
+        let deflate = deflate.finish().expect("ends");
         for chunk in [1, 7, 100_000] {
+            assert_eq!(kept(Some("deflate"), &deflate, chunk), (plain.clone(), false, deflate.len()), "{chunk}");
+            for cut in [1, 10] {
+                let body = gzip(&plain);
+                let (bytes, truncated, _) = kept(Some("gzip"), &body[..body.len() - cut], chunk);
+                assert!(truncated && plain.starts_with(&bytes), "{cut} {chunk}");
+            }
             for (encoding, body) in
                 [(Some("gzip"), gzip(&plain)), (Some(" X-GZIP"), gzip(&plain)), (Some("deflate"), zlib.clone())]
             {
@@ -141,10 +196,7 @@ mod tests {
             }
             assert_eq!(kept(None, &plain, chunk).0, plain);
             assert_eq!(kept(Some("br"), &plain, chunk).0, plain, "of others nothing is known");
-            assert_eq!(
-                kept(Some("gzip"), &plain, chunk).0,
-                plain[..plain.len().min(kept(Some("gzip"), &plain, chunk).2)]
-            );
+            assert_eq!(kept(Some("gzip"), &plain, chunk), (plain.clone(), false, plain.len()), "it is not");
         }
         let noise: Vec<_> = (0_u32..2_000).map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
         let (bytes, ..) = kept(Some("gzip"), &gzip(&noise)[..1_000], 100);
