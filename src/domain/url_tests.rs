@@ -77,7 +77,7 @@ fn a_value_that_a_path_needs_must_not_be_empty() {
         assert_eq!(render(&format!("deals/{{{{deal.{hole}!}}}}/x")), Err(PathFault::ValueMissing), "{hole}");
     }
     for (hole, wanted) in
-        [("t", "deals/a%20b/x"), ("n", "deals/0/x"), ("f", "deals/false/x"), ("q.v", "deals/%5Bnull%2C5%5D/x")]
+        [("t", "deals/a%20b/x"), ("n", "deals/0/x"), ("f", "deals/false/x"), ("q.v", "deals/%5Bnull%2C%205%5D/x")]
     {
         assert_eq!(render(&format!("deals/{{{{ deal.{hole}! }}}}/x")).as_deref(), Ok(wanted), "{hole}");
     }
