@@ -336,6 +336,29 @@ fn no_event_is_too_much_for_a_clause() {
     }
 }
 
+#[test]
+fn a_label_is_a_text_whatever_it_says() {
+    use crate::domain::catalogue::{Field, FieldOption, FieldType};
+    let option = |id: &str, label: &str| FieldOption { id: id.into(), label: label.into() };
+    let options = vec![option("17", "5"), option("18", "null")];
+    let field = Field { path: "tier".into(), label: "Tier".into(), kind: FieldType::Enum, options };
+    let mut catalogue = Catalogue::default();
+    catalogue.set("deal".parse().expect("a name"), std::sync::Arc::new(vec![field]));
+    // What was a number, or nothing, under the name of the label is a text now.
+    for (data, previous) in [
+        (r#"{"tier": {"id": 17}}"#, r#"{"tier": {"label": 5}}"#),
+        (r#"{"tier": {"id": 18}}"#, r#"{"tier": {"label": null}}"#),
+    ] {
+        let (data, previous) = (json::parse(data).expect("data"), json::parse(previous).expect("previous"));
+        let catalogue = &catalogue;
+        let state = State { action: Action::Change, data: &data, previous: Some(&previous), object: "deal", catalogue };
+        let mut faults = Violations::default();
+        let spec = clause("tier.label", Operator::Changed, &[]);
+        let conditions = Conditions::compile(Some(&spec), Action::Change, "conditions", &mut faults).expect("compiles");
+        assert!(conditions.hold(state), "{:?}", conditions.explain(state));
+    }
+}
+
 /// What a path leads to, found another way: over `serde_json`.
 fn reached(value: Option<&Value>, steps: &[&str]) -> Vec<Option<Value>> {
     let Some((step, rest)) = steps.split_first() else { return vec![value.cloned()] };
