@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::{
     cli::{self, AccountArgs, CallArgs},
-    domain::history::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN},
+    domain::account::history::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN},
     telemetry::LogFormat,
 };
 

@@ -4,15 +4,18 @@
 use crate::{
     domain::{
         address::AddressPolicy,
-        catalogue::Catalogue,
-        condition::{Conditions, GroupSpec, State},
+        automation::{
+            catalogue::Catalogue,
+            condition::{Conditions, GroupSpec, State},
+            path_template::PathTemplate,
+            template::{Body, BodySpec, Scope, Trees, parse_text},
+        },
         event::{Action, Event, parse_envelope},
         id::{ExecutionUid, ObjectName},
         json,
-        redaction::Redactor,
         refusal::Violations,
-        template::{Body, BodySpec, Scope, Trees, parse_text},
-        url::{EndpointUrl, PathTemplate, UrlPolicy},
+        url::{EndpointUrl, UrlPolicy},
+        webhook::redaction::Redactor,
     },
     grpc,
 };
@@ -37,11 +40,11 @@ pub fn run(target: &str, input: &[u8]) {
         "condition" => condition(input),
         "placeholder" => placeholder(&text(input)),
         "envelope" => envelope(input),
-        "page_token" => grpc::read_page_token(&text(input)),
-        "filter" => grpc::read_filter(input),
-        "token" => grpc::read_token(input),
+        "page_token" => grpc::fuzzing::read_page_token(&text(input)),
+        "filter" => grpc::fuzzing::read_filter(input),
+        "token" => grpc::fuzzing::read_token(input),
         "redaction" => redaction(input),
-        "wire" => grpc::read_wire(input),
+        "wire" => grpc::fuzzing::read_wire(input),
         other => panic!("there is no target {other}"),
     }
 }

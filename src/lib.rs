@@ -3,7 +3,7 @@
 //! # The house
 //!
 //! Data flows one way, and each arrow changes its type once: a protobuf frame becomes an
-//! [`Event`](domain::event::Event), a decision makes a [`Change`](domain::change::Change) of it, the change holds the
+//! [`Event`](domain::event::Event), a decision makes a [`Change`](domain::account::change::Change) of it, the change holds the
 //! requests, an attempt ends in an [`Outcome`](domain::execution::Outcome), and that becomes a row.
 //!
 //! - [`domain`] is pure: rules and nothing else. It never imports tokio, actix, sea-orm, tonic or reqwest.
@@ -31,7 +31,7 @@
 //!
 //! # One event's way
 //!
-//! 1. `grpc::admission` verifies the token and finds a place; `grpc::events` checks the frame, reads the envelope in one bounded pass and hands the event to the engine.
+//! 1. `grpc::doors` verifies the token and finds a place; `grpc::services` checks the frame, reads the envelope in one bounded pass and hands the event to the engine.
 //! 2. The account's actor queues it. If a commit is in flight, the event becomes part of the next one.
 //! 3. [`decide`](domain::decision::decide) finds the automations it triggers, decides their conditions, renders their
 //!    requests, and puts event and executions into a change; with a free slot an execution is `RUNNING` at once.
@@ -40,7 +40,7 @@
 //! 6. The dispatch actor sends the request and reports the outcome, which is decided and committed the same way: the
 //!    attempt, and the execution's end, its next action, or the time of its next attempt.
 //! 7. What waits (for a slot, for its time, for the limit, for an endpoint that is left alone) is a row, found again by
-//!    the due index: [`wanted`](domain::due::wanted) says which rows an account takes next.
+//!    the due index: [`wanted`](domain::account::due::wanted) says which rows an account takes next.
 //! 8. Who watches the account is told that it has a new revision, and reads what has changed from the database.
 //! 9. What is old enough is deleted, and what a job takes is retried or cancelled, a few rows with each commit.
 //! 10. After a crash the scheduler wakes the accounts that are due; what is written as running is sent again.

@@ -9,7 +9,7 @@ const LIMIT: u32 = 2;
 /// How many events come in although.
 const EVENTS_OVER_LIMIT: u32 = 5;
 /// How many first tries must fail until the endpoint is left alone.
-const FIRST_TRIES: u32 = crate::domain::breaker::FAILURES_TO_OPEN;
+const FIRST_TRIES: u32 = crate::domain::webhook::health::FAILURES_TO_OPEN;
 /// How many events come in while it is.
 const EVENTS_PARKED: u32 = 4;
 

@@ -482,5 +482,5 @@ impl<'a> Parser<'a> {
 }
 
 #[cfg(test)]
-#[path = "json_tests.rs"]
+#[path = "tests/json.rs"]
 mod tests;

@@ -4,13 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
-use super::{Shared, slots::Slot, tally};
-use crate::clock;
-use crate::domain::{
-    decision::{Dispatch, Ended},
-    execution::{Attempt, Outcome, Reason},
-    id::AccountId,
-    timestamp::Timestamp,
+use super::{Shared, observe::tally, slots::Slot};
+use crate::{
+    clock,
+    domain::{
+        decision::{Dispatch, Ended},
+        execution::{Attempt, Outcome, Reason},
+        id::AccountId,
+        timestamp::Timestamp,
+    },
 };
 
 /// Sends the requests of one execution.

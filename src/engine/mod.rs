@@ -4,12 +4,10 @@ mod account;
 mod causes;
 mod dispatch;
 mod flights;
-mod gauges;
 mod http;
+mod observe;
 mod scheduler;
 mod slots;
-mod tally;
-mod traces;
 mod wall_clock;
 mod watchers;
 
@@ -30,8 +28,8 @@ use self::{
     account::{AccountActor, TakeCommand, TakeEvents, TakeOutcome, Wait, Wake},
     dispatch::DispatchActor,
     flights::Flights,
-    gauges::Gauges,
     http::Http,
+    observe::gauges::{self, Gauges},
     slots::{Slot, Slots},
     wall_clock::WallClock,
     watchers::Watchers,
@@ -40,15 +38,19 @@ pub use self::{http::HttpConfig, watchers::Watcher};
 use crate::{
     clock,
     domain::{
+        automation::miss::{MissBook, Misses},
         caller::Caller,
-        command::{Answer, Command, TESTS_AT_ONCE_MAX, Task},
-        decision::{Dispatch, Ended, EventReply, Rules},
+        decision::{
+            Dispatch, Ended, EventReply, Rules,
+            command::{Answer, Command, TESTS_AT_ONCE_MAX, Task},
+        },
         event::Event,
-        execution::Attempt,
+        execution::{
+            Attempt,
+            request::{Basis, Record, test_request},
+        },
         id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ResourceId},
-        miss::{MissBook, Misses},
         refusal::Refusal,
-        request::{Basis, Record, test_request},
         timestamp::Timestamp,
     },
     shares::Shares,
@@ -485,4 +487,5 @@ impl Shared {
 }
 
 #[cfg(test)]
+#[path = "tests/engine.rs"]
 mod tests;

@@ -4,7 +4,7 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, Quer
 
 use super::{Store, StoreError, entities::audit, history::one_more, rows};
 use crate::domain::{
-    audit::AuditEntry,
+    account::audit::AuditEntry,
     id::{AccountUid, UserId},
     timestamp::Timestamp,
 };

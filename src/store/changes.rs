@@ -12,9 +12,9 @@ use super::{
     rows,
 };
 use crate::domain::{
-    filter::ExecutionFilter,
+    account::notice::Notice,
+    execution::filter::ExecutionFilter,
     id::{AccountUid, UserId},
-    notice::Notice,
     timestamp::Timestamp,
 };
 

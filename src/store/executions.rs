@@ -14,18 +14,20 @@ use super::{
     history::{Page, one_more},
     rows::{self, Beginnings},
 };
-use crate::domain::{
-    due::JobWanted,
-    event::{Action, Event},
-    execution::{Attempt, Fate, NewExecution, Progress, Reason, Recorded, SourceKind},
-    filter::ExecutionFilter,
-    id::{AccountId, AccountUid, EventId, ExecutionUid, UserId},
-    job::JobRows,
-    request::Record,
-    subscription::beginning,
-    timestamp::Timestamp,
+use crate::{
+    domain::{
+        account::{due::JobWanted, job::JobRows},
+        event::{Action, Event},
+        execution::{
+            Attempt, Fate, NewExecution, Progress, Reason, Recorded, SourceKind, filter::ExecutionFilter,
+            request::Record,
+        },
+        id::{AccountId, AccountUid, EventId, ExecutionUid, UserId},
+        timestamp::Timestamp,
+        webhook::subscription::beginning,
+    },
+    telemetry::chain,
 };
-use crate::telemetry::chain;
 
 /// How many rows one page of the history looks at; with narrow filters a page may be empty and not the last.
 const SCANNED_ROWS_MAX: u64 = 10_000;

@@ -13,16 +13,12 @@ use super::{
     rows,
 };
 use crate::domain::{
-    account::AccountFacts,
+    account::{AccountFacts, history::History, limits::Window},
     automation::{ReadAutomation, uid_of},
-    breaker::Health,
     event::Event,
-    history::History,
     id::{AccountId, AccountUid, EventId, ResourceId},
-    limits::Window,
     timestamp::Timestamp,
-    traffic::Traffic,
-    webhook::{Webhook, WebhookKind},
+    webhook::{Webhook, WebhookKind, health::Health, traffic::Traffic},
 };
 
 /// An account as it is shown.

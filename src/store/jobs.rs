@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     domain::{
+        account::job::Job,
         id::{AccountUid, JobUid},
-        job::Job,
     },
     telemetry::chain,
 };

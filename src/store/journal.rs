@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     domain::{
-        change::Change,
+        account::change::Change,
         id::{AccountUid, EventId},
         timestamp::Timestamp,
     },
@@ -209,5 +209,5 @@ impl Journal {
 }
 
 #[cfg(test)]
-#[path = "journal_tests.rs"]
+#[path = "tests/journal.rs"]
 mod tests;

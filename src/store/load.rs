@@ -19,21 +19,24 @@ use super::{
     rows::{self, DUE_RUNNING},
     weights::{READ_ROWS_MIN, WEIGHT_SQL, how_many_fit},
 };
-use crate::clock;
-use crate::domain::{
-    account::{Account, Loaded},
-    automation::{Automation, UnreadableAutomation},
-    catalogue::Catalogue,
-    decision::DueRows,
-    due::{Expiring, Wanted},
-    execution::{State, THE_LIMIT, Unfinished, Unreadable},
-    history::{Expired, ExpiredRow, History},
-    id::{AccountId, AccountUid, ExecutionUid, RequestId, WebhookUid},
-    limits::Backlog,
-    timestamp::Timestamp,
-    webhook::Webhook,
+use crate::{
+    clock,
+    domain::{
+        account::{
+            Account, Loaded,
+            due::{Expiring, Wanted},
+            history::{Expired, ExpiredRow, History},
+            limits::Backlog,
+        },
+        automation::{Automation, UnreadableAutomation, catalogue::Catalogue},
+        decision::DueRows,
+        execution::{State, THE_LIMIT, Unfinished, Unreadable},
+        id::{AccountId, AccountUid, ExecutionUid, RequestId, WebhookUid},
+        timestamp::Timestamp,
+        webhook::Webhook,
+    },
+    telemetry::chain,
 };
-use crate::telemetry::chain;
 
 /// How many rows are looked at for executions to delete.
 const EXPIRED_SCAN_MAX: usize = 2_000;

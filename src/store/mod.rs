@@ -57,7 +57,7 @@ pub use self::{
 use self::{together::Together, upkeep::Upkeep};
 use crate::{
     clock,
-    domain::{change::Change, id::AccountUid, timestamp::Timestamp},
+    domain::{account::change::Change, id::AccountUid, timestamp::Timestamp},
     telemetry::Metrics,
 };
 

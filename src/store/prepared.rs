@@ -13,7 +13,7 @@ use super::{
     rows::{self, StepRow},
     seal::Sealer,
 };
-use crate::domain::{automation::Automation, change::Change, id::AccountUid, timestamp::Timestamp};
+use crate::domain::{account::change::Change, automation::Automation, id::AccountUid, timestamp::Timestamp};
 
 /// The rows of a change, ready to be written.
 pub struct Prepared {

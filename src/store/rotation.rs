@@ -253,5 +253,5 @@ pub async fn key_fingerprints(connection: &DatabaseConnection, sealer: &Sealer) 
 }
 
 #[cfg(test)]
-#[path = "rotation_tests.rs"]
+#[path = "tests/rotation.rs"]
 mod tests;

@@ -15,7 +15,7 @@ use super::{
     rows::{self, DUE_RUNNING},
 };
 use crate::{
-    domain::{execution::THE_LIMIT, job::JobState},
+    domain::{account::job::JobState, execution::THE_LIMIT},
     telemetry::chain,
 };
 

@@ -1,34 +1,31 @@
 //! A decision in the making: what each input makes of the account, one after the other.
 
-mod admission;
-mod delivery;
-mod matching;
-
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use super::{Decision, Dispatch, Input, Reply, Surroundings};
+use super::{
+    command,
+    decision::{Decision, Dispatch, Input, Reply, Surroundings},
+};
 use crate::domain::{
-    account::{Account, AccountSlot},
-    audit,
+    account::{
+        Account, AccountSlot, audit,
+        change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
+        due,
+        history::{Expired, look_again_at},
+        job::{Job, retry_room},
+        limits::{Flight, Window},
+        notice::notices,
+        plan::{LimitOverrides, Limits, Plan},
+    },
+    automation::miss::Miss,
     caller::Caller,
-    change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
-    command, due,
-    execution::{NewExecution, Recorded, State, Unfinished, Unreadable},
-    history::{Expired, look_again_at},
+    execution::{NewExecution, Recorded, State, Unfinished, Unreadable, request::Record},
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
-    job::{Job, retry_room},
-    limits::{Flight, Window},
-    miss::Miss,
-    notice::notices,
-    plan::{LimitOverrides, Limits, Plan},
-    rate::Bucket,
-    request::Record,
     timestamp::Timestamp,
-    traffic::Traffic,
-    webhook::Webhook,
+    webhook::{Webhook, rate::Bucket, traffic::Traffic},
 };
 
 /// A decision in the making.
@@ -36,24 +33,24 @@ pub struct Draft<'a, 'w> {
     pub(in crate::domain) slot: &'a AccountSlot,
     pub(in crate::domain) around: &'a mut Surroundings<'w>,
     pub(in crate::domain) change: Change,
-    known: &'a HashSet<EventId>,
-    seen: HashSet<EventId>,
-    dispatches: Vec<Dispatch>,
-    misses: Vec<Miss>,
+    pub(super) known: &'a HashSet<EventId>,
+    pub(super) seen: HashSet<EventId>,
+    pub(super) dispatches: Vec<Dispatch>,
+    pub(super) misses: Vec<Miss>,
     /// Where each execution's step is.
-    stepped: HashMap<ExecutionUid, usize>,
+    pub(super) stepped: HashMap<ExecutionUid, usize>,
     /// Who gave the command, and how many webhooks rules had changed before it.
-    commanded: Option<(&'a Caller, usize)>,
-    traffic: HashMap<WebhookUid, Traffic>,
+    pub(super) commanded: Option<(&'a Caller, usize)>,
+    pub(super) traffic: HashMap<WebhookUid, Traffic>,
     pub(in crate::domain) limits: Limits,
-    flight: Flight,
-    webhook_flight: HashMap<WebhookUid, usize>,
-    waiting: HashMap<WebhookUid, Option<Timestamp>>,
-    buckets: HashMap<WebhookUid, Bucket>,
-    newest_place: Timestamp,
-    bytes: usize,
+    pub(super) flight: Flight,
+    pub(super) webhook_flight: HashMap<WebhookUid, usize>,
+    pub(super) waiting: HashMap<WebhookUid, Option<Timestamp>>,
+    pub(super) buckets: HashMap<WebhookUid, Bucket>,
+    pub(super) newest_place: Timestamp,
+    pub(super) bytes: usize,
     /// Of the event that is being decided.
-    event_bytes: usize,
+    pub(super) event_bytes: usize,
 }
 
 impl<'a, 'w> Draft<'a, 'w> {
@@ -300,7 +297,7 @@ impl<'a, 'w> Draft<'a, 'w> {
     }
 
     /// The place of one more execution that waits for a slot: behind every other, whatever the clock says.
-    fn next_place(&mut self) -> Timestamp {
+    pub(super) fn next_place(&mut self) -> Timestamp {
         self.newest_place = self.around.now.max(Timestamp(self.newest_place.0 + 1));
         self.newest_place
     }

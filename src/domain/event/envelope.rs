@@ -6,7 +6,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Action, Event, PERMITTED_USERS_MAX, Rejection, RejectionReason, Taken, payload_text};
+use super::event::{Action, Event, PERMITTED_USERS_MAX, Rejection, RejectionReason, Taken, payload_text};
 use crate::domain::{
     decimal::Decimal,
     id::{AccountId, EntityId, EventId, ObjectName, UserId},

@@ -4,29 +4,33 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::super::{
-    account::{Account, AccountSlot, Loaded},
-    breaker::Health,
+use crate::domain::{
+    account::{
+        Account, AccountSlot, Loaded, due,
+        history::{Expired, ExpiredRow, History},
+        job::{JobRows, JobTask},
+        limits::{Backlog, Window},
+        plan::{Plan, PlanLimits},
+    },
+    attempt::retry_policy::{RetryPolicy, Schedule},
+    automation::{catalogue::Catalogue, template::BodySpec},
     caller::{AccountScope, Caller},
-    catalogue::Catalogue,
-    command::{Answer, AutomationPatch, Command, NewAction, NewAutomation, NewWebhook, Task},
-    decision::{Decision, Dispatch, DueRows, Ended, Input, Reply, Rules, Surroundings, decide},
-    due,
+    decision::{
+        Decision, Dispatch, DueRows, Ended, Input, Reply, Rules, Surroundings,
+        command::{Answer, AutomationPatch, Command, NewAction, NewAutomation, NewWebhook, Task},
+        decide,
+    },
     event::{Action, Event},
-    execution::{self, Attempt, Outcome, Progress, Recorded, SourceKind, State, THE_LIMIT, Unfinished},
-    filter::ExecutionFilter,
-    history::{Expired, ExpiredRow, History},
+    execution::{
+        self, Attempt, Outcome, Progress, Recorded, SourceKind, State, THE_LIMIT, Unfinished,
+        filter::ExecutionFilter,
+        request::{Method, Record},
+    },
     id::{AccountUid, EventId, ExecutionUid, ResourceId, WebhookUid},
-    job::{JobRows, JobTask},
-    limits::{Backlog, Window},
-    plan::{Plan, PlanLimits},
     refusal::Refusal,
-    request::{Method, Record},
-    retry::{RetryPolicy, Schedule},
-    template::BodySpec,
     timestamp::Timestamp,
     url::{EndpointUrl, UrlPolicy},
-    webhook::{Credentials, WebhookKind},
+    webhook::{Credentials, WebhookKind, health::Health},
 };
 
 pub const WINDOW_MS: u64 = 10_000;

@@ -14,14 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::super::{CommandReply, EngineError, Order, RESTART_REST};
 use crate::{
     domain::{
-        change::CHANGE_ROWS_MAX,
-        command::Command,
-        decision::{DueRows, Ended, EventReply, Input, Reply},
+        account::{change::CHANGE_ROWS_MAX, history::Expired, job::JobRows},
+        decision::{DueRows, Ended, EventReply, Input, Reply, command::Command},
         event::Event,
         execution::{Recorded, Unfinished, Unreadable},
-        history::Expired,
         id::{AccountUid, ExecutionUid, RequestId},
-        job::JobRows,
         refusal::Refusal,
     },
     store::FirstAnswer,
@@ -424,5 +421,5 @@ impl Queue {
 }
 
 #[cfg(test)]
-#[path = "queue_tests.rs"]
+#[path = "tests/queue.rs"]
 mod tests;

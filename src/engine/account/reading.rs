@@ -9,13 +9,10 @@ use uuid::Uuid;
 use super::{AccountActor, queue::Rows};
 use crate::{
     domain::{
-        account::Account,
+        account::{Account, due, history::Expired, job::JobRows},
         decision::DueRows,
-        due,
         execution::Recorded,
-        history::Expired,
         id::{AccountUid, ExecutionUid, RequestId},
-        job::JobRows,
         timestamp::Timestamp,
     },
     store::{FirstAnswer, StoreError},

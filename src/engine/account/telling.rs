@@ -3,7 +3,10 @@
 use super::AccountActor;
 use crate::{
     clock,
-    domain::{change::Change, miss::Miss, notice::Notice},
+    domain::{
+        account::{change::Change, notice::Notice},
+        automation::miss::Miss,
+    },
 };
 
 impl AccountActor {

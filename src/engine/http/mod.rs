@@ -25,18 +25,19 @@ use self::{
     failure::{classify, is_unprocessed},
     resolver::LOOKING_FOR,
 };
-use super::traces;
+use super::observe::traces;
 use crate::{
     clock,
     domain::{
         address::AddressPolicy,
+        attempt::retry_policy::is_retry_after,
         decision::Dispatch,
-        execution::{Attempt, Outcome, Reason},
+        execution::{
+            Attempt, Outcome, Reason,
+            request::{Method, Request},
+        },
         id::AccountId,
-        redaction::Redactor,
-        request::{Method, Request},
-        retry::is_retry_after,
-        webhook::signatures,
+        webhook::{redaction::Redactor, signatures},
     },
     telemetry::Spans,
 };

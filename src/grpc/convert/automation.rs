@@ -2,21 +2,29 @@
 
 use std::collections::HashMap;
 
-use super::{pb_event_action, timestamp};
+use super::{event::event_action, pb_event_action, timestamp};
 use crate::{
     domain::{
-        automation::{Automation, AutomationSpec, check_action},
-        catalogue::Catalogue,
-        command::{NewAction, etag_of},
-        condition::{ClauseSpec, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, Scalar, VALUE_BYTES_MAX},
+        account::plan::Plan,
+        automation::{
+            ACTIVATION_USERS_MAX, Automation, AutomationSpec,
+            catalogue::Catalogue,
+            check_action,
+            condition::{
+                ClauseSpec, Conditions, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, Scalar,
+                VALUE_BYTES_MAX,
+            },
+            template::BodySpec,
+        },
+        decision::command::{NewAction, NewAutomation, Whom, etag_of},
+        execution::request::Method,
         id::{AccountId, ObjectName},
-        plan::Plan,
         refusal::Violations,
-        request::Method,
-        template::BodySpec,
+        webhook::check_display_name,
     },
-    grpc::pb,
+    grpc::{calls::status, pb},
 };
+use tonic::Status;
 
 pub fn group(given: pb::ConditionGroup, at: &str, depth: usize, faults: &mut Violations) -> Option<GroupSpec> {
     if depth > GROUP_DEPTH_MAX {
@@ -151,7 +159,7 @@ fn action_of(
         faults.add(field, "is required: the automation webhook to send to");
         None
     } else {
-        match crate::grpc::name::resource(&field, &given.webhook, "webhooks") {
+        match super::name::resource(&field, &given.webhook, "webhooks") {
             Ok((of, webhook)) if of == *account => Some(webhook),
             Ok(_) => {
                 faults.add(field, "must be a webhook of the same account");
@@ -278,4 +286,56 @@ pub fn pb_method(method: Method) -> i32 {
         Method::Delete => pb::HttpMethod::Delete,
     }
     .into()
+}
+
+/// Whom an activation is for.
+pub fn whom(everyone: bool, user_ids: &[String]) -> Result<Whom, Status> {
+    if everyone {
+        return Ok(Whom::Everyone);
+    }
+    if user_ids.is_empty() {
+        return Ok(Whom::Caller);
+    }
+    if user_ids.len() > ACTIVATION_USERS_MAX {
+        return Err(status::invalid("user_ids", format!("at most {ACTIVATION_USERS_MAX} users")));
+    }
+    let parse = |(at, id): (usize, &String)| {
+        id.parse().map_err(|error: String| status::invalid(&format!("user_ids[{at}]"), error))
+    };
+    Ok(Whom::Users(user_ids.iter().enumerate().map(parse).collect::<Result<_, _>>()?))
+}
+
+pub fn enabled(state: i32, faults: &mut Violations) -> Option<bool> {
+    match pb::AutomationState::try_from(state) {
+        Ok(pb::AutomationState::Unspecified | pb::AutomationState::Enabled) => Some(true),
+        Ok(pb::AutomationState::Disabled) => Some(false),
+        Ok(pb::AutomationState::Suspended) | Err(_) => {
+            faults.add("automation.state", "must be AUTOMATION_STATE_ENABLED or AUTOMATION_STATE_DISABLED");
+            None
+        }
+    }
+}
+
+/// Reads an automation to create, or a draft of one.
+pub fn new_automation(account: &AccountId, given: pb::Automation) -> Result<NewAutomation, Status> {
+    let mut faults = Violations::default();
+    let object = object(&given.trigger_object, &mut faults);
+    let action = event_action("automation.trigger_action", given.trigger_action, &mut faults);
+    let conditions = given.conditions.map(|given| group(given, "automation.conditions", 1, &mut faults));
+    let actions = actions(account, given.actions, object.as_ref(), &mut faults);
+    check_display_name(&given.display_name, "automation.display_name", &mut faults);
+    if let (Some(Some(group)), Some(action)) = (&conditions, action) {
+        let _ = Conditions::compile(Some(group), action, "automation.conditions", &mut faults);
+    }
+    let enabled = enabled(given.state, &mut faults);
+    faults.check().map_err(|refusal| status::refused(&refusal))?;
+    let (Some(object), Some(action), Some(actions), Some(enabled)) = (object, action, actions, enabled) else {
+        return Err(status::invalid("automation", "is required"));
+    };
+    let display_name = given.display_name;
+    Ok(NewAutomation { display_name, object, action, conditions: conditions.flatten(), actions, enabled })
+}
+
+pub fn object(text: &str, faults: &mut Violations) -> Option<ObjectName> {
+    faults.take("automation.trigger_object", text.parse())
 }

@@ -3,10 +3,12 @@
 use super::{duration, pb_event_action, pb_method, pb_operator, timestamp};
 use crate::{
     domain::{
-        condition::Explanation,
-        execution::{Attempt, Outcome, SourceKind, State, Verdict},
+        automation::condition::Explanation,
+        execution::{
+            Attempt, Outcome, SourceKind, State, Verdict,
+            request::{Basis, Request},
+        },
         id::AccountId,
-        request::{Basis, Request},
     },
     grpc::pb,
     store::ExecutionView,

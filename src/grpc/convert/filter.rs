@@ -2,15 +2,14 @@
 
 use tonic::Status;
 
-use super::{from_timestamp, pb_state, state, timestamp};
+use super::{from_timestamp, name, pb_state, state, timestamp};
 use crate::{
     domain::{
-        execution::Reason,
-        filter::ExecutionFilter,
+        execution::{Reason, filter::ExecutionFilter},
         id::{AccountId, ResourceId},
         timestamp::Timestamp,
     },
-    grpc::{name, pb, status},
+    grpc::{calls::status, pb},
 };
 
 /// Reads an optional field.

@@ -3,8 +3,8 @@
 use super::{pb_execution_filter, timestamp};
 use crate::{
     domain::{
+        account::job::{Job, JobState, JobTask, Retry, RetryRequests, RetryStart},
         id::AccountId,
-        job::{Job, JobState, JobTask, Retry, RetryRequests, RetryStart},
         refusal::Violations,
     },
     grpc::pb,

@@ -3,8 +3,8 @@
 use super::{disable_reason, timestamp};
 use crate::{
     domain::{
+        account::notice::Notice,
         id::{AccountId, ResourceId},
-        notice::Notice,
         timestamp::Timestamp,
     },
     grpc::pb,

@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use super::{duration, timestamp};
 use crate::{
     domain::{
-        breaker::Health,
-        command::{NewWebhook, etag_of},
+        attempt::retry_policy::{
+            DELAY_MS_MIN, DELAYS_MAX, FailureClass, PIPEDRIVE_DELAYS_MS, RetryPolicy, SCHEDULE_MS_MAX, Schedule,
+        },
+        decision::command::{NewWebhook, etag_of},
         id::{AccountId, UserId},
-        rate::PER_SECOND_MAX,
         refusal::Violations,
-        retry::{DELAY_MS_MIN, DELAYS_MAX, FailureClass, PIPEDRIVE_DELAYS_MS, RetryPolicy, SCHEDULE_MS_MAX, Schedule},
-        subscription::Subscription,
         timestamp::Timestamp,
-        traffic::Traffic,
         url::{EndpointUrl, UrlPolicy},
-        webhook::{Credentials, DisableReason, Webhook, WebhookKind, check_display_name},
+        webhook::{
+            Credentials, DisableReason, Webhook, WebhookKind, check_display_name, health::Health, rate::PER_SECOND_MAX,
+            subscription::Subscription, traffic::Traffic,
+        },
     },
     grpc::pb,
 };

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{Stored, from_bytes, from_word, to_bytes, word};
 use crate::{
     domain::{
-        filter::ExecutionFilter,
+        account::job::{Job, JobState, JobTask},
+        execution::filter::ExecutionFilter,
         id::{AccountUid, JobUid},
-        job::{Job, JobState, JobTask},
         timestamp::Timestamp,
     },
     store::entities::jobs,

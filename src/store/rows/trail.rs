@@ -7,11 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{StoreError, Stored, from_bytes, parse, to_bytes};
 use crate::{
     domain::{
-        audit::AuditEntry,
-        catalogue::Field,
-        change::Change,
+        account::{audit::AuditEntry, change::Change, notice::Notice},
+        automation::catalogue::Field,
         id::{AccountUid, ObjectName},
-        notice::Notice,
         timestamp::Timestamp,
     },
     store::entities::{audit, catalogue, notices},

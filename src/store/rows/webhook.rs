@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::{Stored, from_bytes, from_word, parse, to_bytes, word};
 use crate::{
     domain::{
-        breaker::Health,
+        attempt::retry_policy::RetryPolicy,
         id::{AccountUid, ResourceId, WebhookUid},
-        retry::RetryPolicy,
-        subscription::Subscription,
         timestamp::Timestamp,
-        traffic::Traffic,
         url::EndpointUrl,
-        webhook::{Credentials, DisableReason, SigningSecret, Webhook, WebhookKind},
+        webhook::{
+            Credentials, DisableReason, SigningSecret, Webhook, WebhookKind, health::Health,
+            subscription::Subscription, traffic::Traffic,
+        },
     },
     store::{
         StoreError,

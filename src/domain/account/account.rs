@@ -1,0 +1,490 @@
+//! An account's state in memory, and how a committed change alters it.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    change::{Change, Step},
+    due,
+    history::History,
+    job::Job,
+    limits::{Backlog, Flight, Window, webhook_slots},
+    loops::Loops,
+    plan::{LimitOverrides, Limits, Plan},
+};
+use crate::domain::{
+    automation::{Automation, UnreadableAutomation, catalogue::Catalogue, miss::Automations},
+    decision::{Dispatch, Rules},
+    event::{Action, Event},
+    execution::{SourceKind, State, THE_LIMIT, Unfinished},
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, JobUid, ObjectName, ResourceId, WebhookUid},
+    timestamp::Timestamp,
+    webhook::{Webhook, WebhookKind, health::Health, rate::Bucket, traffic::Traffic},
+};
+
+/// How many webhooks of a kind an account may have.
+pub const WEBHOOKS_MAX: usize = 1_000;
+/// How many automations an account may have.
+pub const AUTOMATIONS_MAX: usize = 5_000;
+
+/// An account's own facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountFacts {
+    /// The plan.
+    pub plan: Plan,
+    /// What replaces single limits of the plan.
+    pub overrides: LimitOverrides,
+    /// After a downgrade to a plan without automations: the limit under which paused executions run out.
+    pub run_out_limit: Option<u32>,
+    /// The revision of the last change of these facts; the etag.
+    pub revision: i64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When these facts were last changed.
+    pub updated_at: Timestamp,
+    /// Whether it is gone for callers and being erased.
+    pub deleted: bool,
+}
+
+/// The place of an account: there may be none of this id.
+#[derive(Debug)]
+pub struct AccountSlot {
+    /// The id.
+    pub id: AccountId,
+    /// The account, where there is one.
+    pub account: Option<Account>,
+}
+
+/// What an account's actor knows: everything that decisions need, nothing that merely waits.
+#[derive(Debug)]
+pub struct Account {
+    /// Never used again.
+    pub uid: AccountUid,
+    /// Its own facts.
+    pub facts: AccountFacts,
+    /// Counts every change.
+    pub revision: i64,
+    /// The window of executions.
+    pub window: Window,
+    /// The executions that the limit holds back.
+    pub backlog: Backlog,
+    /// How much history there is.
+    pub history: History,
+    /// Up to where it was looked for executions to delete, while it is being looked.
+    pub expiring: Option<ExecutionUid>,
+    /// How many executions the last change made.
+    pub new_executions: usize,
+    /// When the database says that the account must be looked at; never later than the truth.
+    pub next_due_at: Option<Timestamp>,
+    /// Webhooks, and deleted ones that executions may still name.
+    pub webhooks: HashMap<WebhookUid, Arc<Webhook>>,
+    /// The regular webhooks that are not deleted.
+    regular: Vec<Arc<Webhook>>,
+    /// Automations.
+    pub automations: HashMap<AutomationUid, Arc<Automation>>,
+    /// Automations that cannot be read: events that could fit them wait.
+    pub unreadable: Vec<UnreadableAutomation>,
+    /// The automations of each trigger.
+    triggers: HashMap<(ObjectName, Action), Automations>,
+    /// Executions whose request is under way.
+    pub running: HashMap<ExecutionUid, Unfinished>,
+    /// How many requests are under way.
+    pub flight: Flight,
+    /// How many are under way for each webhook.
+    pub webhook_flight: HashMap<WebhookUid, usize>,
+    /// The earliest time at which something waits for each webhook.
+    pub waiting: HashMap<WebhookUid, Timestamp>,
+    /// The place of the newest execution that waits for a slot.
+    pub newest_place: Timestamp,
+    /// What executions that cause each other do.
+    pub loops: Loops,
+    /// How endpoints do, where something has failed.
+    pub health: HashMap<WebhookUid, Health>,
+    /// How many requests may go to webhooks that have a limit.
+    pub buckets: HashMap<WebhookUid, Bucket>,
+    /// Up to when requests may have gone out that are not in the buckets.
+    pub unknown_until: Timestamp,
+    /// Which fields objects have.
+    pub catalogue: Arc<Catalogue>,
+    /// How webhooks' attempts have gone.
+    pub traffic: HashMap<WebhookUid, Traffic>,
+    /// Jobs that have not ended, oldest first.
+    pub jobs: BTreeMap<JobUid, Arc<Job>>,
+}
+
+/// What an account is made of when it is read from the database.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Inside.
+    pub uid: AccountUid,
+    /// Its own facts.
+    pub facts: AccountFacts,
+    /// Its revision.
+    pub revision: i64,
+    /// Its window.
+    pub window: Window,
+    /// The executions that the limit holds back.
+    pub backlog: Backlog,
+    /// How much history there is.
+    pub history: History,
+    /// When it must be looked at.
+    pub next_due_at: Option<Timestamp>,
+    /// Its webhooks.
+    pub webhooks: Vec<Webhook>,
+    /// Its automations.
+    pub automations: Vec<Automation>,
+    /// Those that cannot be read.
+    pub unreadable: Vec<UnreadableAutomation>,
+    /// Executions that are written as running.
+    pub running: Vec<Unfinished>,
+    /// The earliest time at which something waits for each webhook.
+    pub waiting: Vec<(WebhookUid, Timestamp)>,
+    /// The place of the newest execution that waits for a slot, where that is not the past.
+    pub newest_place: Timestamp,
+    /// How endpoints do, where it was written down.
+    pub health: Vec<(WebhookUid, Health)>,
+    /// Which fields objects have.
+    pub catalogue: Catalogue,
+    /// How webhooks' attempts have gone.
+    pub traffic: Vec<(WebhookUid, Traffic)>,
+    /// Jobs that have not ended.
+    pub jobs: Vec<Job>,
+}
+
+impl Account {
+    /// The account as it was read.
+    pub fn new(loaded: Loaded) -> Self {
+        let mut account = Self {
+            uid: loaded.uid,
+            facts: loaded.facts,
+            revision: loaded.revision,
+            window: loaded.window,
+            backlog: loaded.backlog,
+            history: loaded.history,
+            expiring: None,
+            new_executions: 0,
+            next_due_at: loaded.next_due_at,
+            webhooks: loaded.webhooks.into_iter().map(|webhook| (webhook.uid, Arc::new(webhook))).collect(),
+            regular: Vec::new(),
+            automations: HashMap::new(),
+            unreadable: loaded.unreadable,
+            triggers: HashMap::new(),
+            running: HashMap::new(),
+            flight: Flight::default(),
+            webhook_flight: HashMap::new(),
+            waiting: loaded.waiting.into_iter().collect(),
+            newest_place: loaded.newest_place,
+            loops: Loops::default(),
+            health: loaded.health.into_iter().collect(),
+            buckets: HashMap::new(),
+            unknown_until: Timestamp::default(),
+            catalogue: Arc::new(loaded.catalogue),
+            traffic: loaded.traffic.into_iter().collect(),
+            jobs: loaded.jobs.into_iter().map(|job| (job.uid, Arc::new(job))).collect(),
+        };
+        account.automations =
+            loaded.automations.into_iter().map(|automation| (automation.uid, Arc::new(automation))).collect();
+        account.index_triggers();
+        account.index_regular();
+        for execution in loaded.running {
+            account.take_off(execution);
+        }
+        account
+    }
+
+    /// The living webhook of an id.
+    pub fn webhook(&self, id: &ResourceId) -> Option<&Arc<Webhook>> {
+        self.webhooks.values().find(|webhook| webhook.deleted_at.is_none() && webhook.id == *id)
+    }
+
+    /// The webhooks that are not deleted.
+    pub fn living_webhooks(&self) -> impl Iterator<Item = &Arc<Webhook>> {
+        self.webhooks.values().filter(|webhook| webhook.deleted_at.is_none())
+    }
+
+    /// The automation of an id.
+    pub fn automation(&self, id: &ResourceId) -> Option<&Arc<Automation>> {
+        self.automations.values().find(|automation| automation.id == *id)
+    }
+
+    /// The automations whose trigger an event fits, whether or not they are enabled and active.
+    pub fn triggered_by(&self, event: &Event) -> Option<&Automations> {
+        self.triggers.get(&(event.object.clone(), event.action))
+    }
+
+    /// How many executions a window admits: of the plan, or, after a downgrade, of the plan that paused them.
+    pub fn execution_limit(&self, limits: &Limits) -> u32 {
+        if self.facts.plan.has_automation_webhooks() {
+            limits.executions_per_window
+        } else {
+            self.facts.run_out_limit.unwrap_or_default()
+        }
+    }
+
+    /// The true time at which the account must be looked at next.
+    pub fn true_due_at(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+        let running = (!self.running.is_empty() || self.facts.deleted).then_some(now);
+        let of_webhooks = self.waiting.iter().filter(|(webhook, _)| **webhook != THE_LIMIT);
+        let waiting = of_webhooks.map(|(webhook, due)| self.due_at(*webhook, *due));
+        let backlog = (self.backlog.count > 0).then(|| self.backlog_due_at(now, rules));
+        let jobs = due::jobs_due_at(self, now, rules);
+        waiting.chain(running).chain(backlog).chain(due::expires_at(&self.history, now, rules)).chain(jobs).min()
+    }
+
+    /// When a request to a webhook is due that waits until a time: not while its endpoint is left alone, nor before its
+    /// limit a second lets one go.
+    pub fn due_at(&self, webhook: WebhookUid, earliest: Timestamp) -> Timestamp {
+        let Some(found) = self.webhooks.get(&webhook).filter(|webhook| webhook.is_enabled()) else { return earliest };
+        let opens_at = self.health.get(&webhook).and_then(|health| health.breaker.opens_at());
+        let per_second = found.requests_per_second;
+        let next_at = per_second.map(|limit| self.bucket(webhook).next_at(limit));
+        [opens_at, next_at].into_iter().flatten().fold(earliest, Timestamp::max)
+    }
+
+    /// How many requests to a webhook may be under way.
+    pub fn allowance(&self, webhook: WebhookUid, limits: &Limits, now: Timestamp) -> usize {
+        let slots = webhook_slots(limits);
+        self.health.get(&webhook).map_or(slots, |health| health.breaker.allowance(slots, now))
+    }
+
+    /// How many requests to a webhook its limit a second lets go now.
+    pub fn tokens(&self, webhook: &Webhook, now: Timestamp) -> usize {
+        webhook.requests_per_second.map_or(usize::MAX, |limit| self.bucket(webhook.uid).tokens(limit, now))
+    }
+
+    /// Requests begin, after their change is durable: limits a second count them from then on.
+    pub fn have_begun(&mut self, dispatches: &[Dispatch], now: Timestamp) {
+        let mut counts: HashMap<WebhookUid, usize> = HashMap::new();
+        for dispatch in dispatches.iter().filter(|dispatch| dispatch.webhook.requests_per_second.is_some()) {
+            *counts.entry(dispatch.webhook.uid).or_default() += 1;
+        }
+        for (webhook, count) in counts {
+            if let Some(bucket) = self.buckets.get_mut(&webhook) {
+                bucket.have_begun(count, now);
+            }
+        }
+    }
+
+    /// When the last requests to a webhook began.
+    pub fn bucket(&self, webhook: WebhookUid) -> Cow<'_, Bucket> {
+        // Without a limit there is nothing to hold to.
+        let has_limit = self.webhooks.get(&webhook).is_some_and(|webhook| webhook.requests_per_second.is_some());
+        let unknown =
+            || Cow::Owned(if has_limit { Bucket::unknown_until(self.unknown_until) } else { Bucket::default() });
+        self.buckets.get(&webhook).map_or_else(unknown, Cow::Borrowed)
+    }
+
+    /// When the first execution that the limit holds back can be admitted.
+    pub fn backlog_due_at(&self, now: Timestamp, rules: &Rules) -> Timestamp {
+        let window = self.window.at(now, rules.window_length_ms);
+        let limit = self.execution_limit(&rules.limits(&self.facts));
+        if window.room(limit) > 0 { now } else { window.end(rules.window_length_ms) }
+    }
+
+    /// The clock was set back: what waits for a slot is looked for, whatever place it has.
+    pub fn look_for_what_waits(&mut self, now: Timestamp) {
+        self.unknown_until = self.unknown_until.min(now);
+        self.buckets.values_mut().for_each(|bucket| bucket.set_back(now));
+        self.waiting.values_mut().for_each(|earliest| *earliest = now.min(*earliest));
+    }
+
+    /// Whether attempts were counted that are not written.
+    pub fn has_unwritten_traffic(&self) -> bool {
+        self.traffic.values().any(Traffic::is_unwritten)
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.running.is_empty() && !self.facts.deleted
+    }
+
+    /// The regular webhooks that get an event, in the order of their creation.
+    pub fn subscribers<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = &'a Arc<Webhook>> {
+        self.regular.iter().filter(|webhook| webhook.subscribes_to(event))
+    }
+
+    fn index_regular(&mut self) {
+        let regular = self.living_webhooks().filter(|webhook| webhook.kind == WebhookKind::Regular);
+        let mut regular: Vec<_> = regular.map(Arc::clone).collect();
+        regular.sort_by_key(|webhook| webhook.uid);
+        self.regular = regular;
+    }
+
+    fn index_triggers(&mut self) {
+        let mut ordered: Vec<_> = self.automations.values().map(Arc::clone).collect();
+        ordered.sort_by_key(|automation| automation.uid);
+        let mut triggers: HashMap<_, Vec<_>> = HashMap::new();
+        for automation in ordered {
+            let key = (automation.spec.object.clone(), automation.spec.action);
+            triggers.entry(key).or_default().push(automation);
+        }
+        self.triggers = triggers.into_iter().map(|(key, automations)| (key, automations.into())).collect();
+    }
+
+    fn take_off(&mut self, execution: Unfinished) {
+        if let Some(webhook) = execution.webhook() {
+            self.flight.add(execution.source_kind);
+            *self.webhook_flight.entry(webhook).or_default() += 1;
+            self.running.insert(execution.uid, execution);
+        }
+    }
+
+    fn land(&mut self, uid: ExecutionUid, webhook: WebhookUid, kind: SourceKind) {
+        if self.running.remove(&uid).is_none() {
+            return;
+        }
+        self.flight.remove(kind);
+        if let Some(count) = self.webhook_flight.get_mut(&webhook) {
+            *count -= 1;
+            if *count == 0 {
+                self.webhook_flight.remove(&webhook);
+            }
+        }
+    }
+
+    fn wait(&mut self, execution: &Unfinished, now: Timestamp) {
+        if !execution.progress.is_timed() && !execution.progress.is_held_back() {
+            self.newest_place = self.newest_place.max(execution.progress.due_at.unwrap_or_default());
+        }
+        if let (Some(webhook), Some(due_at)) = (execution.waits_for(), execution.progress.waits_until(now)) {
+            let earliest = self.waiting.entry(webhook).or_insert(due_at);
+            *earliest = due_at.min(*earliest);
+        }
+    }
+
+    fn place(&mut self, execution: Unfinished, now: Timestamp) {
+        if execution.progress.state == State::Running {
+            self.take_off(execution);
+        } else {
+            self.wait(&execution, now);
+        }
+    }
+
+    /// Webhooks that were deleted so long ago that no history names them, and that nothing waits for.
+    fn forget_deleted_webhooks(&mut self, deleted_before: Timestamp) {
+        let (waiting, under_way) = (&self.waiting, &self.webhook_flight);
+        self.webhooks.retain(|uid, webhook| {
+            let is_old = webhook.deleted_at.is_some_and(|deleted| deleted < deleted_before);
+            !is_old || waiting.contains_key(uid) || under_way.contains_key(uid)
+        });
+        let webhooks = &self.webhooks;
+        self.health.retain(|uid, _| webhooks.contains_key(uid));
+        self.traffic.retain(|uid, _| webhooks.contains_key(uid));
+        self.buckets.retain(|uid, _| webhooks.contains_key(uid));
+    }
+
+    fn apply_steps(&mut self, steps: &[Step], now: Timestamp) {
+        for step in steps {
+            if let Some(webhook) = step.was_running {
+                self.land(step.execution.uid, webhook, step.execution.source_kind);
+            }
+        }
+        for step in steps {
+            self.place(step.execution.clone(), now);
+        }
+    }
+}
+
+impl AccountSlot {
+    /// Takes in a change that is durable. This cannot fail.
+    pub fn apply(&mut self, change: &Change) {
+        if self.account.is_none()
+            && let Some(facts) = &change.facts
+        {
+            self.account = Some(Account::new(Loaded {
+                uid: change.account,
+                facts: facts.clone(),
+                revision: change.revision,
+                window: change.window,
+                backlog: change.backlog,
+                history: change.history,
+                next_due_at: change.next_due_at,
+                webhooks: Vec::new(),
+                automations: Vec::new(),
+                unreadable: Vec::new(),
+                newest_place: Timestamp::default(),
+                running: Vec::new(),
+                waiting: Vec::new(),
+                health: Vec::new(),
+                catalogue: Catalogue::default(),
+                traffic: Vec::new(),
+                jobs: Vec::new(),
+            }));
+        }
+        let Some(account) = &mut self.account else { return };
+        account.revision = change.revision;
+        account.window = change.window;
+        account.backlog = change.backlog;
+        account.history = change.history;
+        account.new_executions = change.executions.len();
+        account.next_due_at = change.next_due_at;
+        if let Some(facts) = &change.facts {
+            account.facts = facts.clone();
+        }
+        for webhook in &change.webhooks {
+            account.webhooks.insert(webhook.uid, Arc::clone(webhook));
+            if !webhook.is_enabled()
+                && let Some(earliest) = account.waiting.get_mut(&webhook.uid)
+            {
+                *earliest = Timestamp::default();
+            }
+        }
+        if !change.webhooks.is_empty() {
+            account.index_regular();
+        }
+        account.buckets.extend(change.buckets.iter().cloned());
+        for change in &change.health {
+            account.health.insert(change.webhook, change.health.clone());
+        }
+        for automation in &change.automations {
+            account.automations.insert(automation.uid, Arc::clone(automation));
+        }
+        if let Some((uid, _)) = change.deleted_automation {
+            account.automations.remove(&uid);
+            account.unreadable.retain(|automation| automation.uid != uid);
+        }
+        if !change.automations.is_empty() || change.deleted_automation.is_some() {
+            account.index_triggers();
+        }
+        if let Some((object, fields)) = &change.catalogue {
+            Arc::make_mut(&mut account.catalogue).set(object.clone(), Arc::clone(fields));
+        }
+        account.traffic.extend(change.traffic.iter().cloned());
+        for job in &change.jobs {
+            if job.is_running() {
+                account.jobs.insert(job.uid, Arc::clone(job));
+            } else {
+                account.jobs.remove(&job.uid);
+            }
+        }
+        for (webhook, next) in &change.waiting {
+            match next {
+                Some(next) => account.waiting.insert(*webhook, *next),
+                None => account.waiting.remove(webhook),
+            };
+        }
+        account.apply_steps(&change.steps, change.decided_at);
+        if let Some(expired) = &change.expired {
+            account.expiring = expired.next;
+            if expired.next.is_none() {
+                account.forget_deleted_webhooks(expired.ended_before);
+            }
+        }
+        for execution in &change.executions {
+            if execution.is_caused {
+                let circle = (execution.source, execution.object.clone(), execution.entity_id.clone());
+                account.loops.note(circle, execution.created_at);
+            }
+            let placed = Unfinished {
+                uid: execution.uid,
+                source_kind: execution.source_kind,
+                record: Arc::clone(&execution.record),
+                progress: execution.progress.clone(),
+            };
+            account.place(placed, change.decided_at);
+        }
+    }
+}

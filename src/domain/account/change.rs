@@ -1,0 +1,195 @@
+//! What a decision writes: whole, or not at all.
+
+use std::sync::Arc;
+
+use super::{
+    account::AccountFacts,
+    audit::AuditEntry,
+    history::{Expired, History},
+    job::Job,
+    limits::{Backlog, Window},
+    notice::Notice,
+};
+use crate::domain::{
+    automation::{Automation, catalogue::Field},
+    event::Event,
+    execution::{Attempt, Fate, NewExecution, Progress, State, Unfinished},
+    id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, RequestId, ResourceId, WebhookUid},
+    timestamp::Timestamp,
+    webhook::{Webhook, health::Health, rate::Bucket, traffic::Traffic},
+};
+
+/// How many rows a change may touch; a single event may exceed it.
+pub const CHANGE_ROWS_MAX: usize = 1_000;
+/// How large a change may be; a single event may exceed it.
+pub const CHANGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How large the requests of all executions are that one event causes; those beyond are recorded without theirs.
+pub const EVENT_REQUESTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What a decision writes about one account.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The account, inside.
+    pub account: AccountUid,
+    /// The account's id.
+    pub account_id: AccountId,
+    /// The revision that the account must still have; none where the change creates it.
+    pub expected: Option<i64>,
+    /// The revision that it has then.
+    pub revision: i64,
+    /// The window of executions.
+    pub window: Window,
+    /// The executions that the limit holds back.
+    pub backlog: Backlog,
+    /// How much history there is.
+    pub history: History,
+    /// When the account must be looked at next; never later than the truth.
+    pub next_due_at: Option<Timestamp>,
+    /// The account's own facts, where they change.
+    pub facts: Option<AccountFacts>,
+    /// Webhooks to write.
+    pub webhooks: Vec<Arc<Webhook>>,
+    /// How endpoints do.
+    pub health: Vec<HealthChange>,
+    /// How webhooks' attempts have gone; what is unwritten stays so.
+    pub traffic: Vec<(WebhookUid, Traffic)>,
+    /// How many requests may go to webhooks that have a limit, after those of this change.
+    pub buckets: Vec<(WebhookUid, Bucket)>,
+    /// The webhook that a test request goes to.
+    pub tested: Option<ResourceId>,
+    /// Automations to write.
+    pub automations: Vec<Arc<Automation>>,
+    /// An automation to delete.
+    pub deleted_automation: Option<(AutomationUid, Timestamp)>,
+    /// Events to store.
+    pub events: Vec<Arc<Event>>,
+    /// New executions.
+    pub executions: Vec<NewExecution>,
+    /// Executions that went on.
+    pub steps: Vec<Step>,
+    /// Attempts that ended.
+    pub attempts: Vec<AttemptEnded>,
+    /// What is added to an object of the catalogue.
+    pub catalogue: Option<(ObjectName, Arc<Vec<Field>>)>,
+    /// Who changed what.
+    pub audit: Vec<AuditEntry>,
+    /// What people want to know of it.
+    pub notices: Vec<Notice>,
+    /// Jobs to write.
+    pub jobs: Vec<Arc<Job>>,
+    /// Executions to delete.
+    pub expired: Option<Expired>,
+    /// What still waits for a webhook, after rows were taken.
+    pub waiting: Vec<(WebhookUid, Option<Timestamp>)>,
+    /// The answer to a repeatable call.
+    pub answer: Option<StoredAnswer>,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Whether anything has to be written at all.
+    pub is_empty: bool,
+}
+
+/// An execution that went on; its progress is the new one.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The execution.
+    pub execution: Unfinished,
+    /// Whether a request of it was under way, and for which webhook.
+    pub was_running: Option<WebhookUid>,
+}
+
+/// How an endpoint does after an attempt.
+#[derive(Debug, Clone)]
+pub struct HealthChange {
+    /// The webhook.
+    pub webhook: WebhookUid,
+    /// How it does.
+    pub health: Health,
+    /// Whether that is worth writing down.
+    pub is_written: bool,
+}
+
+/// An attempt that ended.
+#[derive(Debug, Clone)]
+pub struct AttemptEnded {
+    /// The execution.
+    pub execution: ExecutionUid,
+    /// The action, from 0.
+    pub action_no: usize,
+    /// The attempt, from 1.
+    pub number: u32,
+    /// What happened.
+    pub attempt: Attempt,
+    /// What has become of the action.
+    pub fate: Fate,
+}
+
+/// The answer to a repeatable call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// The call's key.
+    pub request_id: RequestId,
+    /// What was asked, hashed: the key must not be used for anything else.
+    pub fingerprint: Vec<u8>,
+    /// The answer, encoded, without secrets.
+    pub answer: Vec<u8>,
+    /// When it was given.
+    pub created_at: Timestamp,
+}
+
+impl Change {
+    /// A change of nothing, of an account that has nothing.
+    pub fn new(account: AccountUid, account_id: AccountId, expected: Option<i64>) -> Self {
+        Self {
+            account,
+            account_id,
+            expected,
+            revision: expected.map_or(1, |revision| revision + 1),
+            window: Window::default(),
+            backlog: Backlog::default(),
+            history: History::default(),
+            next_due_at: None,
+            facts: None,
+            webhooks: Vec::new(),
+            health: Vec::new(),
+            traffic: Vec::new(),
+            buckets: Vec::new(),
+            tested: None,
+            automations: Vec::new(),
+            deleted_automation: None,
+            events: Vec::new(),
+            executions: Vec::new(),
+            steps: Vec::new(),
+            attempts: Vec::new(),
+            catalogue: None,
+            audit: Vec::new(),
+            notices: Vec::new(),
+            jobs: Vec::new(),
+            expired: None,
+            waiting: Vec::new(),
+            answer: None,
+            decided_at: Timestamp::default(),
+            is_empty: true,
+        }
+    }
+
+    /// About how many rows it touches.
+    pub fn rows(&self) -> usize {
+        let expired = self.expired.as_ref().map_or(0, |expired| expired.rows.len());
+        self.events.len() + self.executions.len() + self.steps.len() + self.attempts.len() + expired
+    }
+
+    /// Takes note of work that must be looked at by a time.
+    pub fn due_by(&mut self, time: Timestamp) {
+        self.next_due_at = Some(self.next_due_at.map_or(time, |known| known.min(time)));
+    }
+
+    /// Takes note of where an execution stands, for the next time the account must be looked at.
+    pub fn due_for(&mut self, progress: &Progress, now: Timestamp) {
+        match progress.waits_until(now) {
+            _ if progress.state == State::Running => self.due_by(now),
+            Some(due_at) => self.due_by(due_at),
+            None => {}
+        }
+    }
+}

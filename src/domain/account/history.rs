@@ -1,0 +1,184 @@
+//! What an account knows of its own history: how much there is of it, and when the oldest of it is deleted.
+
+use crate::domain::{
+    execution::{SourceKind, State},
+    id::{EventId, ExecutionUid},
+    timestamp::Timestamp,
+};
+
+/// How many executions of an account are in each state: counted with every change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StateCounts(pub [u64; State::ALL.len()]);
+
+impl StateCounts {
+    fn of(&mut self, state: State) -> &mut u64 {
+        &mut self.0[state as usize]
+    }
+
+    /// One more.
+    pub fn add(&mut self, state: State) {
+        *self.of(state) += 1;
+    }
+
+    /// One less.
+    pub fn remove(&mut self, state: State) {
+        let count = self.of(state);
+        *count = count.saturating_sub(1);
+    }
+
+    /// Of every state and its count.
+    pub fn iter(&self) -> impl Iterator<Item = (State, u64)> {
+        State::ALL.into_iter().zip(self.0)
+    }
+
+    /// How many wait: for a slot, their time, or what holds them back.
+    pub fn waiting(&self) -> u64 {
+        self.iter().filter(|(state, _)| state.waits()).map(|(_, count)| count).sum()
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// What an account knows of its own history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct History {
+    /// How much there is.
+    pub counts: StateCounts,
+    /// How many of those that wait are of regular webhooks.
+    pub regular_waiting: u64,
+    /// When the oldest execution may have been kept for long enough; none where there is none.
+    pub expires_at: Option<Timestamp>,
+    /// No execution that was deleted had changed after this revision.
+    pub expired_revision: i64,
+}
+
+impl History {
+    /// An execution of a kind is in a state.
+    pub fn enter(&mut self, kind: SourceKind, state: State) {
+        self.counts.add(state);
+        if kind == SourceKind::RegularWebhook && state.waits() {
+            self.regular_waiting += 1;
+        }
+    }
+
+    /// An execution of a kind is no longer in a state.
+    pub fn leave(&mut self, kind: SourceKind, state: State) {
+        self.counts.remove(state);
+        if kind == SourceKind::RegularWebhook && state.waits() {
+            self.regular_waiting = self.regular_waiting.saturating_sub(1);
+        }
+    }
+
+    /// Whether no further execution of a kind may wait, of so many in all: each kind leaves a quarter to the other.
+    pub fn is_full(&self, kind: SourceKind, waiting_max: u64) -> bool {
+        let waiting = self.counts.waiting();
+        let of_kind = match kind {
+            SourceKind::RegularWebhook => self.regular_waiting,
+            SourceKind::Automation => waiting.saturating_sub(self.regular_waiting),
+        };
+        waiting >= waiting_max || of_kind >= waiting_max - waiting_max / 4
+    }
+}
+
+/// For how many days executions are kept at least, after their end.
+pub const RETENTION_DAYS_MIN: u32 = 3;
+/// For how many days executions are kept at most, after their end.
+pub const RETENTION_DAYS_MAX: u32 = 3_650;
+/// How many executions are deleted at once where few are written: each commit is short, because others wait for it.
+const EXPIRED_ROWS_MIN: usize = 50;
+/// How many executions are deleted at once at most.
+const EXPIRED_ROWS_MAX: usize = 500;
+/// How long an account leaves its history alone, once it has deleted what was to delete.
+const LOOK_AGAIN_MIN_MS: u64 = 3_600_000;
+/// How long at most, so that a shorter retention takes effect within a day.
+const LOOK_AGAIN_MAX_MS: u64 = 86_400_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// Executions that ended so long ago that they are deleted, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// All of them ended before this time.
+    pub ended_before: Timestamp,
+    /// They.
+    pub rows: Vec<ExpiredRow>,
+    /// Where to look for more; none once everything was looked at.
+    pub next: Option<ExecutionUid>,
+    /// The oldest execution that stays, where everything was looked at.
+    pub oldest: Option<ExecutionUid>,
+}
+
+/// An execution to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredRow {
+    /// The execution.
+    pub uid: ExecutionUid,
+    /// Its final state.
+    pub state: State,
+    /// The revision of its last change.
+    pub changed_revision: i64,
+    /// Its event, which is deleted with its last execution.
+    pub event_id: EventId,
+}
+
+/// The time before which an execution must have ended to be deleted.
+pub fn ended_before(now: Timestamp, retention_days: u32) -> Timestamp {
+    now.minus_ms(u64::from(retention_days) * DAY_MS)
+}
+
+/// When to look for executions to delete: once the oldest may have been kept for long enough, but neither all the time
+/// nor so late that a shorter retention would go unnoticed.
+pub fn look_again_at(oldest: Timestamp, now: Timestamp, retention_days: u32) -> Timestamp {
+    let due = oldest.plus_ms(u64::from(retention_days) * DAY_MS);
+    due.clamp(now.plus_ms(LOOK_AGAIN_MIN_MS), now.plus_ms(LOOK_AGAIN_MAX_MS))
+}
+
+/// How many executions are deleted at once by an account whose last change had so many new ones: more, so that deleting
+/// keeps ahead of writing.
+pub fn expired_rows_max(new_executions: usize) -> usize {
+    (2 * new_executions).clamp(EXPIRED_ROWS_MIN, EXPIRED_ROWS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_looked_at_again_within_a_day_but_not_within_an_hour() {
+        let now = Timestamp(1_000_000_000_000_000);
+        let ago = |ms: u64| now.minus_ms(ms);
+        assert_eq!(look_again_at(now, now, 15), now.plus_ms(DAY_MS));
+        assert_eq!(look_again_at(ago(16 * DAY_MS), now, 15), now.plus_ms(LOOK_AGAIN_MIN_MS));
+        assert_eq!(look_again_at(ago(15 * DAY_MS - 7_200_000), now, 15), now.plus_ms(7_200_000));
+        assert_eq!(ended_before(now, 3), ago(3 * DAY_MS));
+    }
+
+    #[test]
+    fn each_kind_leaves_a_quarter_of_what_may_wait_to_the_other() {
+        let mut history = History::default();
+        for _ in 0..6 {
+            history.enter(SourceKind::RegularWebhook, State::Paused);
+        }
+        assert!(history.is_full(SourceKind::RegularWebhook, 8) && !history.is_full(SourceKind::Automation, 8));
+        history.enter(SourceKind::Automation, State::Pending);
+        history.enter(SourceKind::Automation, State::Retrying);
+        assert!(history.is_full(SourceKind::Automation, 8), "in all there is no more room");
+        history.leave(SourceKind::RegularWebhook, State::Paused);
+        history.enter(SourceKind::RegularWebhook, State::Running);
+        assert!(!history.is_full(SourceKind::RegularWebhook, 8));
+        assert_eq!((history.regular_waiting, history.counts.total()), (5, 8));
+    }
+
+    #[test]
+    fn counts_follow_the_states() {
+        let mut counts = StateCounts::default();
+        counts.add(State::Pending);
+        counts.add(State::Cancelled);
+        counts.remove(State::Pending);
+        counts.remove(State::Running);
+        assert_eq!(counts.total(), 1);
+        assert_eq!(counts.iter().last(), Some((State::Cancelled, 1)));
+    }
+}

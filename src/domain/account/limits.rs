@@ -1,0 +1,159 @@
+//! What bounds an account: executions in a window of time, requests in flight.
+
+use super::plan::Limits;
+use crate::domain::{execution::SourceKind, timestamp::Timestamp};
+
+/// A window of executions. Its number only counts up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window {
+    /// Counts the windows.
+    pub no: i64,
+    /// When it began.
+    pub start: Timestamp,
+    /// How many executions it has admitted.
+    pub used: i64,
+}
+
+impl Window {
+    /// When it ends.
+    pub fn end(self, length_ms: u64) -> Timestamp {
+        self.start.plus_ms(length_ms)
+    }
+
+    /// How many more executions it admits.
+    pub fn room(self, limit: u32) -> u64 {
+        u64::try_from(i64::from(limit) - self.used).unwrap_or_default()
+    }
+
+    /// The window that a time falls into: this one, or the next. A clock that stands before the start lets the
+    /// window end one length after that was noticed, by starting it anew.
+    #[must_use]
+    pub fn at(self, now: Timestamp, length_ms: u64) -> Self {
+        if now >= self.start && now < self.start.plus_ms(length_ms) {
+            return self;
+        }
+        if now < self.start {
+            return Self { start: now, ..self };
+        }
+        Self { no: self.no + 1, start: now, used: 0 }
+    }
+}
+
+/// The requests of an account that are in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flight {
+    /// For automations.
+    pub automations: usize,
+    /// For regular webhooks.
+    pub regular: usize,
+}
+
+impl Flight {
+    /// How many more executions of a kind may start. Each kind leaves a quarter of the slots to the other.
+    pub fn free(self, kind: SourceKind, limits: &Limits) -> usize {
+        let slots = slots(limits);
+        let own = match kind {
+            SourceKind::Automation => self.automations,
+            SourceKind::RegularWebhook => self.regular,
+        };
+        let of_all = slots.saturating_sub(self.automations + self.regular);
+        of_all.min((slots - slots / 4).saturating_sub(own))
+    }
+
+    /// One more.
+    pub fn add(&mut self, kind: SourceKind) {
+        match kind {
+            SourceKind::Automation => self.automations += 1,
+            SourceKind::RegularWebhook => self.regular += 1,
+        }
+    }
+
+    /// One less.
+    pub fn remove(&mut self, kind: SourceKind) {
+        match kind {
+            SourceKind::Automation => self.automations = self.automations.saturating_sub(1),
+            SourceKind::RegularWebhook => self.regular = self.regular.saturating_sub(1),
+        }
+    }
+}
+
+fn slots(limits: &Limits) -> usize {
+    usize::try_from(limits.requests_in_flight).unwrap_or(usize::MAX)
+}
+
+/// How many requests of one webhook may be in flight: half of the account's slots, so that one slow endpoint
+/// never takes them all.
+pub fn webhook_slots(limits: &Limits) -> usize {
+    (slots(limits) / 2).max(1)
+}
+
+/// Executions that a limit holds back, in the order of their arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// How many there are.
+    pub count: u64,
+    /// The place of the newest one in the order: its arrival, or just after the one before it.
+    pub newest: Timestamp,
+}
+
+impl Backlog {
+    /// The place of one more that arrives now.
+    pub fn next_place(self, now: Timestamp) -> Timestamp {
+        now.max(Timestamp(self.newest.0 + 1))
+    }
+}
+
+/// Shares of a window's limit that are worth telling when usage crosses them, in percent.
+pub const CROSSINGS_PERCENT: [u32; 2] = [80, 100];
+
+/// The shares of the limit that usage has crossed from one window to another or the same.
+pub fn crossings(before: Window, after: Window, limit: u32) -> Vec<u32> {
+    let used_before = if before.no == after.no { before.used } else { 0 };
+    let mark = |percent: u32| ((i64::from(limit) * i64::from(percent) + 99) / 100).max(1);
+    CROSSINGS_PERCENT
+        .into_iter()
+        .filter(|percent| used_before < mark(*percent) && after.used >= mark(*percent))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::account::plan::{LimitOverrides, Plan, PlanLimits};
+
+    #[test]
+    fn each_share_of_the_limit_is_crossed_once_a_window() {
+        let window = |no, used| Window { no, start: Timestamp(0), used };
+        assert_eq!(crossings(window(1, 0), window(1, 79), 100), [0_u32; 0]);
+        assert_eq!(crossings(window(1, 79), window(1, 80), 100), [80]);
+        assert_eq!(crossings(window(1, 80), window(1, 99), 100), [0_u32; 0]);
+        assert_eq!(crossings(window(1, 10), window(1, 100), 100), [80, 100]);
+        assert_eq!(crossings(window(1, 100), window(2, 85), 100), [80], "a new window begins anew");
+        assert_eq!(crossings(window(1, 0), window(1, 1), 1), [80, 100]);
+        assert_eq!(crossings(window(1, 0), window(1, 0), 0), [0_u32; 0], "nothing is used of nothing");
+    }
+
+    #[test]
+    fn windows_only_count_up() {
+        let window = Window { no: 3, start: Timestamp(1_000_000_000), used: 7 };
+        let length_ms = 600_000;
+        assert_eq!(window.at(Timestamp(1_000_000_000), length_ms), window);
+        assert_eq!(window.at(Timestamp(1_599_999_999), length_ms), window);
+        let next = window.at(Timestamp(1_600_000_000), length_ms);
+        assert_eq!(next, Window { no: 4, start: Timestamp(1_600_000_000), used: 0 });
+        let back = window.at(Timestamp(5), length_ms);
+        assert_eq!(back, Window { no: 3, start: Timestamp(5), used: 7 }, "a clock set back admits nothing anew");
+    }
+
+    #[test]
+    fn each_kind_leaves_a_quarter() {
+        let limits = PlanLimits::default().resolve(Plan::Advanced, &LimitOverrides::default());
+        let mut flight = Flight::default();
+        assert_eq!(flight.free(SourceKind::Automation, &limits), 12);
+        for _ in 0..12 {
+            flight.add(SourceKind::Automation);
+        }
+        assert_eq!(flight.free(SourceKind::Automation, &limits), 0);
+        assert_eq!(flight.free(SourceKind::RegularWebhook, &limits), 4);
+    }
+}

@@ -1,0 +1,101 @@
+//! Executions that cause each other: how deep a chain of causes may be, and how often one automation may run for one
+//! object within a minute by events that executions have caused.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::domain::{
+    id::{EntityId, ObjectName},
+    timestamp::Timestamp,
+};
+
+/// How deep a chain of causes may be.
+pub const CAUSATION_DEPTH_MAX: u32 = 5;
+/// How often one automation may run for one object in a minute by events with a cause.
+pub const CAUSED_RUNS_MAX: u32 = 20;
+const PERIOD_MS: u64 = 60_000;
+/// How many objects are remembered of a minute; those that came first are forgotten beyond twice as many.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// What repeats: a source of executions and an object, which its kind and its id name together.
+pub type Circle = (Uuid, ObjectName, EntityId);
+
+/// Runs by events with a cause, within the current minute of each automation and object. It is kept in memory only: a
+/// restart lets a loop run twenty more times.
+///
+/// There are two generations: a new one begins when the young one is full or a minute old, and the one before the last is
+/// forgotten as a whole, so that no note looks at all of them.
+#[derive(Debug, Default)]
+pub struct Loops {
+    young: HashMap<Circle, (Timestamp, u32)>,
+    old: HashMap<Circle, (Timestamp, u32)>,
+    /// When the young generation began.
+    since: Timestamp,
+}
+
+impl Loops {
+    /// How many runs there were in the current minute.
+    pub fn count(&self, circle: &Circle, now: Timestamp) -> u32 {
+        self.run(circle, now).map_or(0, |(_, count)| count)
+    }
+
+    fn run(&self, circle: &Circle, now: Timestamp) -> Option<(Timestamp, u32)> {
+        let found = self.young.get(circle).or_else(|| self.old.get(circle)).copied();
+        found.filter(|(start, _)| is_current(*start, now))
+    }
+
+    /// One more run.
+    pub fn note(&mut self, circle: Circle, now: Timestamp) {
+        let (start, count) = self.run(&circle, now).unwrap_or((now, 0));
+        if self.young.len() >= REMEMBERED_MAX || !is_current(self.since, now) {
+            self.old = std::mem::take(&mut self.young);
+            self.since = now;
+        }
+        self.young.insert(circle, (start, count + 1));
+    }
+}
+
+fn is_current(start: Timestamp, now: Timestamp) -> bool {
+    now >= start && now < start.plus_ms(PERIOD_MS)
+}
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+
+    #[test]
+    fn runs_count_within_their_minute() {
+        let circle = |id: &str| (Uuid::from_u128(1), "deal".parse().expect("a name"), id.parse().expect("an id"));
+        let start = Timestamp(1_000_000_000);
+        let mut loops = Loops::default();
+        for _ in 0..3 {
+            loops.note(circle("8"), start);
+        }
+        assert_eq!(loops.count(&circle("8"), start.plus_ms(59_999)), 3);
+        assert_eq!(loops.count(&circle("9"), start), 0);
+        let same_id = (Uuid::from_u128(1), "lead".parse().expect("a name"), "8".parse().expect("an id"));
+        assert_eq!(loops.count(&same_id, start), 0, "the id of another kind of object");
+        assert_eq!(loops.count(&circle("8"), start.plus_ms(60_000)), 0);
+        assert_eq!(loops.count(&circle("8"), start.minus_ms(1)), 0, "a clock set back begins anew");
+        loops.note(circle("8"), start.plus_ms(60_000));
+        assert_eq!(loops.count(&circle("8"), start.plus_ms(60_001)), 1);
+    }
+
+    #[test]
+    fn a_flood_of_objects_forgets_the_oldest_only() {
+        let start = Timestamp(1_000_000_000);
+        let mut loops = Loops::default();
+        let object: ObjectName = "deal".parse().expect("a name");
+        let circle = |no: usize| (Uuid::from_u128(1), object.clone(), no.to_string().parse().expect("an id"));
+        for no in 0..3 * REMEMBERED_MAX {
+            loops.note(circle(no), start);
+            loops.note(circle(0), start);
+        }
+        assert!(loops.young.len() + loops.old.len() <= 2 * REMEMBERED_MAX);
+        assert_eq!(loops.count(&circle(0), start), 3 * REMEMBERED_MAX as u32 + 1, "who runs again is remembered");
+        assert_eq!(loops.count(&circle(1), start), 0);
+        assert_eq!(loops.count(&circle(3 * REMEMBERED_MAX - 1), start), 1);
+    }
+}

@@ -1,0 +1,14 @@
+//! Accounts: all that an account's decisions know, and the change that each of them makes of it.
+
+mod account;
+pub mod audit;
+pub mod change;
+pub mod due;
+pub mod history;
+pub mod job;
+pub mod limits;
+pub mod loops;
+pub mod notice;
+pub mod plan;
+
+pub use self::account::{AUTOMATIONS_MAX, Account, AccountFacts, AccountSlot, Loaded, WEBHOOKS_MAX};

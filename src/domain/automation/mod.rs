@@ -1,0 +1,13 @@
+//! Automations: what triggers them, under which conditions, and what they send.
+
+mod automation;
+pub mod catalogue;
+pub mod condition;
+pub mod miss;
+pub mod path_template;
+pub mod template;
+
+pub use self::automation::{
+    ACTIONS_MAX, ACTIVATION_USERS_MAX, AUTOMATION_BYTES_MAX, ActionSpec, Activation, Automation, AutomationSpec,
+    Compiled, CompiledAction, ReadAutomation, UnreadableAutomation, check_action, name_actions, uid_of,
+};

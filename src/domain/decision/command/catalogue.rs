@@ -1,0 +1,31 @@
+//! Calls that change the field catalogue of an account.
+
+use std::sync::Arc;
+
+use super::{Answer, Command, too_many};
+use crate::domain::{
+    automation::catalogue::{Field, OBJECTS_MAX, check_fields},
+    decision::decision::Draft,
+    id::ObjectName,
+    refusal::{Refusal, Violations},
+};
+
+pub fn set_fields(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    object: &ObjectName,
+    fields: &Arc<Vec<Field>>,
+) -> Result<Answer, Refusal> {
+    command.caller.require_service(&draft.slot.id)?;
+    let account = draft.account()?;
+    let mut faults = Violations::default();
+    check_fields(fields, &mut faults);
+    faults.check()?;
+    let mut after = account.catalogue.as_ref().clone();
+    after.set(object.clone(), Arc::clone(fields));
+    if after.added_objects() > OBJECTS_MAX {
+        return Err(too_many("objects_with_added_fields", OBJECTS_MAX));
+    }
+    draft.change.catalogue = Some((object.clone(), Arc::clone(fields)));
+    Ok(Answer::Done)
+}

@@ -1,0 +1,204 @@
+//! Events: which automations they make run, and which they do not.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{
+    decision::{EventReply, Surroundings},
+    draft::Draft,
+};
+use crate::domain::{
+    account::{
+        Account,
+        change::EVENT_REQUESTS_BYTES_MAX,
+        loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
+    },
+    automation::{
+        Automation,
+        miss::{Automations, Miss},
+        template::{Scope, Trees},
+    },
+    event::{Event, Rejection, RejectionReason},
+    execution::{
+        NewExecution, Progress, Reason, SourceKind,
+        request::{Basis, Record, build},
+    },
+    id::{AutomationUid, ExecutionUid, WebhookUid},
+    webhook::{
+        Webhook,
+        subscription::{beginning, notification},
+    },
+};
+
+impl<'a> Draft<'a, '_> {
+    pub(super) fn event(&mut self, event: &Arc<Event>) -> EventReply {
+        let Some(account) = self.living() else {
+            let message = format!("there is no account {}: create it first", self.slot.id);
+            return EventReply::Rejected(Rejection::new("parent", RejectionReason::AccountNotFound, message));
+        };
+        let age_max = self.around.rules.event_age_max_ms.filter(|_| self.around.rules.is_clock_trusted);
+        if age_max.is_some_and(|age_max_ms| event.occurred_at.plus_ms(age_max_ms) < self.around.now) {
+            let message = format!("happened at {}, longer ago than is taken", event.occurred_at.to_rfc3339());
+            return EventReply::Rejected(Rejection::new("occur_time", RejectionReason::TooOld, message));
+        }
+        if self.known.contains(&event.id) || self.seen.contains(&event.id) {
+            return EventReply::Duplicate;
+        }
+        #[cfg(test)]
+        assert_ne!(event.id.as_str(), super::decision::BREAKS_DOWN, "a test asks for a fault");
+        let executions = self.change.executions.len();
+        self.event_bytes = 0;
+        if let Err(rejection) = self.trigger(account, event) {
+            return EventReply::Rejected(rejection);
+        }
+        let mut shared = None;
+        for webhook in account.subscribers(event) {
+            let shared = shared.get_or_insert_with(|| beginning(event));
+            self.notify(account, webhook, event, shared);
+        }
+        if self.change.executions.len() == executions {
+            return EventReply::Accepted;
+        }
+        self.bytes += event.weight_bytes();
+        self.seen.insert(event.id.clone());
+        self.change.events.push(Arc::clone(event));
+        EventReply::Accepted
+    }
+
+    /// Runs the automations that an event triggers and whose conditions hold.
+    fn trigger(&mut self, account: &'a Account, event: &Arc<Event>) -> Result<(), Rejection> {
+        let Some(automations) = account.triggered_by(event) else { return Ok(()) };
+        let has_plan = account.facts.plan.has_automation_webhooks();
+        let mut candidates =
+            automations.iter().filter(|automation| has_plan && automation.is_triggered_by(event)).peekable();
+        if candidates.peek().is_none() {
+            self.miss(account, event, automations, Vec::new());
+            return Ok(());
+        }
+        let trees = Trees::of(event).map_err(|error| Rejection::new("data", RejectionReason::InvalidJson, error))?;
+        let state = trees.state(event, &account.catalogue);
+        let matches: Vec<_> = candidates.filter(|automation| automation.compiled.conditions.hold(state)).collect();
+        if matches.len() < automations.len() {
+            self.miss(account, event, automations, matches.iter().map(|automation| automation.uid).collect());
+        }
+        for automation in matches {
+            self.run(account, automation, event, &trees);
+        }
+        Ok(())
+    }
+
+    /// Tells a regular webhook of an event that it has subscribed to.
+    fn notify(&mut self, account: &Account, webhook: &Webhook, event: &Event, beginning: &Arc<str>) {
+        let (traceparent, parent_span) = traceparent(event, self.around);
+        let record = Record {
+            source_name: webhook.display_name.clone(),
+            source_id: webhook.id.clone(),
+            causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
+            traceparent,
+            parent_span,
+            requests: vec![notification(&self.slot.id, webhook, event, beginning)],
+            explanation: Vec::new(),
+            basis: Basis::Decision,
+        };
+        let uid = ExecutionUid((self.around.uuid)());
+        self.begin(account, event, (uid, SourceKind::RegularWebhook, webhook.uid.0), Arc::new(record));
+    }
+
+    /// A new execution of a source for an event, unless it goes round in a circle.
+    fn begin(
+        &mut self,
+        account: &Account,
+        event: &Event,
+        (uid, source_kind, source): (ExecutionUid, SourceKind, Uuid),
+        record: Arc<Record>,
+    ) {
+        let mut progress = Progress::begin();
+        if self.is_loop(account, source, event) {
+            progress = progress.stop(Reason::Loop, self.around.now);
+        } else if record.requests.is_empty() {
+            progress = progress.stop(Reason::RequestsTooLarge, self.around.now);
+        }
+        self.event_bytes += record.weight_bytes();
+        self.add(NewExecution {
+            uid,
+            source_kind,
+            source,
+            event_id: event.id.clone(),
+            run: 0,
+            object: event.object.clone(),
+            action: event.action,
+            entity_id: event.entity_id.clone(),
+            acting_user: event.user_id.clone(),
+            retry_of: None,
+            is_caused: event.cause.is_some(),
+            created_at: self.around.now,
+            progress,
+            record,
+        });
+    }
+
+    /// Takes note of an event that did not make every automation of its trigger run.
+    pub(super) fn miss(
+        &mut self,
+        account: &Account,
+        event: &Arc<Event>,
+        automations: &Automations,
+        ran: Vec<AutomationUid>,
+    ) {
+        let (event, automations) = (Arc::clone(event), Arc::clone(automations));
+        let (plan, catalogue) = (account.facts.plan, Arc::clone(&account.catalogue));
+        self.misses.push(Miss { event, automations, ran, plan, catalogue });
+    }
+
+    pub(super) fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>) {
+        let (traceparent, parent_span) = traceparent(event, self.around);
+        let uid = ExecutionUid((self.around.uuid)());
+        let scope = Scope {
+            event,
+            data: &trees.data,
+            previous: trees.previous.as_ref(),
+            account: &self.slot.id,
+            automation_name: &automation.display_name,
+            execution: uid,
+            catalogue: &account.catalogue,
+        };
+        let webhook_of = |uid: WebhookUid| account.webhooks.get(&uid).map(|webhook| &**webhook);
+        let is_too_much = self.event_bytes >= EVENT_REQUESTS_BYTES_MAX;
+        let body_bytes_max = self.around.rules.body_bytes_max;
+        let record = Arc::new(Record {
+            source_name: automation.display_name.clone(),
+            source_id: automation.id.clone(),
+            causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
+            traceparent,
+            parent_span,
+            requests: if is_too_much { Vec::new() } else { build(automation, scope, webhook_of, body_bytes_max) },
+            explanation: automation.compiled.conditions.explain(trees.state(event, &account.catalogue)),
+            basis: Basis::Decision,
+        });
+        self.begin(account, event, (uid, SourceKind::Automation, automation.uid.0), record);
+    }
+
+    /// Whether executions that cause each other have come too deep, or round too often.
+    fn is_loop(&self, account: &Account, source: Uuid, event: &Event) -> bool {
+        let Some(cause) = &event.cause else { return false };
+        let circle = (source, event.object.clone(), event.entity_id.clone());
+        let is_same = |new: &&NewExecution| {
+            new.is_caused && (new.source, &new.object, &new.entity_id) == (circle.0, &circle.1, &circle.2)
+        };
+        let now = self.change.executions.iter().filter(is_same).count();
+        let runs = account.loops.count(&circle, self.around.now) + u32::try_from(now).unwrap_or(u32::MAX);
+        cause.depth > CAUSATION_DEPTH_MAX || runs >= CAUSED_RUNS_MAX
+    }
+}
+
+/// The context of a new execution's span, under that of its event or in a trace of its own, and its parent's id.
+fn traceparent(event: &Event, around: &mut Surroundings<'_>) -> (String, Option<String>) {
+    let span = (around.random)() | 1;
+    let given = event.traceparent.as_deref();
+    match given.and_then(|given| Some((given.get(3..35)?, given.get(36..52)?, given.get(53..55)?))) {
+        Some((trace, parent, flags)) => (format!("00-{trace}-{span:016x}-{flags}"), Some(parent.to_owned())),
+        // Nobody records this trace: the flags say so.
+        None => (format!("00-{}-{span:016x}-00", (around.uuid)().simple()), None),
+    }
+}

@@ -1,0 +1,101 @@
+//! Calls are measured, each in a span of its own.
+
+use crate::{
+    grpc::{
+        calls::bounds,
+        services::api::{PUBLISH, WATCH},
+    },
+    telemetry::{CALL_TARGET, Metrics, enter_trace},
+};
+use axum::{body::Body, extract::State, middleware::Next};
+use std::time::Instant;
+use tonic::{
+    Code, Status,
+    codegen::http::{Request, Response},
+};
+use tracing::Instrument;
+
+const HEALTH: &str = "/grpc.health.v1.Health/";
+/// What methods are called that do not exist.
+const UNKNOWN_METHOD: &str = "_OTHER";
+
+const STREAMS: [&str; 2] = [PUBLISH, WATCH];
+
+/// Puts every call into a span of its own, under the context that the call came with, and measures it.
+pub async fn observed(State(metrics): State<Metrics>, request: Request<Body>, next: Next) -> Response<Body> {
+    // Health is asked all the time, and by strangers: it is neither a span nor a measured call.
+    if request.uri().path().starts_with(HEALTH) {
+        return next.run(request).await;
+    }
+    let is_known = bounds::method(request.uri().path()).is_some();
+    let mut measured = Measured { metrics, method: String::new(), code: Code::Cancelled, begun: Instant::now() };
+    // Whoever calls what does not exist must not make labels, nor names of spans.
+    let method = if is_known { request.uri().path().trim_start_matches('/') } else { UNKNOWN_METHOD };
+    let method = method.to_owned();
+    let span = tracing::info_span!(
+        target: CALL_TARGET,
+        "call",
+        otel.name = %method,
+        otel.kind = "server",
+        rpc.system.name = "grpc",
+        rpc.method = %method,
+        rpc.response.status_code = tracing::field::Empty,
+    );
+    let given = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    if let Some(given) = given {
+        enter_trace(&span, given);
+    }
+    measured.method.clone_from(&method);
+    let response = next.run(request).instrument(span.clone()).await;
+    // A refusal's status is in the headers; what is in the trailers ended well, or says so in its events' results.
+    let code = response.headers().get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok());
+    let code = Code::from(code.unwrap_or(0));
+    let word = format!("{code:?}");
+    span.record("rpc.response.status_code", word.as_str());
+    let took = measured.begun.elapsed();
+    span.in_scope(|| {
+        tracing::debug!(
+            rpc.method = %method,
+            rpc.response.status_code = word,
+            duration_ms = took.as_secs_f64() * 1e3,
+            "a call was answered"
+        );
+    });
+    measured.code = code;
+    // A stream that has begun well is measured when it ends.
+    if code == Code::Ok && STREAMS.contains(&measured.method.as_str()) {
+        measured.method.clear();
+    }
+    response
+}
+
+/// A call or a stream that is measured when it ends, also where the client gives it up.
+pub struct Measured {
+    metrics: Metrics,
+    /// The method; nothing is measured where it is empty.
+    method: String,
+    code: Code,
+    begun: Instant,
+}
+
+impl Measured {
+    /// A stream that begins now.
+    pub fn stream(metrics: &Metrics, method: &str) -> Self {
+        Self { metrics: metrics.clone(), method: method.to_owned(), code: Code::Cancelled, begun: Instant::now() }
+    }
+
+    /// It ended, with a status or well.
+    pub fn end(mut self, status: Option<&Status>) {
+        self.code = status.map_or(Code::Ok, Status::code);
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        if self.method.is_empty() {
+            return;
+        }
+        let method = std::mem::take(&mut self.method);
+        self.metrics.call(method, format!("{:?}", self.code), self.begun.elapsed());
+    }
+}

@@ -1,0 +1,143 @@
+//! Events as clients send them, and what becomes of each.
+
+use super::{duration, time::from_timestamp};
+use crate::{
+    domain::{
+        decision::is_traceparent,
+        event::{
+            Action, Cause, Event, PERMITTED_USERS_MAX, Rejection, RejectionReason, parse_envelope, payload_object,
+        },
+        id::{AccountId, UserId},
+        refusal::Violations,
+    },
+    grpc::pb,
+};
+use std::time::Duration;
+
+pub fn rejected(sequence: u64, index: u32, rejection: &Rejection) -> pb::EventResult {
+    let field = match rejection.field.as_str() {
+        "parent" => "parent".to_owned(),
+        field => format!("events[{index}].{field}"),
+    };
+    pb::EventResult {
+        sequence,
+        index,
+        status: pb::EventStatus::Rejected.into(),
+        field,
+        reason: rejection.reason.as_str().to_owned(),
+        message: rejection.message.clone(),
+        ..pb::EventResult::default()
+    }
+}
+
+/// The results of a frame whose events are to be sent again after a time.
+pub fn later(sequence: u64, events: usize, why: &str, retry_after: Duration) -> Vec<pb::EventResult> {
+    let retry_after = duration(u64::try_from(retry_after.as_micros()).unwrap_or(u64::MAX));
+    let result = |index| pb::EventResult {
+        sequence,
+        index,
+        status: pb::EventStatus::RetryLater.into(),
+        message: why.to_owned(),
+        retry_after: Some(retry_after),
+        ..pb::EventResult::default()
+    };
+    (0_u32..).take(events).map(result).collect()
+}
+
+/// Reads an event in any of its forms.
+pub fn event(account: &AccountId, input: pb::EventInput) -> Result<Event, Rejection> {
+    let mut event = match input.kind {
+        Some(pb::event_input::Kind::Envelope(bytes)) => parse_envelope(account, &bytes)?,
+        Some(pb::event_input::Kind::Event(event)) => native(&event)?,
+        None => {
+            let message = "must be given as event or as envelope";
+            return Err(Rejection::new("kind", RejectionReason::InvalidField, message));
+        }
+    };
+    event.traceparent = Some(input.traceparent).filter(|text| is_traceparent(text));
+    if input.causation_depth > 0 || !input.cause_execution_id.is_empty() {
+        let execution_id =
+            Some(named_execution(&input.cause_execution_id)).filter(|id| !id.is_empty() && id.len() <= 64);
+        event.cause = Some(Cause { execution_id, depth: input.causation_depth });
+    }
+    Ok(event)
+}
+
+/// The id in what a client calls an execution: its name, or the id of a header, of which others may have changed the case.
+fn named_execution(given: &str) -> String {
+    let given = given.trim();
+    given.rsplit_once("/executions/").map_or(given, |(_, id)| id).to_ascii_lowercase()
+}
+
+fn native(given: &pb::Event) -> Result<Event, Rejection> {
+    fn parse<T: std::str::FromStr<Err = String>>(field: &str, text: &str) -> Result<T, Rejection> {
+        text.parse().map_err(|error| Rejection::new(format!("event.{field}"), RejectionReason::InvalidField, error))
+    }
+    let mut faults = Violations::default();
+    let action = event_action("event.action", given.action, &mut faults).ok_or_else(|| {
+        Rejection::new("event.action", RejectionReason::InvalidField, "is required: create, change or delete")
+    })?;
+    let occurred_at = given.occur_time.as_ref().and_then(from_timestamp).ok_or_else(|| {
+        Rejection::new("event.occur_time", RejectionReason::InvalidField, "is required: a time from 1970 to 9999")
+    })?;
+    let previous = match given.previous.as_ref() {
+        b"" | b"null" => None,
+        bytes => Some(payload_object("event.previous", bytes)?),
+    };
+    Ok(Event {
+        id: parse("event_id", &given.event_id)?,
+        object: parse("object", &given.object)?,
+        action,
+        entity_id: parse("entity_id", &given.entity_id)?,
+        occurred_at,
+        user_id: (!given.user_id.is_empty()).then(|| parse("user_id", &given.user_id)).transpose()?,
+        data: payload_object("event.data", &given.data)?,
+        previous,
+        meta: None,
+        swapped: false,
+        permitted_user_ids: permitted_users(given)?,
+        cause: None,
+        traceparent: None,
+    })
+}
+
+/// Who may see the object: everybody where nothing is said, nobody where the list is empty. The older field cannot say the
+/// latter.
+#[expect(deprecated, reason = "it is read for clients that still send it")]
+fn permitted_users(given: &pb::Event) -> Result<Option<Vec<UserId>>, Rejection> {
+    let (field, ids) = match (&given.permitted_users, given.permitted_user_ids.as_slice()) {
+        (None, []) => return Ok(None),
+        (None, ids) => ("event.permitted_user_ids", ids),
+        (Some(users), []) => ("event.permitted_users.user_ids", users.user_ids.as_slice()),
+        (Some(_), _) => {
+            let message = "must not be given beside permitted_users, which takes its place";
+            return Err(Rejection::new("event.permitted_user_ids", RejectionReason::InvalidField, message));
+        }
+    };
+    if ids.len() > PERMITTED_USERS_MAX {
+        return Err(Rejection::new(field, RejectionReason::TooLarge, format!("more than {PERMITTED_USERS_MAX} users")));
+    }
+    let invalid = |error| Rejection::new(field, RejectionReason::InvalidField, error);
+    ids.iter().map(|id| id.parse().map_err(invalid)).collect::<Result<Vec<_>, _>>().map(Some)
+}
+
+pub fn event_action(field: &str, value: i32, faults: &mut Violations) -> Option<Action> {
+    match pb::EventAction::try_from(value) {
+        Ok(pb::EventAction::Create) => Some(Action::Create),
+        Ok(pb::EventAction::Change) => Some(Action::Change),
+        Ok(pb::EventAction::Delete) => Some(Action::Delete),
+        Ok(pb::EventAction::Unspecified) | Err(_) => {
+            faults.add(field, "is required: EVENT_ACTION_CREATE, EVENT_ACTION_CHANGE or EVENT_ACTION_DELETE");
+            None
+        }
+    }
+}
+
+pub fn pb_event_action(action: Action) -> i32 {
+    match action {
+        Action::Create => pb::EventAction::Create,
+        Action::Change => pb::EventAction::Change,
+        Action::Delete => pb::EventAction::Delete,
+    }
+    .into()
+}

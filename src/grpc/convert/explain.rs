@@ -1,0 +1,56 @@
+//! Why an automation ran, or did not.
+
+use super::{event::event, execution::explanation, pb_event_action, timestamp};
+use crate::{
+    domain::{
+        automation::miss::Missed,
+        decision::dry_run::{Check, CheckKind},
+        event::Event,
+        execution::Reason,
+        id::AccountId,
+    },
+    grpc::{calls::status, pb},
+};
+use tonic::Status;
+
+pub fn failure_message(reason: Reason, at: usize) -> String {
+    let why = match reason {
+        Reason::WebhookDeleted => "the webhook was deleted; name it again in the action",
+        Reason::WebhookDisabled => "the webhook is disabled: mend its endpoint, and have a global admin enable it",
+        Reason::ValueMissing => "a value that the path marks as required is empty in this event",
+        Reason::UnsafePath => "the path would lead away from the endpoint",
+        Reason::BodyTooLarge => "the rendered body is larger than the limit",
+        _ => "the request cannot be sent",
+    };
+    format!("actions[{at}]: {why}")
+}
+
+pub fn given(account: &AccountId, input: pb::EventInput) -> Result<Event, Status> {
+    event(account, input).map_err(|rejection| status::invalid(&format!("event.{}", rejection.field), rejection.message))
+}
+
+pub fn miss(missed: &Missed) -> pb::Miss {
+    let event = &missed.event;
+    pb::Miss {
+        event_id: event.id.to_string(),
+        object: event.object.to_string(),
+        action: pb_event_action(event.action),
+        entity_id: event.entity_id.to_string(),
+        acting_user_id: event.user_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        occur_time: Some(timestamp(event.occurred_at)),
+        decide_time: Some(timestamp(missed.decided_at)),
+        checks: missed.checks.iter().map(check).collect(),
+        explanation: missed.explanation.iter().map(explanation).collect(),
+    }
+}
+
+pub fn check(found: &Check) -> pb::DryRunCheck {
+    let kind = match found.kind {
+        CheckKind::Plan => pb::DryRunCheckKind::Plan,
+        CheckKind::Enabled => pb::DryRunCheckKind::Enabled,
+        CheckKind::Trigger => pb::DryRunCheckKind::Trigger,
+        CheckKind::Activation => pb::DryRunCheckKind::Activation,
+        CheckKind::Conditions => pb::DryRunCheckKind::Conditions,
+    };
+    pb::DryRunCheck { kind: kind.into(), held: found.holds, message: found.message.clone() }
+}

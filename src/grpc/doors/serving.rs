@@ -1,0 +1,174 @@
+//! The port's calls on their way in and out: over HTTP/2, measured, and to services that are open once the database is ours.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{body::Body, middleware, middleware::Next};
+use hyper::{body::Incoming, server::conn::http2, service::Service as HyperService};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tonic::{
+    Status,
+    body::Body as TonicBody,
+    codegen::{
+        BoxFuture, Service,
+        http::{Request, Response},
+    },
+    server::NamedService,
+    service::Routes,
+};
+
+use super::admission::{Admission, admitted};
+use crate::{
+    grpc::{
+        calls::{measured::observed, status},
+        services::api::Api,
+    },
+    port::{Connection, Io, Serve, TrackedBody},
+    telemetry::Metrics,
+};
+
+/// How often a silent client is asked whether it is still there, and how long it may take to answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How large the metadata of a call may be.
+const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+/// How many bytes a client may send ahead of what is read: of one stream, and of a connection.
+const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// How many bytes of one answer wait for a client that does not read.
+const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// The services of the port: closed until the database is ours, then open. Health answers from the start.
+#[derive(Clone)]
+pub struct Doors {
+    services: Arc<OnceLock<axum::Router>>,
+    admission: Admission,
+    metrics: Metrics,
+}
+
+impl Doors {
+    /// Doors that let nobody in but those whom admission does.
+    pub fn new(admission: Admission, metrics: Metrics) -> Self {
+        Self { services: Arc::default(), admission, metrics }
+    }
+
+    /// What the port serves.
+    pub fn router<H>(&self, health: H) -> axum::Router
+    where
+        H: Service<Request<TonicBody>, Response = Response<TonicBody>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        H::Future: Send + 'static,
+    {
+        let services = Arc::clone(&self.services);
+        let mut routes = Routes::new(health);
+        let router = routes.axum_router_mut();
+        *router = std::mem::take(router).fallback(async move |request: Request<Body>| match services.get() {
+            Some(services) => services.clone().call(request).await,
+            None => Ok(status::starting().into_http()),
+        });
+        routes
+            .prepare()
+            .into_axum_router()
+            .layer(middleware::from_fn(in_time))
+            .layer(middleware::from_fn_with_state(self.admission.clone(), admitted))
+            .layer(middleware::from_fn_with_state(self.metrics.clone(), observed))
+    }
+
+    /// Lets calls in.
+    pub fn open(&self, api: Api) -> Result<(), tonic_reflection::server::Error> {
+        let services = api.routes(self.admission.reflects())?.prepare().into_axum_router();
+        let _ = self.services.set(services);
+        Ok(())
+    }
+}
+
+/// Ends a call when the time is over that its client gives it.
+async fn in_time(request: Request<Body>, next: Next) -> Response<Body> {
+    let given = request.headers().get("grpc-timeout").and_then(|value| timeout_of(value.to_str().ok()?));
+    let Some(timeout) = given else { return next.run(request).await };
+    match tokio::time::timeout(timeout, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => Status::deadline_exceeded("the time that the client gave the call is over").into_http(),
+    }
+}
+
+/// The time of a `grpc-timeout` header: up to eight digits and a unit.
+fn timeout_of(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok().filter(|_| (1..=8).contains(&number.len()))?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// Serves connections over HTTP/2.
+pub fn serve(
+    router: axum::Router,
+    streams_max: u32,
+) -> impl Fn(Io, Connection) -> Http2 + Clone + Send + Sync + 'static {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .max_concurrent_streams(streams_max)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES_MAX);
+    move |io, connection| {
+        let calls = Calls { router: router.clone(), connection };
+        Http2(Box::pin(builder.serve_connection(TokioIo::new(io), calls)))
+    }
+}
+
+/// The calls of one connection.
+pub struct Calls {
+    router: axum::Router,
+    connection: Connection,
+}
+
+impl HyperService<Request<Incoming>> for Calls {
+    type Response = Response<TrackedBody>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.connection.clone());
+        let mut router = self.router.clone();
+        let connection = self.connection.clone();
+        Box::pin(connection.tracked(async move { router.call(request).await }))
+    }
+}
+
+/// A connection that is served.
+pub struct Http2(Pin<Box<http2::Connection<TokioIo<Io>, Calls, TokioExecutor>>>);
+
+impl Future for Http2 {
+    type Output = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context).map_err(Into::into)
+    }
+}
+
+impl Serve for Http2 {
+    fn goodbye(mut self: Pin<&mut Self>) {
+        self.0.as_mut().graceful_shutdown();
+    }
+}

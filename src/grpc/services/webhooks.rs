@@ -1,0 +1,276 @@
+//! `WebhookService`.
+
+use prost::Message;
+use secrecy::ExposeSecret;
+use tonic::Status;
+
+use super::{
+    access::{AnyUser, Entered, GlobalAdmin, Member, serve},
+    api::Api,
+};
+use crate::{
+    clock,
+    domain::{
+        caller::Caller,
+        decision::command::{Answer, Command, Task, WebhookPatch},
+        id::ResourceId,
+        refusal::{Refusal, Violations},
+        webhook::{OVERLAP_MS_DEFAULT, OVERLAP_MS_MAX, Webhook},
+    },
+    grpc::{
+        calls::status,
+        convert::{self, name},
+        pb,
+    },
+};
+
+fn created(answer: &Answer, shows_secrets: bool) -> pb::CreateWebhookResponse {
+    match answer {
+        Answer::Webhook { account, webhook, secret, .. } => pb::CreateWebhookResponse {
+            webhook: Some(convert::webhook(account, webhook, shows_secrets)),
+            signing_secret: (secret.as_ref().filter(|_| shows_secrets))
+                .map(|secret| secret.expose_secret().to_owned())
+                .unwrap_or_default(),
+        },
+        _ => pb::CreateWebhookResponse::default(),
+    }
+}
+
+fn rotated(answer: &Answer, shows_secrets: bool) -> pb::RotateWebhookSecretResponse {
+    let created = created(answer, shows_secrets);
+    pb::RotateWebhookSecretResponse { webhook: created.webhook, signing_secret: created.signing_secret }
+}
+
+fn updated(answer: &Answer, shows_secrets: bool) -> pb::UpdateWebhookResponse {
+    match answer {
+        Answer::Webhook { account, webhook, warnings, .. } => pb::UpdateWebhookResponse {
+            webhook: Some(convert::webhook(account, webhook, shows_secrets)),
+            warnings: warnings.iter().map(|warning| (*warning).to_owned()).collect(),
+        },
+        _ => pb::UpdateWebhookResponse::default(),
+    }
+}
+
+/// The fields that a mask may name, and those that it names; without a mask, those that are given.
+pub(super) fn masked<'a>(
+    mask: Option<&prost_types::FieldMask>,
+    fields: &[(&'a str, bool)],
+) -> Result<Vec<&'a str>, Status> {
+    let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else {
+        return Ok(fields.iter().filter(|(_, is_given)| *is_given).map(|(field, _)| *field).collect());
+    };
+    let known: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
+    let find = |path: &String| {
+        if path == "*" {
+            return Ok(known.clone());
+        }
+        let found = known.iter().find(|field| *field == path).map(|field| vec![*field]);
+        found.ok_or_else(|| {
+            status::invalid("update_mask", format!("{path:?} cannot be changed: name {}", known.join(", ")))
+        })
+    };
+    let mut named = mask.paths.iter().map(find).collect::<Result<Vec<_>, _>>()?.concat();
+    let mut seen = Vec::new();
+    named.retain(|field| {
+        !seen.contains(field) && {
+            seen.push(*field);
+            true
+        }
+    });
+    Ok(named)
+}
+
+serve! {
+    webhook_service_server::WebhookService {
+        create_webhook(CreateWebhookRequest) -> CreateWebhookResponse;
+        get_webhook(GetWebhookRequest) -> GetWebhookResponse;
+        list_webhooks(ListWebhooksRequest) -> ListWebhooksResponse;
+        update_webhook(UpdateWebhookRequest) -> UpdateWebhookResponse;
+        rotate_webhook_secret(RotateWebhookSecretRequest) -> RotateWebhookSecretResponse;
+        get_webhook_health(GetWebhookHealthRequest) -> GetWebhookHealthResponse;
+        test_webhook(TestWebhookRequest) -> TestWebhookResponse;
+        delete_webhook(DeleteWebhookRequest) -> DeleteWebhookResponse;
+    }
+}
+
+impl Api {
+    async fn create_webhook(
+        &self,
+        entered: Entered<AnyUser>,
+        request: pb::CreateWebhookRequest,
+    ) -> Result<pb::CreateWebhookResponse, Status> {
+        let is_regular = request.webhook.as_ref().is_some_and(|webhook| webhook.kind() == pb::WebhookKind::Regular);
+        if !is_regular {
+            let message = "only a global_admin may create an automation webhook; others create WEBHOOK_KIND_REGULAR";
+            entered.require::<GlobalAdmin>(message)?;
+        }
+        let encode = |answer: &Answer| created(answer, false).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "CreateWebhook", &request, encode)?;
+        let id = name::chosen_id("webhook_id", &request.webhook_id)?;
+        let mut faults = Violations::default();
+        let webhook = convert::new_webhook(request.webhook.unwrap_or_default(), &self.urls, &mut faults);
+        faults.check().map_err(|refusal| status::refused(&refusal))?;
+        let Some(webhook) = webhook else { return Err(status::invalid("webhook", "is required")) };
+        let command = Command { caller: entered.caller, task: Task::CreateWebhook { id, webhook }, repeat };
+        self.answer(&entered.account, command, |answer| created(answer, true)).await
+    }
+
+    async fn get_webhook(
+        &self,
+        entered: Entered<Member>,
+        request: pb::GetWebhookRequest,
+    ) -> Result<pb::GetWebhookResponse, Status> {
+        let full_name = request.name;
+        let (_, id) = name::resource("name", &full_name, "webhooks")?;
+        let view = self.account_of(&entered.account).await?;
+        let found = self.store.find_webhook(view.uid, &id).await.map_err(status::store)?;
+        let found = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", full_name)))?;
+        let webhook = convert::webhook(&entered.account, &found, sees_secrets(&entered.caller, &found));
+        Ok(pb::GetWebhookResponse { webhook: Some(webhook) })
+    }
+
+    async fn list_webhooks(
+        &self,
+        entered: Entered<Member>,
+        request: pb::ListWebhooksRequest,
+    ) -> Result<pb::ListWebhooksResponse, Status> {
+        let view = self.account_of(&entered.account).await?;
+        let query = format!("webhooks:{}", entered.account);
+        let after = convert::page::uuid_place(&request.page_token, &query)?;
+        let size = name::page_size(request.page_size)?;
+        let page = self.store.list_webhooks(view.uid, after, size).await.map_err(status::store)?;
+        let show =
+            |webhook: &Webhook| convert::webhook(&entered.account, webhook, sees_secrets(&entered.caller, webhook));
+        let (webhooks, next_page_token) = convert::page::shown_page(&page, &query, |webhook| webhook.uid.0, show);
+        Ok(pb::ListWebhooksResponse { webhooks, next_page_token })
+    }
+
+    async fn update_webhook(
+        &self,
+        entered: Entered<AnyUser>,
+        request: pb::UpdateWebhookRequest,
+    ) -> Result<pb::UpdateWebhookResponse, Status> {
+        let encode = |answer: &Answer| updated(answer, false).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "UpdateWebhook", &request, encode)?;
+        let webhook = request.webhook.unwrap_or_default();
+        let (_, id) = name::resource("webhook.name", &webhook.name, "webhooks")?;
+        self.managed_webhook(&entered, &id).await?;
+        let fields = [
+            ("display_name", !webhook.display_name.is_empty()),
+            ("endpoint_url", !webhook.endpoint_url.is_empty()),
+            ("credentials", webhook.credentials.is_some()),
+            ("retry_policy", webhook.retry_policy.is_some()),
+            ("requests_per_second", webhook.requests_per_second != 0),
+            ("subscription", !webhook.subscription.is_empty()),
+            ("enabled", webhook.enabled),
+        ];
+        let mut patch = WebhookPatch::default();
+        let mut faults = Violations::default();
+        for field in masked(request.update_mask.as_ref(), &fields)? {
+            match field {
+                "display_name" => patch.display_name = Some(webhook.display_name.clone()),
+                "retry_policy" => patch.retry = convert::retry_policy(webhook.retry_policy.clone(), &mut faults),
+                "requests_per_second" => {
+                    let limit = webhook.requests_per_second;
+                    patch.requests_per_second = Some(convert::requests_per_second(limit, &mut faults));
+                }
+                "subscription" => patch.subscription = convert::subscription(&webhook.subscription, &mut faults),
+                "enabled" => patch.enabled = Some(webhook.enabled),
+                "credentials" => patch.credentials = Some(convert::credentials(webhook.credentials.clone())),
+                _ => {
+                    let url = &webhook.endpoint_url;
+                    patch.endpoint = convert::endpoint("webhook.endpoint_url", (url, false), &self.urls, &mut faults);
+                }
+            }
+        }
+        faults.check().map_err(|refusal| status::refused(&refusal))?;
+        let command =
+            Command { caller: entered.caller, task: Task::UpdateWebhook { id, etag: webhook.etag, patch }, repeat };
+        self.answer(&entered.account, command, |answer| updated(answer, true)).await
+    }
+
+    async fn rotate_webhook_secret(
+        &self,
+        entered: Entered<AnyUser>,
+        request: pb::RotateWebhookSecretRequest,
+    ) -> Result<pb::RotateWebhookSecretResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "webhooks")?;
+        self.managed_webhook(&entered, &id).await?;
+        let encode = |answer: &Answer| rotated(answer, false).encode_to_vec();
+        let repeat = name::repeat(&request.request_id, "RotateWebhookSecret", &request, encode)?;
+        let overlap_ms = request.overlap.as_ref().map_or(Some(OVERLAP_MS_DEFAULT), convert::duration_ms);
+        let overlap_ms = overlap_ms.filter(|overlap| *overlap <= OVERLAP_MS_MAX);
+        let overlap_ms = overlap_ms.ok_or_else(|| status::invalid("overlap", "must be 0 to seven days"))?;
+        let task = Task::RotateSecret { id, overlap_ms };
+        let command = Command { caller: entered.caller, task, repeat };
+        self.answer(&entered.account, command, |answer| rotated(answer, true)).await
+    }
+
+    async fn get_webhook_health(
+        &self,
+        entered: Entered<Member>,
+        request: pb::GetWebhookHealthRequest,
+    ) -> Result<pb::GetWebhookHealthResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "webhooks")?;
+        let view = self.account_of(&entered.account).await?;
+        let found = self.store.webhook_health(view.uid, &id).await.map_err(status::store)?;
+        let (health, traffic) = found.ok_or_else(|| status::refused(&Refusal::not_found("webhook", request.name)))?;
+        let mut health = convert::webhook_health(&entered.account, &health, &traffic, clock::now());
+        if let (Some(reader), Some(failure)) = (entered.caller.history_of(), &traffic.last_failure) {
+            // Which execution it was is only for those who may read it.
+            let found = self.store.find_execution(view.uid, failure.execution, Some(reader), false).await;
+            if found.map_err(status::store)?.is_none()
+                && let Some(shown) = &mut health.last_failure
+            {
+                shown.execution.clear();
+            }
+        }
+        Ok(pb::GetWebhookHealthResponse { health: Some(health) })
+    }
+
+    async fn test_webhook(
+        &self,
+        entered: Entered<AnyUser>,
+        request: pb::TestWebhookRequest,
+    ) -> Result<pb::TestWebhookResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "webhooks")?;
+        self.managed_webhook(&entered, &id).await?;
+        let tested = self.engine.test(&entered.account, entered.caller, id).await;
+        let tested = tested.map_err(|error| status::engine(&error))?;
+        Ok(pb::TestWebhookResponse {
+            succeeded: tested.attempt.outcome.is_success(),
+            attempt: Some(convert::attempt(&tested.attempt, 1)),
+            body: tested.body.into(),
+            request_id: tested.request_id,
+        })
+    }
+
+    async fn delete_webhook(
+        &self,
+        entered: Entered<AnyUser>,
+        request: pb::DeleteWebhookRequest,
+    ) -> Result<pb::DeleteWebhookResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "webhooks")?;
+        self.managed_webhook(&entered, &id).await?;
+        let repeat = name::repeat(&request.request_id, "DeleteWebhook", &request, |_| Vec::new())?;
+        let command = Command { caller: entered.caller, task: Task::DeleteWebhook { id, etag: request.etag }, repeat };
+        self.answer(&entered.account, command, |_| pb::DeleteWebhookResponse {}).await
+    }
+
+    /// A webhook that the caller may change, if there is one: the first lock; the account's own decision is the second.
+    async fn managed_webhook(&self, entered: &Entered<AnyUser>, id: &ResourceId) -> Result<Option<Webhook>, Status> {
+        let view = self.account_of(&entered.account).await?;
+        let found = self.store.find_webhook(view.uid, id).await.map_err(status::store)?;
+        if let Some(webhook) = &found {
+            let allowed = webhook.require_manager(&entered.caller, &entered.account);
+            allowed.map_err(|refusal| status::refused(&refusal))?;
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a caller sees the credentials in a webhook's URL.
+fn sees_secrets(caller: &Caller, webhook: &Webhook) -> bool {
+    let is_owner = caller.history_of().is_some_and(|user| webhook.owner.as_ref() == Some(user));
+    caller.sees_secrets() || is_owner
+}
