@@ -54,24 +54,5 @@ pub fn end_of_key(text: &str, quote: &str) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_placeholder_ends_behind_its_keys() {
-        for (text, is_escaped, end) in [
-            ("deal.a}} b}}", false, Some(6)),
-            ("deal[\"}}\"]}}", false, Some(10)),
-            ("deal['}}']}}", false, Some(10)),
-            ("deal[\\\"}}\\\"]}}", true, Some(12)),
-            ("deal[\\\"a\\\\\\\"}}\\\"]}}", true, Some(17)),
-            ("deal[\"a\\\"}}\"]}}", false, Some(13)),
-            ("deal.a\"}}", false, None),
-            ("deal.a\n}}", false, None),
-            ("deal[\"a}}", false, None),
-            ("deal.é}}", false, Some(7)),
-        ] {
-            assert_eq!(closing_braces(text, is_escaped), end, "{text}");
-        }
-    }
-}
+#[path = "tests/hole.rs"]
+mod tests;
