@@ -11,10 +11,12 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use crate::{
     config::{BoundArgs, KeyArgs, ServeArgs},
     domain::{
-        account::plan::{Limits, Plan, PlanLimits},
+        account::{
+            Rules,
+            plan::{Limits, Plan, PlanLimits},
+        },
         address::AddressPolicy,
         attempt::retry_policy::Schedule,
-        decision::Rules,
         url::UrlPolicy,
     },
     engine::{Engine, EngineConfig, HttpConfig},

@@ -13,9 +13,12 @@ pub mod execution;
 pub mod hole;
 pub mod id;
 pub mod json;
+pub mod name;
 pub mod path;
 pub mod refusal;
+pub mod source;
 pub mod timestamp;
+pub mod trace_context;
 pub mod url;
 pub mod webhook;
 

@@ -8,8 +8,8 @@ use super::{Shared, observe::tally, slots::Slot};
 use crate::{
     clock,
     domain::{
-        decision::{Dispatch, Ended},
-        execution::{Attempt, Outcome, Reason},
+        attempt::{Attempt, Ended, Outcome, Reason},
+        execution::dispatch::Dispatch,
         id::AccountId,
         timestamp::Timestamp,
     },

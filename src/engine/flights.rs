@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::dispatch::DispatchActor;
 use crate::domain::{
-    decision::Ended,
+    attempt::Ended,
     id::{AccountId, ExecutionUid},
 };
 

@@ -38,16 +38,19 @@ pub use self::{http::HttpConfig, watchers::Watcher};
 use crate::{
     clock,
     domain::{
+        account::Rules,
+        attempt::{Attempt, Ended},
         automation::miss::{MissBook, Misses},
         caller::Caller,
         decision::{
-            Dispatch, Ended, EventReply, Rules,
+            EventReply,
             command::{Answer, Command, TESTS_AT_ONCE_MAX, Task},
         },
         event::Event,
         execution::{
-            Attempt,
-            request::{Basis, Record, test_request},
+            dispatch::Dispatch,
+            record::{Basis, Record},
+            request::test_request,
         },
         id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ResourceId},
         refusal::Refusal,

@@ -17,14 +17,14 @@ use super::{
 use crate::{
     domain::{
         account::{due::JobWanted, job::JobRows},
+        attempt::{Attempt, Fate, Reason},
         event::{Action, Event},
         execution::{
-            Attempt, Fate, NewExecution, Progress, Reason, Recorded, SourceKind, filter::ExecutionFilter,
-            request::Record,
+            NewExecution, Progress, Recorded, filter::ExecutionFilter, notification::beginning, record::Record,
         },
         id::{AccountId, AccountUid, EventId, ExecutionUid, UserId},
+        source::SourceKind,
         timestamp::Timestamp,
-        webhook::subscription::beginning,
     },
     telemetry::chain,
 };

@@ -24,12 +24,11 @@ use crate::{
     domain::{
         account::{
             Account, Loaded,
-            due::{Expiring, Wanted},
+            due::{DueRows, Expiring, Wanted},
             history::{Expired, ExpiredRow, History},
             limits::Backlog,
         },
         automation::{Automation, UnreadableAutomation, catalogue::Catalogue},
-        decision::DueRows,
         execution::{State, THE_LIMIT, Unfinished, Unreadable},
         id::{AccountId, AccountUid, ExecutionUid, RequestId, WebhookUid},
         timestamp::Timestamp,

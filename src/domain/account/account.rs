@@ -9,18 +9,20 @@ use std::{
 use super::{
     change::{Change, Step},
     due,
+    facts::AccountFacts,
     history::History,
     job::Job,
     limits::{Backlog, Flight, Window, webhook_slots},
     loops::Loops,
-    plan::{LimitOverrides, Limits, Plan},
+    plan::Limits,
+    rules::Rules,
 };
 use crate::domain::{
     automation::{Automation, UnreadableAutomation, catalogue::Catalogue, miss::Automations},
-    decision::{Dispatch, Rules},
     event::{Action, Event},
-    execution::{SourceKind, State, THE_LIMIT, Unfinished},
+    execution::{State, THE_LIMIT, Unfinished, dispatch::Dispatch},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, JobUid, ObjectName, ResourceId, WebhookUid},
+    source::SourceKind,
     timestamp::Timestamp,
     webhook::{Webhook, WebhookKind, health::Health, rate::Bucket, traffic::Traffic},
 };
@@ -29,25 +31,6 @@ use crate::domain::{
 pub const WEBHOOKS_MAX: usize = 1_000;
 /// How many automations an account may have.
 pub const AUTOMATIONS_MAX: usize = 5_000;
-
-/// An account's own facts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountFacts {
-    /// The plan.
-    pub plan: Plan,
-    /// What replaces single limits of the plan.
-    pub overrides: LimitOverrides,
-    /// After a downgrade to a plan without automations: the limit under which paused executions run out.
-    pub run_out_limit: Option<u32>,
-    /// The revision of the last change of these facts; the etag.
-    pub revision: i64,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When these facts were last changed.
-    pub updated_at: Timestamp,
-    /// Whether it is gone for callers and being erased.
-    pub deleted: bool,
-}
 
 /// The place of an account: there may be none of this id.
 #[derive(Debug)]

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use super::{
-    account::AccountFacts,
     audit::AuditEntry,
+    facts::AccountFacts,
     history::{Expired, History},
     job::Job,
     limits::{Backlog, Window},
     notice::Notice,
 };
 use crate::domain::{
+    attempt::{Attempt, Fate},
     automation::{Automation, catalogue::Field},
     event::Event,
-    execution::{Attempt, Fate, NewExecution, Progress, State, Unfinished},
+    execution::{NewExecution, Progress, State, Unfinished},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, RequestId, ResourceId, WebhookUid},
     timestamp::Timestamp,
     webhook::{Webhook, health::Health, rate::Bucket, traffic::Traffic},

@@ -6,11 +6,12 @@ use super::{
     account::Account,
     history::{History, ended_before, expired_rows_max},
     job::{JOB_ROWS_MAX, Job, retry_room},
+    rules::Rules,
 };
 use crate::domain::{
-    decision::Rules,
-    execution::{SourceKind, THE_LIMIT},
+    execution::{THE_LIMIT, Unfinished, Unreadable},
     id::{ExecutionUid, WebhookUid},
+    source::SourceKind,
     timestamp::Timestamp,
 };
 
@@ -165,4 +166,30 @@ pub fn next_due(
     let waiting = waiting.filter(|(uid, due)| *due > now || has_slot_of_all(*uid)).map(|(_, due)| due);
     let backlog = (account.backlog.count > 0).then(|| account.backlog_due_at(now, rules));
     waiting.chain(backlog).chain(expires_at(&account.history, now, rules)).chain(jobs_due_at(account, now, rules)).min()
+}
+
+/// Executions that wait for a webhook and are due, oldest first.
+#[derive(Debug, Clone)]
+pub struct DueRows {
+    /// The webhook.
+    pub webhook: WebhookUid,
+    /// The executions.
+    pub rows: Vec<Unfinished>,
+    /// Those among them whose rows cannot be read.
+    pub unreadable: Vec<Unreadable>,
+    /// When the next one that was not taken is due.
+    pub next: Option<Timestamp>,
+}
+
+impl DueRows {
+    /// Each execution alone.
+    pub fn split(self) -> impl Iterator<Item = Self> {
+        let Self { webhook, rows, unreadable, next } = self;
+        let one = move |row: Option<Unfinished>, unreadable: Option<Unreadable>| {
+            let (rows, unreadable) = (row.into_iter().collect(), unreadable.into_iter().collect());
+            Self { webhook, rows, unreadable, next }
+        };
+        let readable: Vec<_> = rows.into_iter().map(|row| one(Some(row), None)).collect();
+        readable.into_iter().chain(unreadable.into_iter().map(move |row| one(None, Some(row))))
+    }
 }

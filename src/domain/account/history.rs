@@ -1,8 +1,9 @@
 //! What an account knows of its own history: how much there is of it, and when the oldest of it is deleted.
 
 use crate::domain::{
-    execution::{SourceKind, State},
+    execution::State,
     id::{EventId, ExecutionUid},
+    source::SourceKind,
     timestamp::Timestamp,
 };
 

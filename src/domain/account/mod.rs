@@ -4,11 +4,17 @@ mod account;
 pub mod audit;
 pub mod change;
 pub mod due;
+mod facts;
 pub mod history;
 pub mod job;
 pub mod limits;
 pub mod loops;
 pub mod notice;
 pub mod plan;
+mod rules;
 
-pub use self::account::{AUTOMATIONS_MAX, Account, AccountFacts, AccountSlot, Loaded, WEBHOOKS_MAX};
+pub use self::{
+    account::{AUTOMATIONS_MAX, Account, AccountSlot, Loaded, WEBHOOKS_MAX},
+    facts::AccountFacts,
+    rules::Rules,
+};

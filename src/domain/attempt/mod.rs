@@ -1,3 +1,12 @@
 //! One try to send a request: how it ended, what that means, and when it is tried again.
 
+mod attempt;
+mod outcome;
+mod reason;
 pub mod retry_policy;
+
+pub use self::{
+    attempt::{Attempt, Ended, RESPONSE_EXCERPT_BYTES_MAX},
+    outcome::{FailureClass, Fate, Outcome, Verdict},
+    reason::Reason,
+};

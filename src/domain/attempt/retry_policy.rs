@@ -4,7 +4,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{execution::Outcome, timestamp::Timestamp};
+use super::outcome::{FailureClass, Outcome};
+use crate::domain::timestamp::Timestamp;
 
 /// The default schedule: 5 s, 30 s, 2 min, 10 min, 1 h, 3 h, 8 h.
 pub const DEFAULT_DELAYS_MS: [u64; 7] = [5_000, 30_000, 120_000, 600_000, 3_600_000, 10_800_000, 28_800_000];
@@ -46,20 +47,6 @@ impl Schedule {
         let spread = base / 100 * JITTER_PERCENT;
         Some(base - spread + if spread == 0 { 0 } else { random % (2 * spread + 1) })
     }
-}
-
-/// Failures that are tried again, by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum FailureClass {
-    /// No connection, no name, no handshake.
-    Transport,
-    /// No answer within the deadline, or 408.
-    Timeout,
-    /// 425 or 429.
-    Throttled,
-    /// 5xx.
-    ServerError,
 }
 
 /// How a webhook's failed requests are tried again.

@@ -8,12 +8,12 @@ use serde_json::ser::{CharEscape, Formatter};
 use super::{
     catalogue::Catalogue,
     condition::{Conditions, GroupSpec, fit_warnings},
+    method::Method,
     path_template::PathTemplate,
     template::{Body, BodySpec, ROOTS},
 };
 use crate::domain::{
     event::{Action, Event},
-    execution::request::Method,
     id::{AutomationUid, ObjectName, ResourceId, UserId, WebhookUid},
     path::FieldPath,
     refusal::Violations,

@@ -9,10 +9,15 @@ use std::{
     sync::Arc,
 };
 
-use super::{automation::Automation, catalogue::Catalogue, condition::Explanation, template::Trees};
+use super::{
+    automation::Automation,
+    catalogue::Catalogue,
+    checks::{Check, checks},
+    condition::Explanation,
+    template::Trees,
+};
 use crate::domain::{
     account::plan::Plan,
-    decision::dry_run::{Check, checks},
     event::Event,
     id::{AccountUid, AutomationUid},
     timestamp::Timestamp,

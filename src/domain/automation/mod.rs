@@ -2,12 +2,17 @@
 
 mod automation;
 pub mod catalogue;
+pub mod checks;
 pub mod condition;
+mod method;
 pub mod miss;
 pub mod path_template;
 pub mod template;
 
-pub use self::automation::{
-    ACTIONS_MAX, ACTIVATION_USERS_MAX, AUTOMATION_BYTES_MAX, ActionSpec, Activation, Automation, AutomationSpec,
-    Compiled, CompiledAction, ReadAutomation, UnreadableAutomation, check_action, name_actions, uid_of,
+pub use self::{
+    automation::{
+        ACTIONS_MAX, ACTIVATION_USERS_MAX, AUTOMATION_BYTES_MAX, ActionSpec, Activation, Automation, AutomationSpec,
+        Compiled, CompiledAction, ReadAutomation, UnreadableAutomation, check_action, name_actions, uid_of,
+    },
+    method::Method,
 };

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{decision::DueRows, draft::Draft};
+use super::draft::Draft;
 use crate::domain::{
-    account::{Account, limits::Backlog},
-    execution::{NewExecution, Progress, Reason, SourceKind, State, THE_LIMIT, Unfinished},
+    account::{Account, due::DueRows, limits::Backlog},
+    attempt::Reason,
+    execution::{NewExecution, Progress, State, THE_LIMIT, Unfinished},
+    source::SourceKind,
 };
 
 impl Draft<'_, '_> {

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{
-    decision::{Dispatch, DueRows, Ended},
-    draft::Draft,
-};
+use super::draft::Draft;
 use crate::domain::{
     account::{
         Account,
         change::{AttemptEnded, HealthChange},
+        due::DueRows,
         limits::webhook_slots,
     },
-    execution::{Attempt, Reason, SourceKind, State, THE_LIMIT, Unfinished, advance, fail_action, settle},
+    attempt::{Attempt, Ended, Reason},
+    execution::{State, THE_LIMIT, Unfinished, advance, dispatch::Dispatch, fail_action, settle},
     id::WebhookUid,
+    source::SourceKind,
     timestamp::Timestamp,
     webhook::{
         DisableReason, Webhook, WebhookKind,
@@ -29,7 +29,7 @@ impl Draft<'_, '_> {
         let Some(running) = account.running.get(&uid) else { return };
         let Some(webhook) = running.webhook() else { return };
         #[cfg(test)]
-        assert_ne!(running.record.source_name, super::decision::OUTCOME_BREAKS_DOWN, "a test asks for a fault");
+        assert_ne!(running.record.source_name, super::faults::OUTCOME_BREAKS_DOWN, "a test asks for a fault");
         let progress = &running.progress;
         if (progress.action_no, progress.attempts + 1) != (ended.action_no, ended.attempt_no) {
             return;
@@ -39,7 +39,7 @@ impl Draft<'_, '_> {
             action_no: ended.action_no,
             number: ended.attempt_no,
             attempt: Attempt::clone(attempt),
-            fate: running.request().map(|request| attempt.outcome.fate(request, progress)).unwrap_or_default(),
+            fate: running.request().map(|request| progress.fate_after(request, &attempt.outcome)).unwrap_or_default(),
         });
         self.flight.remove(running.source_kind);
         if let Some(count) = self.webhook_flight.get_mut(&webhook) {
@@ -137,7 +137,7 @@ impl Draft<'_, '_> {
         let Some(account) = &self.slot.account else { return };
         for row in rows {
             #[cfg(test)]
-            assert_ne!(row.record.source_name, super::decision::DUE_BREAKS_DOWN, "a test asks for a fault");
+            assert_ne!(row.record.source_name, super::faults::DUE_BREAKS_DOWN, "a test asks for a fault");
             let mut execution = row.clone();
             // Nobody knows what became of a request that was under way.
             execution.progress.may_be_done |= row.progress.state == State::Running;

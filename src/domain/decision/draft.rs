@@ -6,23 +6,23 @@ use std::{
 };
 
 use super::{
-    command,
-    decision::{Decision, Dispatch, Input, Reply, Surroundings},
+    audit_entries::{self},
+    notices::notices,
+    surroundings::Surroundings,
 };
 use crate::domain::{
     account::{
-        Account, AccountSlot, audit,
+        Account, AccountSlot,
         change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
         due,
         history::{Expired, look_again_at},
         job::{Job, retry_room},
         limits::{Flight, Window},
-        notice::notices,
         plan::{LimitOverrides, Limits, Plan},
     },
     automation::miss::Miss,
     caller::Caller,
-    execution::{NewExecution, Recorded, State, Unfinished, Unreadable, request::Record},
+    execution::{NewExecution, Recorded, State, Unfinished, Unreadable, dispatch::Dispatch, record::Record},
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
     timestamp::Timestamp,
     webhook::{Webhook, rate::Bucket, traffic::Traffic},
@@ -105,7 +105,8 @@ impl<'a, 'w> Draft<'a, 'w> {
         self.change.rows() >= CHANGE_ROWS_MAX || self.bytes >= CHANGE_BYTES_MAX
     }
 
-    pub(super) fn finish(mut self, replies: Vec<Reply>) -> Decision {
+    /// What follows from all that was decided: when to look again, what is told, what is written down of it.
+    pub(super) fn finish(&mut self) {
         if self.change.backlog.count > 0
             && let Some(account) = &self.slot.account
         {
@@ -124,7 +125,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         self.change.buckets.extend(self.buckets.drain());
         let (caller, by_rules) = self.commanded.map_or((None, usize::MAX), |(caller, count)| (Some(caller), count));
         let account = self.slot.account.as_ref();
-        self.change.audit = audit::entries(&self.slot.id, account, &self.change, caller, by_rules);
+        self.change.audit = audit_entries::entries(&self.slot.id, account, &self.change, caller, by_rules);
         if let Some(account) = &self.slot.account
             && (!self.change.is_empty || self.change.rows() > 0)
         {
@@ -145,47 +146,6 @@ impl<'a, 'w> Draft<'a, 'w> {
             self.change.due_by(expires_at);
         }
         self.change.is_empty &= self.change.rows() == 0;
-        Decision { change: self.change, replies, dispatches: self.dispatches, misses: self.misses }
-    }
-
-    pub(super) fn take(&mut self, input: &'a Input) -> Reply {
-        match input {
-            Input::Command(command, execution) => {
-                self.commanded = Some((&command.caller, self.change.webhooks.len()));
-                Reply::Command(command::decide(self, command, execution.as_deref()))
-            }
-            Input::Event(event) => Reply::Event(self.event(event)),
-            Input::Outcome(ended) => {
-                self.outcome(ended);
-                Reply::None
-            }
-            Input::Due(rows) => {
-                self.due(rows);
-                Reply::None
-            }
-            Input::Resume(rows) => {
-                self.resume(rows);
-                Reply::None
-            }
-            Input::Unreadable(rows) => {
-                self.break_off(rows);
-                Reply::None
-            }
-            Input::Expired(expired) => {
-                self.expire(expired);
-                Reply::None
-            }
-            Input::Job(rows) => {
-                if let Some(account) = self.living() {
-                    command::go_on(self, account, rows);
-                }
-                Reply::None
-            }
-            Input::Tidy => {
-                self.tidy();
-                Reply::None
-            }
-        }
     }
 
     /// The account, unless it is gone for callers.
@@ -280,7 +240,7 @@ impl<'a, 'w> Draft<'a, 'w> {
     }
 
     /// Deletes executions that have been kept for long enough.
-    fn expire(&mut self, expired: &Expired) {
+    pub(super) fn expire(&mut self, expired: &Expired) {
         let now = self.around.now;
         let history = &mut self.change.history;
         for row in &expired.rows {
@@ -302,7 +262,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         self.newest_place
     }
 
-    fn tidy(&mut self) {
+    pub(super) fn tidy(&mut self) {
         let Some(account) = &self.slot.account else { return };
         let truth = account.true_due_at(self.around.now, self.around.rules);
         // A window that a clock set back has moved ends one length after that was noticed, so it is written down.

@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{
-    decision::{EventReply, Surroundings},
-    draft::Draft,
-};
+use super::{draft::Draft, surroundings::Surroundings};
 use crate::domain::{
     account::{
         Account,
         change::EVENT_REQUESTS_BYTES_MAX,
         loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
     },
+    attempt::Reason,
     automation::{
         Automation,
         miss::{Automations, Miss},
@@ -21,14 +19,14 @@ use crate::domain::{
     },
     event::{Event, Rejection, RejectionReason},
     execution::{
-        NewExecution, Progress, Reason, SourceKind,
-        request::{Basis, Record, build},
+        NewExecution, Progress,
+        notification::{beginning, notification},
+        record::{Basis, Record},
+        request::build,
     },
     id::{AutomationUid, ExecutionUid, WebhookUid},
-    webhook::{
-        Webhook,
-        subscription::{beginning, notification},
-    },
+    source::SourceKind,
+    webhook::Webhook,
 };
 
 impl<'a> Draft<'a, '_> {
@@ -46,7 +44,7 @@ impl<'a> Draft<'a, '_> {
             return EventReply::Duplicate;
         }
         #[cfg(test)]
-        assert_ne!(event.id.as_str(), super::decision::BREAKS_DOWN, "a test asks for a fault");
+        assert_ne!(event.id.as_str(), super::faults::BREAKS_DOWN, "a test asks for a fault");
         let executions = self.change.executions.len();
         self.event_bytes = 0;
         if let Err(rejection) = self.trigger(account, event) {
@@ -201,4 +199,15 @@ fn traceparent(event: &Event, around: &mut Surroundings<'_>) -> (String, Option<
         // Nobody records this trace: the flags say so.
         None => (format!("00-{}-{span:016x}-00", (around.uuid)().simple()), None),
     }
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventReply {
+    /// Everything that it causes is durable, or it causes nothing.
+    Accepted,
+    /// Its id is stored already.
+    Duplicate,
+    /// It can never be accepted.
+    Rejected(Rejection),
 }

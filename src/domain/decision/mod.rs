@@ -1,15 +1,19 @@
 //! Decisions: what a command, an event, an outcome or a timer makes of an account.
 
 mod admission;
+mod audit_entries;
 pub mod command;
 mod decision;
 mod delivery;
-mod draft;
+pub mod draft;
 pub mod dry_run;
-mod matching;
-
 #[cfg(test)]
-pub use self::decision::{BREAKS_DOWN, DUE_BREAKS_DOWN, OUTCOME_BREAKS_DOWN};
-pub use self::decision::{
-    Decision, Dispatch, DueRows, Ended, EventReply, Input, Reply, Rules, Surroundings, decide, is_traceparent,
-};
+mod faults;
+mod matching;
+mod notices;
+mod surroundings;
+
+pub use self::decision::{Decision, Input, Reply, decide};
+#[cfg(test)]
+pub use self::faults::{BREAKS_DOWN, DUE_BREAKS_DOWN, OUTCOME_BREAKS_DOWN};
+pub use self::{matching::EventReply, surroundings::Surroundings};

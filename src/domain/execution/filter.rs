@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::execution::{Reason, State};
+use super::state::State;
 use crate::domain::{
+    attempt::Reason,
     id::{EntityId, EventId, ObjectName, ResourceId, UserId},
     timestamp::Timestamp,
 };

@@ -1,11 +1,17 @@
 //! Executions: one run of one source for one event, its requests and its states.
 
+pub mod dispatch;
 mod execution;
 pub mod filter;
+pub mod notification;
+mod progress;
+pub mod record;
 pub mod request;
 pub mod retry;
+mod state;
 
-pub use self::execution::{
-    Attempt, Fate, NewExecution, Outcome, Progress, RESPONSE_EXCERPT_BYTES_MAX, Reason, Recorded, SourceKind, State,
-    THE_LIMIT, Unfinished, Unreadable, Verdict, advance, fail_action, settle,
+pub use self::{
+    execution::{NewExecution, Recorded, THE_LIMIT, Unfinished, Unreadable},
+    progress::{Progress, advance, fail_action, settle},
+    state::State,
 };

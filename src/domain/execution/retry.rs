@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::request::{Method, Request};
+use super::request::Request;
+use crate::domain::automation::Method;
 
 /// What has become of an execution's actions, from 0.
 #[derive(Debug, Clone, Copy)]

@@ -13,10 +13,11 @@ use super::{
         job::{JobTask, Retry, RetryRequests, RetryStart, retry_room},
         plan::LimitOverrides,
     },
+    attempt::Reason,
     caller::{AccountScope, Caller},
     decision::{EventReply, Input, Reply, command::Task},
     event::Event,
-    execution::{Reason, State},
+    execution::State,
     timestamp::Timestamp,
     webhook::DisableReason,
 };

@@ -6,31 +6,34 @@ use uuid::Uuid;
 
 use crate::domain::{
     account::{
-        Account, AccountSlot, Loaded, due,
+        Account, AccountSlot, Loaded, Rules,
+        due::{self, DueRows},
         history::{Expired, ExpiredRow, History},
         job::{JobRows, JobTask},
         limits::{Backlog, Window},
         plan::{Plan, PlanLimits},
     },
-    attempt::retry_policy::{RetryPolicy, Schedule},
-    automation::{catalogue::Catalogue, template::BodySpec},
+    attempt::{
+        self, Attempt, Ended, Outcome,
+        retry_policy::{RetryPolicy, Schedule},
+    },
+    automation::{Method, catalogue::Catalogue, template::BodySpec},
     caller::{AccountScope, Caller},
     decision::{
-        Decision, Dispatch, DueRows, Ended, Input, Reply, Rules, Surroundings,
+        Decision, Input, Reply, Surroundings,
         command::{Answer, AutomationPatch, Command, NewAction, NewAutomation, NewWebhook, Task},
         decide,
     },
     event::{Action, Event},
     execution::{
-        self, Attempt, Outcome, Progress, Recorded, SourceKind, State, THE_LIMIT, Unfinished,
-        filter::ExecutionFilter,
-        request::{Method, Record},
+        Progress, Recorded, State, THE_LIMIT, Unfinished, dispatch::Dispatch, filter::ExecutionFilter, record::Record,
     },
     id::{AccountUid, EventId, ExecutionUid, ResourceId, WebhookUid},
     refusal::Refusal,
+    source::SourceKind,
     timestamp::Timestamp,
     url::{EndpointUrl, UrlPolicy},
-    webhook::{Credentials, WebhookKind, health::Health},
+    webhook::{WebhookKind, credentials::Credentials, health::Health},
 };
 
 pub const WINDOW_MS: u64 = 10_000;
@@ -53,7 +56,7 @@ pub struct Row {
     /// Its place in the order of arrival.
     pub arrival: usize,
     /// What became of each action, as it was written.
-    pub fates: HashMap<usize, execution::Fate>,
+    pub fates: HashMap<usize, attempt::Fate>,
 }
 
 /// What has become of an action for an event, over all runs.

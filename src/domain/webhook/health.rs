@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{attempt::retry_policy::FailureClass, execution::Outcome, timestamp::Timestamp};
+use crate::domain::{
+    attempt::{FailureClass, Outcome},
+    timestamp::Timestamp,
+};
 
 /// How many first tries in a row must fail before the endpoint is left alone.
 pub const FAILURES_TO_OPEN: u32 = 10;

@@ -9,7 +9,7 @@ use base64::{
 };
 use secrecy::ExposeSecret;
 
-use super::webhook::{Credentials, Webhook};
+use super::{credentials::Credentials, webhook::Webhook};
 
 /// What stands for a secret.
 const REPLACEMENT: &[u8] = b"***";

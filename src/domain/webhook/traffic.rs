@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    decision::Ended,
-    execution::{Outcome, Reason, Verdict},
+    attempt::{Ended, Outcome, Reason, Verdict},
     id::ExecutionUid,
     timestamp::Timestamp,
 };

@@ -6,7 +6,8 @@ use super::{AccountActor, queue::Rows};
 use crate::{
     clock,
     domain::{
-        decision::{DueRows, EventReply, Input, Reply},
+        account::due::DueRows,
+        decision::{EventReply, Input, Reply},
         event::{Rejection, RejectionReason},
         execution::Unreadable,
     },

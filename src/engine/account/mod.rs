@@ -27,7 +27,8 @@ use crate::{
     clock,
     domain::{
         account::{Account, AccountSlot, due},
-        decision::{Decision, Ended, EventReply, Input, Reply, Surroundings, command::Command, decide},
+        attempt::Ended,
+        decision::{Decision, EventReply, Input, Reply, Surroundings, command::Command, decide},
         event::Event,
         execution::State,
         id::{AccountId, EventId},

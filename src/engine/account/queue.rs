@@ -14,8 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::super::{CommandReply, EngineError, Order, RESTART_REST};
 use crate::{
     domain::{
-        account::{change::CHANGE_ROWS_MAX, history::Expired, job::JobRows},
-        decision::{DueRows, Ended, EventReply, Input, Reply, command::Command},
+        account::{change::CHANGE_ROWS_MAX, due::DueRows, history::Expired, job::JobRows},
+        attempt::Ended,
+        decision::{EventReply, Input, Reply, command::Command},
         event::Event,
         execution::{Recorded, Unfinished, Unreadable},
         id::{AccountUid, ExecutionUid, RequestId},

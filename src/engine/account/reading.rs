@@ -9,8 +9,12 @@ use uuid::Uuid;
 use super::{AccountActor, queue::Rows};
 use crate::{
     domain::{
-        account::{Account, due, history::Expired, job::JobRows},
-        decision::DueRows,
+        account::{
+            Account,
+            due::{self, DueRows},
+            history::Expired,
+            job::JobRows,
+        },
         execution::Recorded,
         id::{AccountUid, ExecutionUid, RequestId},
         timestamp::Timestamp,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use flate2::write::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
-use crate::domain::execution::RESPONSE_EXCERPT_BYTES_MAX;
+use crate::domain::attempt::RESPONSE_EXCERPT_BYTES_MAX;
 
 /// How much of a compressed body is read: what inflates to nothing has an end, too.
 const COMPRESSED_BYTES_MAX: usize = 4 * RESPONSE_EXCERPT_BYTES_MAX;

@@ -5,7 +5,7 @@ use std::{error::Error, io};
 use hyper_util::client::legacy::Error as PoolError;
 
 use super::resolver::ResolveError;
-use crate::domain::execution::{Outcome, Reason};
+use crate::domain::attempt::{Outcome, Reason};
 
 /// Errors of the system that say that this machine has no more of something: files of the process, of the system, memory,
 /// buffers, ports.

@@ -30,14 +30,11 @@ use crate::{
     clock,
     domain::{
         address::AddressPolicy,
-        attempt::retry_policy::is_retry_after,
-        decision::Dispatch,
-        execution::{
-            Attempt, Outcome, Reason,
-            request::{Method, Request},
-        },
+        attempt::{Attempt, Outcome, Reason, retry_policy::is_retry_after},
+        automation::Method,
+        execution::{dispatch::Dispatch, request::Request},
         id::AccountId,
-        webhook::{redaction::Redactor, signatures},
+        webhook::{redaction::Redactor, signing::signatures},
     },
     telemetry::Spans,
 };

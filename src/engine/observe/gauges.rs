@@ -16,7 +16,8 @@ use crate::{
     clock,
     domain::{
         account::Account,
-        execution::{Reason, State, THE_LIMIT},
+        attempt::Reason,
+        execution::{State, THE_LIMIT},
         id::{AccountId, WebhookUid},
         timestamp::Timestamp,
         webhook::health::Breaker,

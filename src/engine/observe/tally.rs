@@ -6,9 +6,11 @@ use crate::{
     clock,
     domain::{
         account::{change::Change, notice::Notice},
-        decision::{Decision, Dispatch},
-        execution::{Attempt, Progress, SourceKind, Verdict},
+        attempt::{Attempt, Verdict},
+        decision::Decision,
+        execution::{Progress, dispatch::Dispatch},
         id::ExecutionUid,
+        source::SourceKind,
         timestamp::Timestamp,
     },
     telemetry::Metrics,

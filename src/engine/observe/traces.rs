@@ -6,11 +6,9 @@ use opentelemetry::{KeyValue, trace::SpanKind};
 use crate::{
     clock,
     domain::{
-        decision::{Decision, Dispatch, Input},
-        execution::{
-            Attempt, Outcome, Progress, State, Unfinished,
-            request::{Record, Request},
-        },
+        attempt::{Attempt, Outcome},
+        decision::{Decision, Input},
+        execution::{Progress, State, Unfinished, dispatch::Dispatch, record::Record, request::Request},
         id::{AccountId, ExecutionUid},
         timestamp::Timestamp,
         url::redacted,

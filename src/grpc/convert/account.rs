@@ -4,10 +4,10 @@ use super::timestamp;
 use crate::{
     domain::{
         account::{
-            AccountFacts,
+            AccountFacts, Rules,
             plan::{LimitOverrides, Plan},
         },
-        decision::{Rules, command::etag_of},
+        decision::command::etag_of,
         id::AccountId,
         refusal::Violations,
         timestamp::Timestamp,

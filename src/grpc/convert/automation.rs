@@ -7,7 +7,7 @@ use crate::{
     domain::{
         account::plan::Plan,
         automation::{
-            ACTIVATION_USERS_MAX, Automation, AutomationSpec,
+            ACTIVATION_USERS_MAX, Automation, AutomationSpec, Method,
             catalogue::Catalogue,
             check_action,
             condition::{
@@ -17,10 +17,9 @@ use crate::{
             template::BodySpec,
         },
         decision::command::{NewAction, NewAutomation, Whom, etag_of},
-        execution::request::Method,
         id::{AccountId, ObjectName},
+        name::check_display_name,
         refusal::Violations,
-        webhook::check_display_name,
     },
     grpc::{calls::status, pb},
 };

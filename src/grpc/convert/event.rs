@@ -3,12 +3,12 @@
 use super::{duration, time::from_timestamp};
 use crate::{
     domain::{
-        decision::is_traceparent,
         event::{
             Action, Cause, Event, PERMITTED_USERS_MAX, Rejection, RejectionReason, parse_envelope, payload_object,
         },
         id::{AccountId, UserId},
         refusal::Violations,
+        trace_context::is_traceparent,
     },
     grpc::pb,
 };

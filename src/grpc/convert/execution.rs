@@ -3,12 +3,11 @@
 use super::{duration, pb_event_action, pb_method, pb_operator, timestamp};
 use crate::{
     domain::{
+        attempt::{Attempt, Outcome, Verdict},
         automation::condition::Explanation,
-        execution::{
-            Attempt, Outcome, SourceKind, State, Verdict,
-            request::{Basis, Request},
-        },
+        execution::{State, record::Basis, request::Request},
         id::AccountId,
+        source::SourceKind,
     },
     grpc::pb,
     store::ExecutionView,

@@ -3,10 +3,12 @@
 use super::{event::event, execution::explanation, pb_event_action, timestamp};
 use crate::{
     domain::{
-        automation::miss::Missed,
-        decision::dry_run::{Check, CheckKind},
+        attempt::Reason,
+        automation::{
+            checks::{Check, CheckKind},
+            miss::Missed,
+        },
         event::Event,
-        execution::Reason,
         id::AccountId,
     },
     grpc::{calls::status, pb},

@@ -5,7 +5,8 @@ use tonic::Status;
 use super::{from_timestamp, name, pb_state, state, timestamp};
 use crate::{
     domain::{
-        execution::{Reason, filter::ExecutionFilter},
+        attempt::Reason,
+        execution::filter::ExecutionFilter,
         id::{AccountId, ResourceId},
         timestamp::Timestamp,
     },

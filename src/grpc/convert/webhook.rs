@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use super::{duration, timestamp};
 use crate::{
     domain::{
-        attempt::retry_policy::{
-            DELAY_MS_MIN, DELAYS_MAX, FailureClass, PIPEDRIVE_DELAYS_MS, RetryPolicy, SCHEDULE_MS_MAX, Schedule,
+        attempt::{
+            FailureClass,
+            retry_policy::{DELAY_MS_MIN, DELAYS_MAX, PIPEDRIVE_DELAYS_MS, RetryPolicy, SCHEDULE_MS_MAX, Schedule},
         },
         decision::command::{NewWebhook, etag_of},
         id::{AccountId, UserId},
+        name::check_display_name,
         refusal::Violations,
         timestamp::Timestamp,
         url::{EndpointUrl, UrlPolicy},
         webhook::{
-            Credentials, DisableReason, Webhook, WebhookKind, check_display_name, health::Health, rate::PER_SECOND_MAX,
+            DisableReason, Webhook, WebhookKind, credentials::Credentials, health::Health, rate::PER_SECOND_MAX,
             subscription::Subscription, traffic::Traffic,
         },
     },

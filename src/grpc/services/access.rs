@@ -11,9 +11,9 @@ use super::api::Api;
 use crate::{
     domain::{
         caller::{AccountScope, Caller},
-        decision::is_traceparent,
         id::AccountId,
         refusal::Refusal,
+        trace_context::is_traceparent,
     },
     grpc::{
         calls::status::{self, TokenFault},

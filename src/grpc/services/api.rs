@@ -6,7 +6,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, codec::CompressionEncoding, server::NamedService, service::Routes};
 
 use crate::{
-    domain::{decision::Rules, id::AccountId, refusal::Refusal, url::UrlPolicy},
+    domain::{account::Rules, id::AccountId, refusal::Refusal, url::UrlPolicy},
     engine::Engine,
     grpc::{
         calls::{bounds, room::Room, status},

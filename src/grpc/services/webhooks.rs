@@ -15,7 +15,10 @@ use crate::{
         decision::command::{Answer, Command, Task, WebhookPatch},
         id::ResourceId,
         refusal::{Refusal, Violations},
-        webhook::{OVERLAP_MS_DEFAULT, OVERLAP_MS_MAX, Webhook},
+        webhook::{
+            Webhook,
+            signing::{OVERLAP_MS_DEFAULT, OVERLAP_MS_MAX},
+        },
     },
     grpc::{
         calls::status,

@@ -7,10 +7,12 @@ use super::{
     NOT_ADMITTED, source_kind_of, state_of,
 };
 use crate::domain::{
+    attempt::Reason,
     automation::UnreadableAutomation,
     event::Action,
-    execution::{Progress, Reason, SourceKind, State, Unreadable},
+    execution::{Progress, State, Unreadable},
     id::{AutomationUid, ExecutionUid, ObjectName},
+    source::SourceKind,
     timestamp::Timestamp,
 };
 

@@ -13,7 +13,7 @@ use crate::{
         timestamp::Timestamp,
         url::EndpointUrl,
         webhook::{
-            Credentials, DisableReason, SigningSecret, Webhook, WebhookKind, health::Health,
+            DisableReason, Webhook, WebhookKind, credentials::Credentials, health::Health, signing::SigningSecret,
             subscription::Subscription, traffic::Traffic,
         },
     },

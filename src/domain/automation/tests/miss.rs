@@ -5,11 +5,11 @@ use super::*;
 use crate::domain::{
     automation::{
         automation::{Activation, AutomationSpec},
+        checks::CheckKind,
+        method::Method,
         template::BodySpec,
     },
-    decision::dry_run::CheckKind,
     event::Action,
-    execution::request::Method,
     refusal::Violations,
 };
 

@@ -6,7 +6,7 @@ use crate::domain::{
         AccountFacts,
         plan::{LimitOverrides, Plan},
     },
-    decision::decision::Draft,
+    decision::draft::Draft,
     refusal::{Precondition, Refusal},
 };
 

@@ -15,12 +15,13 @@ use crate::domain::{
         name_actions,
     },
     caller::Caller,
-    decision::decision::Draft,
+    decision::draft::Draft,
     id::{AccountId, AutomationUid, ResourceId, UserId},
+    name::check_display_name,
     refusal::{Precondition, Refusal, Violations},
     timestamp::Timestamp,
     url::Ending,
-    webhook::{WebhookKind, check_display_name},
+    webhook::WebhookKind,
 };
 
 pub fn create_automation(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Answer, Command, too_many};
 use crate::domain::{
     automation::catalogue::{Field, OBJECTS_MAX, check_fields},
-    decision::decision::Draft,
+    decision::draft::Draft,
     id::ObjectName,
     refusal::{Refusal, Violations},
 };

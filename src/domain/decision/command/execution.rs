@@ -9,15 +9,17 @@ use crate::domain::{
         job::{Retry, RetryRequests, RetryStart},
     },
     automation::template::{Scope, Trees},
-    decision::decision::Draft,
+    decision::draft::Draft,
     execution::{
-        NewExecution, Progress, Recorded, SourceKind, State, Unfinished,
-        request::{Basis, Record, build},
+        NewExecution, Progress, Recorded, State, Unfinished,
+        notification::{beginning, notification},
+        record::{Basis, Record},
+        request::build,
         retry::{Done, Misfit, begin_anew, go_on_as_stored, go_on_rebuilt},
     },
     id::{AutomationUid, ExecutionUid, WebhookUid},
     refusal::{Precondition, Refusal},
-    webhook::subscription::{beginning, notification},
+    source::SourceKind,
 };
 
 /// Ends an execution that waits.

@@ -11,10 +11,11 @@ use crate::domain::{
         Account,
         job::{JOBS_UNFINISHED_MAX, Job, JobProgress, JobRows, JobState, JobTask, retry_room},
     },
-    decision::decision::Draft,
-    execution::{Recorded, SourceKind, filter::ExecutionFilter},
+    decision::draft::Draft,
+    execution::{Recorded, filter::ExecutionFilter},
     id::{ExecutionUid, JobUid},
     refusal::Refusal,
+    source::SourceKind,
 };
 
 pub fn start_job(

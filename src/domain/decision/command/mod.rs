@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 pub(super) use self::job::go_on;
 pub use self::{automation::draft_automation, webhook::TESTS_AT_ONCE_MAX};
-use super::decision::Draft;
+use super::draft::Draft;
 use crate::domain::{
     account::{
         Account, AccountFacts,
@@ -24,19 +24,19 @@ use crate::domain::{
     },
     attempt::retry_policy::RetryPolicy,
     automation::{
-        Automation,
+        Automation, Method,
         catalogue::{Catalogue, Field},
         condition::GroupSpec,
         template::BodySpec,
     },
     caller::Caller,
     event::Action,
-    execution::{NewExecution, Recorded, filter::ExecutionFilter, request::Method},
+    execution::{NewExecution, Recorded, filter::ExecutionFilter},
     id::{AccountId, ExecutionUid, JobUid, ObjectName, RequestId, ResourceId, UserId},
     refusal::{Precondition, Refusal},
     timestamp::Timestamp,
     url::EndpointUrl,
-    webhook::{Credentials, Webhook, WebhookKind, subscription::Subscription},
+    webhook::{Webhook, WebhookKind, credentials::Credentials, subscription::Subscription},
 };
 
 /// A call that changes something.

@@ -6,13 +6,18 @@ use super::{Answer, Command, NewWebhook, WebhookPatch, check_etag, id_taken, req
 use crate::domain::{
     account::{Account, WEBHOOKS_MAX, change::HealthChange},
     caller::Caller,
-    decision::decision::Draft,
+    decision::draft::Draft,
     id::{AccountId, ResourceId, UserId, WebhookUid},
+    name::check_display_name,
     refusal::{Precondition, Refusal, Violations},
     url::Ending,
     webhook::{
-        Credentials, DisableReason, SigningSecret, Webhook, WebhookKind, check_display_name, health::Health, retry_of,
-        rotate, subscription::REGULAR_WEBHOOKS_OF_USER_MAX,
+        DisableReason, Webhook, WebhookKind,
+        credentials::Credentials,
+        health::Health,
+        retry_of,
+        signing::{SigningSecret, rotate},
+        subscription::REGULAR_WEBHOOKS_OF_USER_MAX,
     },
 };
 

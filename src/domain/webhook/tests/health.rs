@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::execution::Reason;
+use crate::domain::attempt::Reason;
 
 const SLOTS: usize = 8;
 

@@ -9,7 +9,7 @@ use crate::domain::{
     id::WebhookUid,
     timestamp::Timestamp,
     url::{EndpointUrl, UrlPolicy},
-    webhook::webhook::{SigningSecret, WebhookKind},
+    webhook::{signing::SigningSecret, webhook::WebhookKind},
 };
 
 fn webhook(url: &str, credentials: Credentials) -> Webhook {

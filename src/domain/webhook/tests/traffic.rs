@@ -3,7 +3,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::execution::Attempt;
+use crate::domain::attempt::Attempt;
 
 fn ended(status: u16, duration_us: i64) -> Ended {
     let outcome = Outcome::Answer { status, headers: Vec::new(), excerpt: Vec::new(), truncated: false };

@@ -1,7 +1,7 @@
 use prost::Message;
 
 use super::*;
-use crate::domain::{event::RejectionReason, execution};
+use crate::domain::{attempt, event::RejectionReason};
 
 const TOKEN_FAULTS: [TokenFault; 9] = [
     TokenFault::Missing,
@@ -73,7 +73,7 @@ fn the_page_lists_every_reason_and_no_other() {
     known.sort();
     shown.sort();
     assert_eq!(shown, known);
-    let mut known: Vec<_> = execution::Reason::WORDS.iter().map(|(_, word)| (*word).to_owned()).collect();
+    let mut known: Vec<_> = attempt::Reason::WORDS.iter().map(|(_, word)| (*word).to_owned()).collect();
     let mut shown = listed(page, "Executions that are");
     known.sort();
     shown.sort();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::account::audit::Role;
 
 #[test]
 fn only_what_differs_is_a_change() {

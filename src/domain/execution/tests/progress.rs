@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
-use super::{super::request::Basis, *};
+use super::*;
+use crate::domain::{execution::record::Basis, id::WebhookUid};
+use uuid::Uuid;
 
 fn request(continue_on_failure: bool, failure: Option<Reason>) -> Request {
     Request {

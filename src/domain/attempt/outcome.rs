@@ -1,0 +1,131 @@
+//! How an attempt ended, and what that means for its request.
+
+use super::reason::Reason;
+use serde::{Deserialize, Serialize};
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer came.
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// Headers that help to understand it.
+        headers: Vec<(String, String)>,
+        /// The beginning of the body.
+        excerpt: Vec<u8>,
+        /// Whether the body was longer, or did not end in time.
+        truncated: bool,
+    },
+    /// No answer came.
+    Error {
+        /// What kind of failure.
+        kind: Reason,
+        /// More about it.
+        message: String,
+        /// Whether the endpoint may have got the request.
+        was_sent: bool,
+    },
+}
+
+/// What has become of an action, as far as its attempts tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Fate {
+    /// It was not carried out.
+    #[default]
+    Open,
+    /// It may have been carried out.
+    MayBeDone,
+    /// It succeeded.
+    Succeeded,
+}
+
+/// What an outcome means for the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It arrived.
+    Success,
+    /// It did not, and may when tried again.
+    Retry(Reason),
+    /// It never will.
+    Failure(Reason),
+}
+
+impl Outcome {
+    /// What kind of failure it is, if it is one that may be tried again.
+    pub fn failure_class(&self) -> Option<FailureClass> {
+        match self {
+            Outcome::Answer { status: 408, .. } | Outcome::Error { kind: Reason::Timeout, .. } => {
+                Some(FailureClass::Timeout)
+            }
+            Outcome::Answer { status: 425 | 429, .. } => Some(FailureClass::Throttled),
+            Outcome::Answer { status: 500..=599, .. } => Some(FailureClass::ServerError),
+            Outcome::Error { kind: Reason::Dns | Reason::Connect | Reason::Tls, .. } => Some(FailureClass::Transport),
+            _ => None,
+        }
+    }
+
+    /// Whether it says nothing about the endpoint: a fault of ours.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Outcome::Error { kind: Reason::Internal, .. })
+    }
+
+    /// Whether it arrived.
+    pub fn is_success(&self) -> bool {
+        matches!(self.verdict(), Verdict::Success)
+    }
+
+    /// Whether the endpoint says that what was asked for is gone for good.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Outcome::Answer { status: 410, .. })
+    }
+
+    /// Whether the endpoint may have done what was asked, although it did not say so.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            Outcome::Answer { status, .. } => matches!(status, 408 | 500..=599),
+            Outcome::Error { was_sent, .. } => *was_sent,
+        }
+    }
+
+    /// Whether there is nothing that a `DELETE` could delete.
+    pub fn finds_nothing(&self) -> bool {
+        matches!(self, Outcome::Answer { status: 404 | 410, .. })
+    }
+
+    /// What it means.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Outcome::Answer { status, .. } => match status {
+                200..=299 => Verdict::Success,
+                300..=399 => Verdict::Failure(Reason::Redirect),
+                401 | 403 => Verdict::Failure(Reason::Unauthorized),
+                408 => Verdict::Retry(Reason::Timeout),
+                410 => Verdict::Failure(Reason::Gone),
+                425 | 429 => Verdict::Retry(Reason::Rejected),
+                500..=599 => Verdict::Retry(Reason::ServerError),
+                _ => Verdict::Failure(Reason::Rejected),
+            },
+            Outcome::Error { kind, .. } => match kind {
+                Reason::Timeout | Reason::Dns | Reason::Connect | Reason::Tls | Reason::Internal => {
+                    Verdict::Retry(*kind)
+                }
+                _ => Verdict::Failure(*kind),
+            },
+        }
+    }
+}
+
+/// Failures that are tried again, by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum FailureClass {
+    /// No connection, no name, no handshake.
+    Transport,
+    /// No answer within the deadline, or 408.
+    Timeout,
+    /// 425 or 429.
+    Throttled,
+    /// 5xx.
+    ServerError,
+}
