@@ -11,12 +11,10 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use crate::{
     config::{BoundArgs, KeyArgs, ServeArgs},
     domain::{
-        account::{
-            Rules,
-            plan::{Limits, Plan, PlanLimits},
-        },
+        account::Rules,
         address::AddressPolicy,
         attempt::retry_policy::Schedule,
+        plan::{Limits, Plan, PlanLimits},
         url::UrlPolicy,
     },
     engine::{Engine, EngineConfig, HttpConfig},
@@ -24,11 +22,11 @@ use crate::{
         Admission, Api, Authenticator, CallBounds, Doors, READS_OF_ACCOUNT_AT_ONCE_MAX, Room, SERVICE_NAMES,
         TokenRules, serve,
     },
-    keys::Keys,
+    keys::{KeyFiles, Keys, SEALING_KEY_BYTES},
     operations::{self, Operations, Readiness},
     port::{Bounds, Files, Port, Tls, TlsFiles},
     shares::Shares,
-    store::{Lease, Location, SEALING_KEY_BYTES, Sealer, Store},
+    store::{Lease, Location, Sealer, Store},
     telemetry::{Telemetry, chain},
 };
 
@@ -80,7 +78,7 @@ impl Application {
             tracing::warn!("the port speaks no TLS: tokens travel in the clear unless a mesh or a proxy encrypts");
         }
         let location = Location::parse(&args.database.database).map_err(StartError)?;
-        let keys = Keys::load(&args.keys, &location).map_err(StartError)?;
+        let keys = Keys::load(&key_files(&args.keys, &location)).map_err(StartError)?;
         let files = keys.signing.iter().chain(&args.keys.token_key_files).cloned().collect();
         let grace = Duration::from_millis(args.token_key_grace_ms);
         let auth = Authenticator::new(files, token_rules(&args.keys), grace).map_err(StartError)?;
@@ -282,6 +280,16 @@ async fn bind(wanted: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr
 /// What tokens must be like.
 pub fn token_rules(args: &KeyArgs) -> TokenRules {
     TokenRules { audience: args.token_audience.clone(), issuer: args.token_issuer.clone() }
+}
+
+/// Where the keys of an installation are looked for.
+pub fn key_files(args: &KeyArgs, location: &Location) -> KeyFiles {
+    KeyFiles {
+        signing: args.signing_key_file.clone(),
+        has_issuer: !args.token_key_files.is_empty(),
+        sealing: args.sealing_key_file.clone(),
+        database: location.file().map(ToOwned::to_owned),
+    }
 }
 
 fn tls_files(args: &ServeArgs) -> Option<TlsFiles> {

@@ -2,122 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
-use crate::{
-    cli::{self, AccountArgs, CallArgs},
-    domain::account::history::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN},
-    telemetry::LogFormat,
-};
-
-/// Turns a platform's domain events into conditional, templated webhook requests.
-#[derive(Debug, Parser)]
-#[command(name = "hookline", version, about, max_term_width = 100)]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Run the service.
-    Serve(Box<ServeArgs>),
-    /// Show the whole job on sample events: a server, a receiver, deliveries and their history.
-    Demo,
-    /// Bring the database's schema up to date and exit. `serve` does it too.
-    Migrate(DatabaseArgs),
-    /// Make a token for a caller, signed with the local key, and print it.
-    Token(Box<TokenArgs>),
-    /// Accounts: tenants, their plans, and how much of their limits they use.
-    Accounts {
-        /// The server and the caller.
-        #[command(flatten)]
-        call: CallArgs,
-        /// What to do.
-        #[command(subcommand)]
-        task: cli::accounts::Task,
-    },
-    /// Webhooks: endpoints, how they do, and their secrets.
-    Webhooks {
-        /// The server and the caller.
-        #[command(flatten)]
-        call: CallArgs,
-        /// The account.
-        #[command(flatten)]
-        account: AccountArgs,
-        /// What to do.
-        #[command(subcommand)]
-        task: cli::webhooks::Task,
-    },
-    /// Automations: what triggers, for whom, and why it did not run.
-    Automations {
-        /// The server and the caller.
-        #[command(flatten)]
-        call: CallArgs,
-        /// The account.
-        #[command(flatten)]
-        account: AccountArgs,
-        /// What to do.
-        #[command(subcommand)]
-        task: cli::automations::Task,
-    },
-    /// Executions: what was sent, what was answered, and why it did not arrive.
-    Executions {
-        /// The server and the caller.
-        #[command(flatten)]
-        call: CallArgs,
-        /// The account.
-        #[command(flatten)]
-        account: AccountArgs,
-        /// What to do.
-        #[command(subcommand)]
-        task: cli::executions::Task,
-    },
-    /// Events: publish them from files.
-    Events {
-        /// The server and the caller.
-        #[command(flatten)]
-        call: CallArgs,
-        /// The account.
-        #[command(flatten)]
-        account: AccountArgs,
-        /// What to do.
-        #[command(subcommand)]
-        task: cli::events::Task,
-    },
-    /// Make webhooks and automations be as files say: show what would change, then change it.
-    Apply(Box<cli::apply::ApplyArgs>),
-    /// Keys: have everything sealed by a new one.
-    Keys {
-        /// The server and the caller.
-        #[command(flatten)]
-        call: CallArgs,
-        /// What to do.
-        #[command(subcommand)]
-        task: cli::keys::Task,
-    },
-    /// Say that a server's clock is right: what waits because it was not trusted goes on.
-    ConfirmClock {
-        /// The server and the caller.
-        #[command(flatten)]
-        call: CallArgs,
-    },
-    /// Copy a SQLite database while it is in use. With PostgreSQL use pg_dump.
-    Backup(BackupArgs),
-    /// Look at configuration, keys, database, clock and certificates, and say what to do. Changes nothing.
-    Doctor(Box<cli::doctor::DoctorArgs>),
-    /// Ask a running server whether it serves.
-    Health(Box<cli::health::HealthArgs>),
-    /// Print a script that completes commands in a shell.
-    Completions {
-        /// The shell.
-        #[arg(value_enum)]
-        shell: clap_complete::Shell,
-    },
-}
+use crate::domain::plan::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN};
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
@@ -125,16 +13,6 @@ pub struct DatabaseArgs {
     /// A SQLite file, or postgres://user:password@host/database.
     #[arg(long, env = "HOOKLINE_DATABASE", default_value = "hookline.db", hide_env_values = true)]
     pub database: String,
-}
-
-/// What to copy.
-#[derive(Debug, Clone, Args)]
-pub struct BackupArgs {
-    /// Where the data is.
-    #[command(flatten)]
-    pub database: DatabaseArgs,
-    /// The file to write. It must not exist.
-    pub to: PathBuf,
 }
 
 /// The keys of the installation.
@@ -329,70 +207,14 @@ pub struct ServeArgs {
     pub shutdown_grace_ms: u64,
 }
 
-/// Who calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub enum Role {
-    /// A backend: publishes events, manages accounts.
-    Service,
-    /// An admin of one account.
-    GlobalAdmin,
-    /// A user of one account.
-    User,
-}
-
-impl Role {
-    /// The word in a token.
-    pub fn word(self) -> &'static str {
-        match self {
-            Role::Service => "service",
-            Role::GlobalAdmin => "global_admin",
-            Role::User => "user",
-        }
-    }
-}
-
-/// What a user may do beyond reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Permission {
-    /// Create and edit automations.
-    #[value(name = "automations.write")]
-    AutomationsWrite,
-}
-
-impl Permission {
-    /// The word in a token.
-    pub fn word(self) -> &'static str {
-        match self {
-            Permission::AutomationsWrite => crate::domain::caller::PERMISSION_AUTOMATIONS_WRITE,
-        }
-    }
-}
-
-/// The token to make.
-#[derive(Debug, Clone, Args)]
-pub struct TokenArgs {
-    /// Where the data is; the local key is beside it.
-    #[command(flatten)]
-    pub database: DatabaseArgs,
-    /// The keys of the installation.
-    #[command(flatten)]
-    pub keys: KeyArgs,
-    /// The account; for a service several, or `*` for every one.
-    #[arg(long, required = true, value_delimiter = ',')]
-    pub account: Vec<String>,
-    /// The user; required for the roles `user` and `global_admin`.
-    #[arg(long, required_if_eq_any = [("role", "user"), ("role", "global_admin")])]
-    pub user: Option<String>,
-    /// Who calls.
-    #[arg(long, value_enum)]
-    pub role: Role,
-    /// What a `user` may do beyond reading.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    pub permissions: Vec<Permission>,
-    /// How long the token is good for, in seconds.
-    #[arg(long, default_value_t = 86_400, value_parser = clap::value_parser!(i64).range(1..=31_536_000))]
-    pub ttl_seconds: i64,
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //!
 //! Data flows one way, and each arrow changes its type once: a protobuf frame becomes an
 //! [`Event`](domain::event::Event), a decision makes a [`Change`](domain::account::change::Change) of it, the change holds the
-//! requests, an attempt ends in an [`Outcome`](domain::execution::Outcome), and that becomes a row.
+//! requests, an attempt ends in an [`Outcome`](domain::attempt::Outcome), and that becomes a row.
 //!
 //! - [`domain`] is pure: rules and nothing else. It never imports tokio, actix, sea-orm, tonic or reqwest.
 //! - [`store`] is the only place that knows sea-orm: the tables, the journal that writes them in group commits, and

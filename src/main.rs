@@ -5,14 +5,14 @@ use std::{process::ExitCode, sync::Arc};
 use actix::{Arbiter, System};
 use clap::{CommandFactory, Parser};
 use hookline::{
-    app::{Application, Signals, StartError, token_rules},
-    cli::{self, CliError},
-    config::{BackupArgs, Cli, Command, DatabaseArgs, ServeArgs, TokenArgs},
+    app::{Application, Signals, StartError},
+    cli::{
+        self, CliError,
+        command::{Cli, Command},
+    },
+    config::{LogFormat, ServeArgs},
     demo,
-    grpc::{Claims, mint},
-    keys::signing_key,
-    store::{self, Location, Store},
-    telemetry::{LogFormat, Telemetry, chain},
+    telemetry::Telemetry,
 };
 use tokio::{
     runtime::Runtime,
@@ -35,8 +35,12 @@ fn main() -> ExitCode {
         Command::Demo => with_arbiters(|arbiters| {
             told("error", LogFormat::Human, async |telemetry| demo::run(arbiters, telemetry).await)
         }),
-        Command::Migrate(args) => with_arbiters(|_| told("info", LogFormat::Human, async |_| migrate(args).await)),
-        Command::Token(args) => token(&args),
+        Command::Migrate(args) => with_arbiters(|_| {
+            told("info", LogFormat::Human, async |_| {
+                cli::database::migrate(args).await.map_err(|CliError(text)| StartError(text))
+            })
+        }),
+        Command::Token(args) => cli::token::run(&args).map_err(|CliError(text)| StartError(text)),
         Command::Accounts { call, task } => in_runtime(cli::accounts::run(call, task)),
         Command::Webhooks { call, account, task } => in_runtime(cli::webhooks::run(call, account, task)),
         Command::Automations { call, account, task } => in_runtime(cli::automations::run(call, account, task)),
@@ -44,7 +48,7 @@ fn main() -> ExitCode {
         Command::Events { call, account, task } => in_runtime(cli::events::run(call, account, task)),
         Command::ConfirmClock { call } => in_runtime(cli::clock::run(call)),
         Command::Keys { call, task } => in_runtime(cli::keys::run(call, task)),
-        Command::Backup(args) => in_runtime(backup(args)),
+        Command::Backup(args) => in_runtime(cli::database::backup(args)),
         Command::Apply(args) => in_runtime(cli::apply::run(*args)),
         Command::Doctor(args) => in_runtime(cli::doctor::run(*args)),
         Command::Health(args) => in_runtime(cli::health::run(*args)),
@@ -126,44 +130,5 @@ fn listen_to_signals(signals: Signals) -> std::io::Result<()> {
             step.cancel();
         }
     });
-    Ok(())
-}
-
-async fn migrate(args: DatabaseArgs) -> Result<(), StartError> {
-    let location = Location::parse(&args.database).map_err(StartError)?;
-    Store::migrate(&location).await.map_err(|error| StartError(format!("the schema: {error}")))?;
-    println!("the schema is up to date");
-    Ok(())
-}
-
-async fn backup(args: BackupArgs) -> Result<(), CliError> {
-    let location = Location::parse(&args.database.database).map_err(CliError)?;
-    let Location::Sqlite(path) = &location else {
-        return Err(CliError::new("this copies SQLite files; copy PostgreSQL with pg_dump"));
-    };
-    if !path.exists() {
-        return Err(CliError(format!("there is no database at {}", path.display())));
-    }
-    if args.to.exists() {
-        return Err(CliError(format!("{} exists: name a new file", args.to.display())));
-    }
-    let failed = |error| CliError(format!("the copy: {}", chain(&error)));
-    store::backup(&location, &args.to).await.map_err(failed)?;
-    println!("{} is a copy; keep the sealing key with it", args.to.display());
-    Ok(())
-}
-
-fn token(args: &TokenArgs) -> Result<(), StartError> {
-    let location = Location::parse(&args.database.database).map_err(StartError)?;
-    let secret = signing_key(&args.keys, &location).map_err(StartError)?;
-    let claims = Claims {
-        role: args.role.word().to_owned(),
-        accounts: args.account.clone(),
-        user_id: args.user.clone(),
-        permissions: args.permissions.iter().map(|one| one.word().to_owned()).collect(),
-    };
-    let now = hookline::clock::now().seconds();
-    let token = mint(&secret, &claims, &token_rules(&args.keys), now, args.ttl_seconds).map_err(StartError)?;
-    println!("{token}");
     Ok(())
 }

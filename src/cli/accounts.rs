@@ -2,11 +2,8 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{CallArgs, CliError, PAGE_SIZE, confirm, every_page, show};
-use crate::{
-    config::Role,
-    grpc::pb::{self, account_service_client::AccountServiceClient},
-};
+use super::{CallArgs, CliError, PAGE_SIZE, confirm, every_page, show, token::Role};
+use crate::grpc::pb::{self, account_service_client::AccountServiceClient};
 
 /// A plan.
 #[derive(Debug, Clone, Copy, ValueEnum)]

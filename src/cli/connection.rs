@@ -14,13 +14,12 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
-use super::CliError;
+use super::{CliError, token::Role};
 use crate::{
-    app::token_rules,
+    app::{key_files, token_rules},
     clock,
-    config::{KeyArgs, Role},
+    config::KeyArgs,
     grpc::{Claims, mint},
-    keys::signing_key,
     store::Location,
     telemetry::chain,
 };
@@ -147,7 +146,8 @@ impl ConnectionArgs {
             token_issuer: self.token_issuer.clone(),
             sealing_key_file: Vec::new(),
         };
-        let secret = signing_key(&keys, &location)
+        let secret = key_files(&keys, &location)
+            .signing_key()
             .map_err(|error| CliError::new(format!("no token was given (--token, HOOKLINE_TOKEN), and {error}")))?;
         let accounts = match (self.role, account) {
             (_, Some(account)) => account.trim_start_matches("accounts/").to_owned(),

@@ -13,14 +13,14 @@ use clap::{Args, CommandFactory};
 use rustix::fs::{Access, access};
 use x509_cert::Certificate;
 
-use super::CliError;
+use super::{CliError, command::Cli};
 use crate::{
-    app,
-    config::{Cli, ServeArgs},
+    app::{self, key_files},
+    config::ServeArgs,
     domain::timestamp::Timestamp,
-    keys::{self, Keys},
+    keys::{Keys, SEALING_KEY_BYTES},
     port::TlsFiles,
-    store::{Examination, Location, SEALING_KEY_BYTES, Sealer},
+    store::{Examination, Location, Sealer},
     telemetry::chain,
 };
 
@@ -126,10 +126,10 @@ fn configuration(args: &ServeArgs, found: &mut Findings) {
 
 /// The keys, without making any. Answers the one that seals.
 fn look_at_keys(args: &ServeArgs, location: &Location, found: &mut Findings) -> Option<Vec<[u8; SEALING_KEY_BYTES]>> {
+    let files = key_files(&args.keys, location);
     let local: Vec<PathBuf> = [
-        args.keys.sealing_key_file.is_empty().then(|| keys::local(location, "sealing")),
-        (args.keys.signing_key_file.is_none() && args.keys.token_key_files.is_empty())
-            .then(|| keys::local(location, "signing")),
+        args.keys.sealing_key_file.is_empty().then(|| files.local("sealing")),
+        (args.keys.signing_key_file.is_none() && args.keys.token_key_files.is_empty()).then(|| files.local("signing")),
     ]
     .into_iter()
     .flatten()
@@ -154,7 +154,7 @@ fn look_at_keys(args: &ServeArgs, location: &Location, found: &mut Findings) -> 
             found.warn("keys", format!("{} can be read by everybody: chmod 600 it", path.display()));
         }
     }
-    match Keys::load(&args.keys, location) {
+    match Keys::load(&files) {
         Ok(keys) => {
             let places = if local.is_empty() { "configured files" } else { "local files beside the database" };
             found.ok("keys", format!("can be read, from {places}"));

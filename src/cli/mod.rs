@@ -21,13 +21,16 @@ pub mod accounts;
 pub mod apply;
 pub mod automations;
 pub mod clock;
+pub mod command;
 pub mod connection;
+pub mod database;
 pub mod doctor;
 pub mod events;
 pub mod executions;
 pub mod health;
 pub mod keys;
 pub mod show;
+pub mod token;
 pub mod webhooks;
 pub mod written;
 

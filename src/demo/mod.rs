@@ -25,11 +25,11 @@ use tonic::{Request, Status, metadata::MetadataValue, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
-    app::{Application, Signals, StartError, token_rules},
+    app::{Application, Signals, StartError, key_files, token_rules},
+    cli::command::{Cli, Command},
     clock,
-    config::{Cli, Command},
     grpc::{Claims, EVENTS_BYTES_MAX, TokenRules, mint, pb},
-    keys::{Keys, signing_key},
+    keys::Keys,
     store::Location,
     telemetry::Telemetry,
 };
@@ -81,8 +81,9 @@ async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>, telemetry: &
     let Command::Serve(args) = cli.command else { return Err("no server".into()) };
     let location = Location::Sqlite(PathBuf::from(&database));
     // Made, where there are none.
-    Keys::load(&args.keys, &location)?;
-    let secret = signing_key(&args.keys, &location)?;
+    let files = key_files(&args.keys, &location);
+    Keys::load(&files)?;
+    let secret = files.signing_key()?;
     let rules = token_rules(&args.keys);
     let server = Application::build(*args).await?;
     let address = server.address();

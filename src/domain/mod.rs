@@ -15,6 +15,7 @@ pub mod id;
 pub mod json;
 pub mod name;
 pub mod path;
+pub mod plan;
 pub mod refusal;
 pub mod source;
 pub mod timestamp;

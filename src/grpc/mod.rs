@@ -14,7 +14,7 @@ pub use self::{
     convert::written::{check_automation, check_webhook, shown_retry_policy},
     doors::{
         admission::{Admission, CallBounds},
-        auth::{Authenticator, Claims, LEEWAY_SECONDS, SECRET_BYTES_MIN, TokenRules, check_key_file, mint},
+        auth::{Authenticator, Claims, LEEWAY_SECONDS, TokenRules, check_key_file, mint},
         serving::{Doors, serve},
     },
     services::api::{Api, READS_OF_ACCOUNT_AT_ONCE_MAX, SERVICE_NAMES},

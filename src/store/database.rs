@@ -48,6 +48,14 @@ pub enum Location {
 }
 
 impl Location {
+    /// The SQLite file, where it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Location::Sqlite(path) => Some(path),
+            Location::Postgres(_) => None,
+        }
+    }
+
     /// Reads a path, `sqlite:path` or `postgres://…`.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {

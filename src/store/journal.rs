@@ -3,14 +3,7 @@
 //! On SQLite it is the one connection that writes; on PostgreSQL it has several lanes, accounts hashed to them.
 //! Whatever ends a change is one of five receipts; only `Unknown` leaves a doubt.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::Statement;
 use tokio::{
@@ -22,76 +15,19 @@ use super::{
     StoreError,
     lane::Lane,
     prepared::Prepared,
+    receipt::Receipt,
     removal::Before,
     seal::Sealer,
+    work::{Task, Waiting, Work},
     writer::{WriterOptions, Writing},
 };
 use crate::{
-    domain::{
-        account::change::Change,
-        id::{AccountUid, EventId},
-        timestamp::Timestamp,
-    },
+    domain::{account::change::Change, id::AccountUid, timestamp::Timestamp},
     telemetry::Metrics,
 };
 
 /// How many changes wait for a lane.
 const QUEUE_CHANGES_MAX: usize = 1_024;
-
-/// What became of a change.
-#[derive(Debug)]
-pub enum Receipt {
-    /// It is durable.
-    Committed,
-    /// Nothing was written: these events are stored already.
-    Duplicate(HashSet<EventId>),
-    /// Nothing was written: the account has another revision.
-    Stale,
-    /// Nothing was written, now or at any time: the database never takes what the change holds.
-    Refused(StoreError),
-    /// Nothing was written.
-    Failed(StoreError),
-    /// It may or may not have been written.
-    Unknown(StoreError),
-}
-
-impl Receipt {
-    /// What kept the change from being written; none where it is.
-    pub fn error_type(&self) -> Option<&'static str> {
-        match self {
-            Receipt::Committed => None,
-            Receipt::Duplicate(_) => Some("DUPLICATE"),
-            Receipt::Stale => Some("STALE"),
-            Receipt::Refused(_) => Some("REFUSED"),
-            Receipt::Failed(_) => Some("FAILED"),
-            Receipt::Unknown(_) => Some("UNKNOWN"),
-        }
-    }
-}
-
-/// Something for a lane to write.
-pub struct Work {
-    /// What.
-    pub task: Task,
-    /// Since when it waits.
-    pub since: Instant,
-}
-
-/// What a lane writes, and who waits for it.
-pub enum Task {
-    Commit(Box<Prepared>, oneshot::Sender<Receipt>),
-    Fence(AccountUid, oneshot::Sender<Result<(), StoreError>>),
-    Erase(AccountUid, oneshot::Sender<Result<bool, StoreError>>),
-    Expire(Before, oneshot::Sender<Result<bool, StoreError>>),
-    GiveBack(oneshot::Sender<Result<bool, StoreError>>),
-    Run(Vec<Statement>, oneshot::Sender<Result<u64, StoreError>>),
-    Close(oneshot::Sender<()>),
-}
-
-/// Since when what a lane writes now has waited, in milliseconds after the journal's start and one more; 0 while it
-/// writes nothing.
-#[derive(Default)]
-pub struct Waiting(AtomicU64);
 
 /// The handle of the journal.
 #[derive(Clone)]
@@ -99,23 +35,6 @@ pub struct Journal {
     lanes: Arc<[(mpsc::Sender<Work>, Arc<Waiting>)]>,
     sealer: Arc<Sealer>,
     started: Instant,
-}
-
-impl Waiting {
-    /// The lane writes what has waited since a time.
-    pub fn begin(&self, since: Instant, started: Instant) {
-        let ms = u64::try_from(since.saturating_duration_since(started).as_millis()).unwrap_or(u64::MAX);
-        self.0.store(ms.saturating_add(1), Ordering::Relaxed);
-    }
-
-    /// The lane has written it.
-    pub fn end(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-
-    fn since_ms(&self) -> Option<u64> {
-        self.0.load(Ordering::Relaxed).checked_sub(1)
-    }
 }
 
 impl Journal {

@@ -15,10 +15,11 @@ use uuid::Uuid;
 use super::{
     StoreError,
     entities::accounts,
-    journal::{Receipt, Task, Waiting, Work},
     prepared::Prepared,
+    receipt::Receipt,
     removal,
     statements::{advance_accounts, known_events, write_own_things, write_rows},
+    work::{Task, Waiting, Work},
     writer::{WriteError, Writer, Writing},
 };
 use crate::{domain::id::AccountUid, telemetry::Metrics};

@@ -16,6 +16,7 @@ mod load;
 #[path = "../../migrations/mod.rs"]
 mod migrations;
 mod prepared;
+mod receipt;
 mod removal;
 mod rotation;
 mod rows;
@@ -25,6 +26,7 @@ mod together;
 mod totals;
 mod upkeep;
 mod weights;
+mod work;
 mod writer;
 
 use std::{
@@ -46,12 +48,13 @@ pub use self::{
     examination::Examination,
     executions::ExecutionView,
     history::{AccountView, Page, UsageCounts},
-    journal::{Journal, Receipt},
+    journal::Journal,
     lease::Lease,
     load::{DueAccount, FirstAnswer, Read},
+    receipt::Receipt,
     removal::Before,
     rotation::{Rotated, RotationPlace},
-    seal::{SEALING_KEY_BYTES, Sealer},
+    seal::Sealer,
     totals::Totals,
 };
 use self::{together::Together, upkeep::Upkeep};

@@ -18,11 +18,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::StoreError;
+use crate::keys::SEALING_KEY_BYTES;
 
 const KEY_ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
-/// How long a sealing key is.
-pub const SEALING_KEY_BYTES: usize = 32;
 /// What stands in the place of a key's id where the account's data key seals.
 pub const DATA_KEY_ID: [u8; KEY_ID_BYTES] = [0; KEY_ID_BYTES];
 /// How long a stored fingerprint is: the id of its key, and an HMAC.

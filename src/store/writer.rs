@@ -18,7 +18,7 @@ use sea_orm::{
 use sea_query_sqlx::SqlxValues;
 use tokio::sync::Mutex;
 
-use super::{StoreError, journal::Receipt};
+use super::{StoreError, receipt::Receipt};
 use crate::telemetry::chain;
 
 /// How long a statement's text may be for it to be kept ready by a session. Longer ones are seldom the same twice, and

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use clap::ValueEnum;
+use crate::config::LogFormat;
 use opentelemetry::trace::TraceContextExt;
 use serde_json::{Map, Value};
 use tracing::{
@@ -28,16 +28,6 @@ use tracing_subscriber::{
 
 /// What is always logged a little less of: what libraries say of themselves.
 const QUIET: &str = "sqlx=warn,sea_orm_migration=warn";
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum LogFormat {
-    /// A line for people.
-    #[default]
-    Human,
-    /// One JSON object a line.
-    Json,
-}
 
 /// What is logged, as it can be read and changed.
 #[derive(Clone)]

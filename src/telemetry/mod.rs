@@ -19,10 +19,11 @@ use tracing_subscriber::{Layer, filter::filter_fn, layer::SubscriberExt, util::S
 use self::export::{Counts, FLUSH_TIMEOUT};
 pub use self::{
     export::Page,
-    log::{LogFormat, LogLevel},
+    log::LogLevel,
     metrics::Metrics,
     spans::{CALL_TARGET, OpenSpan, Period, Spans, call_context, enter_trace},
 };
+pub use crate::config::LogFormat;
 
 /// What was started; it is stopped last.
 pub struct Telemetry {

@@ -253,7 +253,7 @@ fn the_schema_knows_the_settings_of_the_binary() {
         "tls-client-ca-file",
         "endpoint-ca-file",
     ];
-    let command = hookline::config::Cli::command();
+    let command = hookline::cli::command::Cli::command();
     let serve = command.find_subcommand("serve").expect("serve");
     let flags = serve.get_arguments().filter(|one| one.get_env().is_some()).filter_map(|one| one.get_long());
     let camel = |flag: &str| {

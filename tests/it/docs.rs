@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use clap::Parser;
-use hookline::{cli::show, config::Cli, grpc::pb};
+use hookline::{
+    cli::{command::Cli, show},
+    grpc::pb,
+};
 use serde_json::Value;
 
 use crate::harness::{Database, Server};

@@ -22,12 +22,10 @@ use super::{
     AccountArgs, CallArgs, CliError, PAGE_SIZE, confirm,
     connection::{Caller, account_of},
     every_page, show,
+    token::Role,
 };
-use crate::{
-    config::Role,
-    grpc::pb::{
-        self, automation_service_client::AutomationServiceClient, webhook_service_client::WebhookServiceClient,
-    },
+use crate::grpc::pb::{
+    self, automation_service_client::AutomationServiceClient, webhook_service_client::WebhookServiceClient,
 };
 
 /// What to apply, and how.

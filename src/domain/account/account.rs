@@ -14,7 +14,6 @@ use super::{
     job::Job,
     limits::{Backlog, Flight, Window, webhook_slots},
     loops::Loops,
-    plan::Limits,
     rules::Rules,
 };
 use crate::domain::{
@@ -22,6 +21,7 @@ use crate::domain::{
     event::{Action, Event},
     execution::{State, THE_LIMIT, Unfinished, dispatch::Dispatch},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, JobUid, ObjectName, ResourceId, WebhookUid},
+    plan::Limits,
     source::SourceKind,
     timestamp::Timestamp,
     webhook::{Webhook, WebhookKind, health::Health, rate::Bucket, traffic::Traffic},

@@ -1,7 +1,9 @@
 //! An account's own facts.
 
-use super::plan::{LimitOverrides, Plan};
-use crate::domain::timestamp::Timestamp;
+use crate::domain::{
+    plan::{LimitOverrides, Plan},
+    timestamp::Timestamp,
+};
 
 /// An account's own facts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -84,10 +84,6 @@ impl History {
     }
 }
 
-/// For how many days executions are kept at least, after their end.
-pub const RETENTION_DAYS_MIN: u32 = 3;
-/// For how many days executions are kept at most, after their end.
-pub const RETENTION_DAYS_MAX: u32 = 3_650;
 /// How many executions are deleted at once where few are written: each commit is short, because others wait for it.
 const EXPIRED_ROWS_MIN: usize = 50;
 /// How many executions are deleted at once at most.

@@ -1,7 +1,6 @@
 //! What bounds an account: executions in a window of time, requests in flight.
 
-use super::plan::Limits;
-use crate::domain::{source::SourceKind, timestamp::Timestamp};
+use crate::domain::{plan::Limits, source::SourceKind, timestamp::Timestamp};
 
 /// A window of executions. Its number only counts up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -10,7 +10,6 @@ pub mod job;
 pub mod limits;
 pub mod loops;
 pub mod notice;
-pub mod plan;
 mod rules;
 
 pub use self::{

@@ -1,10 +1,10 @@
 //! What the installation has configured of the rules.
 
-use super::{
-    facts::AccountFacts,
+use super::facts::AccountFacts;
+use crate::domain::{
+    attempt::retry_policy::Schedule,
     plan::{Limits, PlanLimits},
 };
-use crate::domain::attempt::retry_policy::Schedule;
 
 /// What the installation has configured.
 #[derive(Debug, Clone)]

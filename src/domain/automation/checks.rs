@@ -1,7 +1,7 @@
 //! What must hold for an automation to run.
 
 use super::Automation;
-use crate::domain::{account::plan::Plan, event::Event};
+use crate::domain::event::Event;
 
 /// One thing that must hold for an automation to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +30,8 @@ pub enum CheckKind {
 }
 
 /// What must hold for an automation to run for an event, and whether it does.
-pub fn checks(plan: Plan, automation: &Automation, event: &Event, conditions_hold: bool) -> Vec<Check> {
+pub fn checks(has_plan: bool, automation: &Automation, event: &Event, conditions_hold: bool) -> Vec<Check> {
     let spec = &automation.spec;
-    let has_plan = plan.has_automation_webhooks();
     let user = event.user_id.as_ref();
     let is_triggered = spec.object == event.object && spec.action == event.action;
     let wanted = format!("{} {}", spec.object, spec.action.as_str());

@@ -17,7 +17,6 @@ use super::{
     template::Trees,
 };
 use crate::domain::{
-    account::plan::Plan,
     event::Event,
     id::{AccountUid, AutomationUid},
     timestamp::Timestamp,
@@ -44,8 +43,8 @@ pub struct Miss {
     pub automations: Automations,
     /// Those that ran.
     pub ran: Vec<AutomationUid>,
-    /// The account's plan.
-    pub plan: Plan,
+    /// Whether the account's plan had automations.
+    pub has_plan: bool,
     /// What the account called options.
     pub catalogue: Arc<Catalogue>,
 }
@@ -277,7 +276,7 @@ fn missed(entry: &Entry, automation: &Automation) -> Missed {
         }
         Err(_) => (false, Vec::new()),
     };
-    let checks = checks(entry.miss.plan, automation, event, holds);
+    let checks = checks(entry.miss.has_plan, automation, event, holds);
     Missed { event: Arc::clone(event), decided_at: entry.at, checks, explanation }
 }
 

@@ -18,12 +18,12 @@ use crate::domain::{
         history::{Expired, look_again_at},
         job::{Job, retry_room},
         limits::{Flight, Window},
-        plan::{LimitOverrides, Limits, Plan},
     },
     automation::miss::Miss,
     caller::Caller,
     execution::{NewExecution, Recorded, State, Unfinished, Unreadable, dispatch::Dispatch, record::Record},
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
+    plan::{LimitOverrides, Limits, Plan},
     timestamp::Timestamp,
     webhook::{Webhook, rate::Bucket, traffic::Traffic},
 };

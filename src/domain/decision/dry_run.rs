@@ -71,7 +71,12 @@ pub fn dry_run(
     let fails = |request: &Request| request.failure.filter(|_| !request.continue_on_failure);
     Ok(DryRun {
         failure: requests.iter().enumerate().find_map(|(at, request)| Some((fails(request)?, at))),
-        checks: checks(account.facts.plan, automation, event, automation.compiled.conditions.hold(state)),
+        checks: checks(
+            account.facts.plan.has_automation_webhooks(),
+            automation,
+            event,
+            automation.compiled.conditions.hold(state),
+        ),
         explanation: automation.compiled.conditions.explain(state),
         requests,
         is_paused: account.backlog.count > 0 || !has_room,

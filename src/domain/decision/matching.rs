@@ -145,8 +145,9 @@ impl<'a> Draft<'a, '_> {
         ran: Vec<AutomationUid>,
     ) {
         let (event, automations) = (Arc::clone(event), Arc::clone(automations));
-        let (plan, catalogue) = (account.facts.plan, Arc::clone(&account.catalogue));
-        self.misses.push(Miss { event, automations, ran, plan, catalogue });
+        let has_plan = account.facts.plan.has_automation_webhooks();
+        let catalogue = Arc::clone(&account.catalogue);
+        self.misses.push(Miss { event, automations, ran, has_plan, catalogue });
     }
 
     pub(super) fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>) {

@@ -11,13 +11,13 @@ use super::{
     account::{
         history::StateCounts,
         job::{JobTask, Retry, RetryRequests, RetryStart, retry_room},
-        plan::LimitOverrides,
     },
     attempt::Reason,
     caller::{AccountScope, Caller},
     decision::{EventReply, Input, Reply, command::Task},
     event::Event,
     execution::State,
+    plan::LimitOverrides,
     timestamp::Timestamp,
     webhook::DisableReason,
 };

@@ -11,7 +11,6 @@ use crate::domain::{
         history::{Expired, ExpiredRow, History},
         job::{JobRows, JobTask},
         limits::{Backlog, Window},
-        plan::{Plan, PlanLimits},
     },
     attempt::{
         self, Attempt, Ended, Outcome,
@@ -29,6 +28,7 @@ use crate::domain::{
         Progress, Recorded, State, THE_LIMIT, Unfinished, dispatch::Dispatch, filter::ExecutionFilter, record::Record,
     },
     id::{AccountUid, EventId, ExecutionUid, ResourceId, WebhookUid},
+    plan::{Plan, PlanLimits},
     refusal::Refusal,
     source::SourceKind,
     timestamp::Timestamp,

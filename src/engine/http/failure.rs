@@ -4,8 +4,8 @@ use std::{error::Error, io};
 
 use hyper_util::client::legacy::Error as PoolError;
 
-use super::resolver::ResolveError;
 use crate::domain::attempt::{Outcome, Reason};
+use std::fmt;
 
 /// Errors of the system that say that this machine has no more of something: files of the process, of the system, memory,
 /// buffers, ports.
@@ -80,6 +80,32 @@ pub fn classify(failure: &reqwest::Error) -> Outcome {
     }
     outcome(if failure.is_timeout() { Reason::Timeout } else { Reason::Connect }, last)
 }
+
+/// A name did not lead to an address that may be used.
+#[derive(Debug)]
+pub enum ResolveError {
+    /// It could not be looked up.
+    Lookup(String),
+    /// It could not be looked up, for a reason of ours.
+    Internal(String),
+    /// Every address is blocked.
+    Blocked(String),
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResolveError::Lookup(error) | ResolveError::Internal(error) => {
+                write!(f, "the host name could not be looked up: {error}")
+            }
+            ResolveError::Blocked(name) => {
+                write!(f, "{name} leads only to private, local or otherwise special addresses")
+            }
+        }
+    }
+}
+
+impl Error for ResolveError {}
 
 #[cfg(test)]
 #[path = "tests/failure.rs"]

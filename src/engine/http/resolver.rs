@@ -5,7 +5,6 @@
 //! are silent delay nobody else. Answers are remembered for as long as they say.
 
 use std::{
-    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -20,7 +19,7 @@ use hickory_resolver::{
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::failure::is_fault_of_ours;
+use super::failure::{ResolveError, is_fault_of_ours};
 use crate::{
     domain::{address::AddressPolicy, id::AccountId},
     reload::Reloaded,
@@ -53,32 +52,6 @@ pub struct GuardedResolver {
     of_account: Shares<AccountId>,
     timeout: Duration,
 }
-
-/// A name did not lead to an address that may be used.
-#[derive(Debug)]
-pub enum ResolveError {
-    /// It could not be looked up.
-    Lookup(String),
-    /// It could not be looked up, for a reason of ours.
-    Internal(String),
-    /// Every address is blocked.
-    Blocked(String),
-}
-
-impl fmt::Display for ResolveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ResolveError::Lookup(error) | ResolveError::Internal(error) => {
-                write!(f, "the host name could not be looked up: {error}")
-            }
-            ResolveError::Blocked(name) => {
-                write!(f, "{name} leads only to private, local or otherwise special addresses")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ResolveError {}
 
 impl GuardedResolver {
     /// A resolver that asks these name servers, or those of the system where none are named. A look-up takes less than the

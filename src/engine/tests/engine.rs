@@ -5,7 +5,6 @@ use sea_orm::{ConnectionTrait, DatabaseConnection};
 use super::*;
 use crate::{
     domain::{
-        account::plan::{Plan, PlanLimits},
         address::AddressPolicy,
         attempt::retry_policy::{RetryPolicy, Schedule},
         automation::{Method, template::BodySpec},
@@ -16,6 +15,7 @@ use crate::{
         },
         event::{Action, RejectionReason},
         id::WebhookUid,
+        plan::{Plan, PlanLimits},
         url::{EndpointUrl, UrlPolicy},
         webhook::{WebhookKind, credentials::Credentials},
     },

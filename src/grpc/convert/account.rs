@@ -3,12 +3,10 @@
 use super::timestamp;
 use crate::{
     domain::{
-        account::{
-            AccountFacts, Rules,
-            plan::{LimitOverrides, Plan},
-        },
+        account::{AccountFacts, Rules},
         decision::command::etag_of,
         id::AccountId,
+        plan::{LimitOverrides, Plan},
         refusal::Violations,
         timestamp::Timestamp,
     },

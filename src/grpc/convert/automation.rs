@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use super::{event::event_action, pb_event_action, timestamp};
 use crate::{
     domain::{
-        account::plan::Plan,
         automation::{
             ACTIVATION_USERS_MAX, Automation, AutomationSpec, Method,
             catalogue::Catalogue,
@@ -19,6 +18,7 @@ use crate::{
         decision::command::{NewAction, NewAutomation, Whom, etag_of},
         id::{AccountId, ObjectName},
         name::check_display_name,
+        plan::Plan,
         refusal::Violations,
     },
     grpc::{calls::status, pb},

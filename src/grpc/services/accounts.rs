@@ -10,10 +10,10 @@ use super::{
 use crate::{
     clock,
     domain::{
-        account::history::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN},
         caller::AccountScope,
         decision::command::{Answer, Command, Task},
         id::AccountId,
+        plan::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN},
         refusal::Violations,
     },
     engine::CommandReply,

@@ -11,11 +11,10 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        account::{
-            AccountFacts,
-            plan::{LimitOverrides, Plan},
-        },
+        account::AccountFacts,
         event::Event,
+        id::EventId,
+        plan::{LimitOverrides, Plan},
     },
     store::{
         Lease, Location, Store,
@@ -25,6 +24,7 @@ use crate::{
         together::{paused_sql, running_sql, waiting_sql},
     },
 };
+use std::collections::HashSet;
 
 struct Bench {
     folder: tempfile::TempDir,

@@ -5,11 +5,8 @@ use sea_orm::ActiveModelTrait;
 use super::*;
 use crate::{
     domain::{
-        account::{
-            AccountFacts,
-            change::Change,
-            plan::{LimitOverrides, Plan},
-        },
+        account::{AccountFacts, change::Change},
+        plan::{LimitOverrides, Plan},
         timestamp::Timestamp,
     },
     store::{Lease, Location},

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::account::plan::{LimitOverrides, Plan, PlanLimits};
+use crate::domain::plan::{LimitOverrides, Plan, PlanLimits};
 
 #[test]
 fn each_share_of_the_limit_is_crossed_once_a_window() {

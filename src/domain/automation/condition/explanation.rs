@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Clause, Operator, Reached, State, differ, elements, operand::Operand};
+use super::{
+    Clause, Operator, Reached, State, differ, elements,
+    operand::{Operand, shown},
+};
 use crate::domain::{
     automation::catalogue::LABEL,
     event::Action,
@@ -12,8 +15,6 @@ use crate::domain::{
     timestamp::{parse_date, parse_instant},
 };
 
-/// How much of a value an explanation shows.
-const SHOWN_CHARS_MAX: usize = 120;
 /// How many of the values that a path leads to an explanation shows.
 const SHOWN_VALUES_MAX: usize = 5;
 /// How many of the values that a clause compares with an explanation shows.
@@ -150,11 +151,4 @@ fn is_through_array(field: &FieldPath, root: &Node<'_>) -> bool {
     use crate::domain::path::Found;
     let through = |path: &FieldPath| matches!(path.find(root), Found::Each(_));
     through(field) || field.without_last(LABEL).is_some_and(|field| through(&field))
-}
-
-pub(super) fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

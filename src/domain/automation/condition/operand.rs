@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use super::explanation::shown;
 use crate::domain::{
     decimal::{Decimal, are_equal},
     json::{Json, Node},
@@ -88,5 +87,15 @@ impl Operand {
             Operand::Number(_, source) => source.clone(),
             Operand::Text(text) | Operand::Date(_, text) | Operand::Instant(_, text) => shown(&format!("{text:?}")),
         }
+    }
+}
+
+/// How much of a value an explanation shows.
+const SHOWN_CHARS_MAX: usize = 120;
+
+pub(super) fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }

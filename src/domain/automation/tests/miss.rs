@@ -54,7 +54,7 @@ fn miss(automations: &Automations, event: Event, ran: &[bool]) -> Miss {
         event: Arc::new(event),
         automations: Arc::clone(automations),
         ran,
-        plan: Plan::Power,
+        has_plan: true,
         catalogue: Arc::default(),
     }
 }

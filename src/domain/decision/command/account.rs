@@ -2,11 +2,9 @@
 
 use super::{Answer, Command, account_name, check_etag};
 use crate::domain::{
-    account::{
-        AccountFacts,
-        plan::{LimitOverrides, Plan},
-    },
+    account::AccountFacts,
     decision::draft::Draft,
+    plan::{LimitOverrides, Plan},
     refusal::{Precondition, Refusal},
 };
 

@@ -20,7 +20,6 @@ use crate::domain::{
         Account, AccountFacts,
         change::StoredAnswer,
         job::{Job, JobTask, Retry},
-        plan::{LimitOverrides, Plan},
     },
     attempt::retry_policy::RetryPolicy,
     automation::{
@@ -33,6 +32,7 @@ use crate::domain::{
     event::Action,
     execution::{NewExecution, Recorded, filter::ExecutionFilter},
     id::{AccountId, ExecutionUid, JobUid, ObjectName, RequestId, ResourceId, UserId},
+    plan::{LimitOverrides, Plan},
     refusal::{Precondition, Refusal},
     timestamp::Timestamp,
     url::EndpointUrl,

@@ -2,9 +2,9 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::domain::{
-    account::plan::Plan,
     caller::{AccountScope, Caller},
     decision::command::{Answer, Task},
+    plan::Plan,
 };
 
 type Told = oneshot::Receiver<Result<Vec<EventReply>, EngineError>>;

@@ -1,5 +1,6 @@
 //! The keys that verify tokens: read from files, and as strong as their algorithms ask (RFC 7518).
 
+use crate::keys::SECRET_BYTES_MIN;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use jsonwebtoken::{
     Algorithm, DecodingKey, DecodingKeyKind,
@@ -12,8 +13,6 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoRef,
 };
 
-/// How short a shared secret may be, in bytes: as long as what HS256 makes of it.
-pub const SECRET_BYTES_MIN: usize = 32;
 /// How many bits an RSA key has at least, and at most.
 const RSA_BITS_MIN: usize = 2_048;
 const RSA_BITS_MAX: usize = 8_192;

@@ -17,7 +17,6 @@ use jsonwebtoken::{
 use serde::{Deserialize, Serialize};
 use tonic::{Status, codegen::http::HeaderMap};
 
-pub use self::keys::SECRET_BYTES_MIN;
 use self::keys::{VerifyingKey, parse_keys};
 use crate::{
     domain::{
@@ -202,7 +201,7 @@ fn read_keys(path: &Path) -> Result<Vec<VerifyingKey>, String> {
 pub fn turns_away(header: &[u8]) -> bool {
     ring_provider::install();
     let rules = TokenRules { audience: "hookline".to_owned(), issuer: None };
-    let mut secret = [0; SECRET_BYTES_MIN];
+    let mut secret = [0; crate::keys::SECRET_BYTES_MIN];
     let _ = getrandom::fill(&mut secret);
     let key = VerifyingKey::of_secret(&secret);
     let authenticator = Authenticator { keys: Arc::new([Reloaded::fixed(vec![key])]), rules: Arc::new(rules) };

@@ -92,3 +92,9 @@ impl Default for PlanLimits {
         )
     }
 }
+
+/// For how many days executions are kept at least, after their end.
+pub const RETENTION_DAYS_MIN: u32 = 3;
+
+/// For how many days executions are kept at most, after their end.
+pub const RETENTION_DAYS_MAX: u32 = 3_650;
