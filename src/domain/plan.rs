@@ -98,3 +98,6 @@ pub const RETENTION_DAYS_MIN: u32 = 3;
 
 /// For how many days executions are kept at most, after their end.
 pub const RETENTION_DAYS_MAX: u32 = 3_650;
+
+/// Shares of a window's limit that are worth telling when usage crosses them, in percent.
+pub const CROSSINGS_PERCENT: [u32; 2] = [80, 100];

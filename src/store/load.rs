@@ -29,7 +29,7 @@ use crate::{
             limits::Backlog,
         },
         automation::{Automation, UnreadableAutomation, catalogue::Catalogue},
-        execution::{State, THE_LIMIT, Unfinished, Unreadable},
+        execution::{State, Unfinished, Unreadable, WaitsFor},
         id::{AccountId, AccountUid, ExecutionUid, RequestId, WebhookUid},
         timestamp::Timestamp,
         webhook::Webhook,
@@ -108,15 +108,15 @@ impl Store {
         let beginnings = self.beginnings(AccountUid(row.uid), &parts.running).await?;
         let (running, unreadable) = readable(&parts.running, &beginnings);
         let (running, orphans) = running.into_iter().partition(|execution| held.contains(&execution.uid));
-        // What waits for one that sends nothing ends at once.
-        let due =
-            |webhook: &Webhook, earliest| if webhook.is_enabled() { Timestamp(earliest) } else { Timestamp::default() };
-        let of_webhook = |one: &Webhook| parts.earliest.get(&one.uid.0).map(|earliest| (one.uid, due(one, *earliest)));
+        let of_webhook = |one: &Webhook| {
+            let earliest = parts.earliest.get(&one.uid.0)?;
+            Some((WaitsFor::Webhook(one.uid), Timestamp(*earliest)))
+        };
         let mut waiting: Vec<_> = webhooks.iter().filter_map(of_webhook).collect();
         let newest_place =
             if self.is_clock_behind() { self.newest_place(row.uid, &mut waiting).await? } else { Timestamp::default() };
         let (oldest_paused, newest_paused) = parts.paused;
-        waiting.extend(oldest_paused.map(|oldest| (THE_LIMIT, Timestamp(oldest))));
+        waiting.extend(oldest_paused.map(|oldest| (WaitsFor::Limit, Timestamp(oldest))));
         let newest_paused = Timestamp(newest_paused.unwrap_or_default());
         let (automations, unreadable_automations) = compiled(parts.automations, parts.activations);
         let loaded = Loaded {
@@ -206,7 +206,7 @@ impl Store {
     async fn newest_place(
         &self,
         account: Uuid,
-        waiting: &mut [(WebhookUid, Timestamp)],
+        waiting: &mut [(WaitsFor, Timestamp)],
     ) -> Result<Timestamp, StoreError> {
         use executions::Column as C;
         let now = clock::now();
@@ -215,7 +215,7 @@ impl Store {
             .select_only()
             .column(C::DueAt)
             .filter(C::AccountUid.eq(account))
-            .filter(C::NextWebhook.is_in(waiting.iter().map(|(webhook, _)| webhook.0)))
+            .filter(C::NextWebhook.is_in(waiting.iter().map(|(waits_for, _)| rows::waits_for_key(*waits_for))))
             .filter(C::DueAt.gt(now.0))
             .filter(C::State.ne(rows::state_number(State::Retrying)))
             .order_by_desc(C::DueAt)
@@ -229,7 +229,7 @@ impl Store {
         let sql = "SELECT (SELECT MIN(due_at) FROM executions WHERE account_uid = $1 AND next_webhook = $2 AND due_at > $3) \
                    AS oldest, (SELECT MAX(due_at) FROM executions WHERE account_uid = $1 AND next_webhook = $2 \
                    AND due_at > $3) AS newest";
-        let values = [account.0.into(), THE_LIMIT.0.into(), DUE_RUNNING.into()];
+        let values = [account.0.into(), rows::waits_for_key(WaitsFor::Limit).into(), DUE_RUNNING.into()];
         let statement = Statement::from_sql_and_values(self.reader.get_database_backend(), sql, values);
         let row = self.reader.query_one_raw(statement).await?;
         let place = |name: &str| -> Result<Option<i64>, StoreError> {
@@ -241,10 +241,10 @@ impl Store {
     /// What waits for a webhook and is due by a time, oldest first, at most so many.
     pub async fn due_rows(&self, account: AccountUid, wanted: Wanted) -> Result<DueRows, StoreError> {
         use executions::Column as C;
-        let Wanted { webhook, by, newest_place, rows_max } = wanted;
+        let Wanted { waits_for, by, newest_place, rows_max } = wanted;
         let waiting = executions::Entity::find()
             .filter(C::AccountUid.eq(account.0))
-            .filter(C::NextWebhook.eq(webhook.0))
+            .filter(C::NextWebhook.eq(rows::waits_for_key(waits_for)))
             .filter(C::DueAt.gt(DUE_RUNNING));
         let retrying = rows::state_number(State::Retrying);
         let is_set_back = newest_place > by;
@@ -278,7 +278,7 @@ impl Store {
         let beginnings = self.beginnings(account, &found[..taken]).await?;
         let (rows, unreadable) = readable(&found[..taken], &beginnings);
         debug_assert!(rows.iter().all(|row| row.progress.state != State::Running));
-        Ok(DueRows { webhook, rows, unreadable, next })
+        Ok(DueRows { waits_for, rows, unreadable, next })
     }
 
     /// Executions that ended before a time, oldest first; some of them, and where to look for more.

@@ -15,7 +15,7 @@ use super::{
     rows::{self, DUE_RUNNING},
 };
 use crate::{
-    domain::{account::job::JobState, execution::THE_LIMIT},
+    domain::{account::job::JobState, execution::WaitsFor},
     telemetry::chain,
 };
 
@@ -145,7 +145,7 @@ async fn read(connection: &DatabaseConnection, accounts: &[Uuid]) -> Result<Hash
             parts.earliest.insert(row.try_get("", "uid")?, earliest);
         }
     }
-    let first = [DUE_RUNNING.into(), THE_LIMIT.0.into()];
+    let first = [DUE_RUNNING.into(), rows::waits_for_key(WaitsFor::Limit).into()];
     let paused = Statement::from_sql_and_values(backend, paused_sql(asked.len()), values(&first));
     for row in connection.query_all_raw(paused).await? {
         if let Some(parts) = found.get_mut(&row.try_get::<Uuid>("", "uid")?) {

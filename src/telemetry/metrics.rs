@@ -8,7 +8,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
 };
 
-use crate::domain::account::limits::CROSSINGS_PERCENT;
+use crate::domain::plan::CROSSINGS_PERCENT;
 
 /// The bounds of what takes from a tenth of a millisecond to a minute, in seconds.
 const SECONDS: [f64; 18] =

@@ -8,18 +8,16 @@ use std::{
 
 use super::{
     change::{Change, Step},
-    due,
     facts::AccountFacts,
     history::History,
     job::Job,
     limits::{Backlog, Flight, Window, webhook_slots},
     loops::Loops,
-    rules::Rules,
 };
 use crate::domain::{
     automation::{Automation, UnreadableAutomation, catalogue::Catalogue, miss::Automations},
     event::{Action, Event},
-    execution::{State, THE_LIMIT, Unfinished, dispatch::Dispatch},
+    execution::{State, Unfinished, WaitsFor, dispatch::Dispatch},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, JobUid, ObjectName, ResourceId, WebhookUid},
     plan::Limits,
     source::SourceKind,
@@ -78,8 +76,8 @@ pub struct Account {
     pub flight: Flight,
     /// How many are under way for each webhook.
     pub webhook_flight: HashMap<WebhookUid, usize>,
-    /// The earliest time at which something waits for each webhook.
-    pub waiting: HashMap<WebhookUid, Timestamp>,
+    /// The earliest time of what waits, in each line.
+    pub waiting: HashMap<WaitsFor, Timestamp>,
     /// The place of the newest execution that waits for a slot.
     pub newest_place: Timestamp,
     /// What executions that cause each other do.
@@ -123,8 +121,8 @@ pub struct Loaded {
     pub unreadable: Vec<UnreadableAutomation>,
     /// Executions that are written as running.
     pub running: Vec<Unfinished>,
-    /// The earliest time at which something waits for each webhook.
-    pub waiting: Vec<(WebhookUid, Timestamp)>,
+    /// The earliest time of what waits, in each line.
+    pub waiting: Vec<(WaitsFor, Timestamp)>,
     /// The place of the newest execution that waits for a slot, where that is not the past.
     pub newest_place: Timestamp,
     /// How endpoints do, where it was written down.
@@ -207,24 +205,9 @@ impl Account {
         }
     }
 
-    /// The true time at which the account must be looked at next.
-    pub fn true_due_at(&self, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
-        let running = (!self.running.is_empty() || self.facts.deleted).then_some(now);
-        let of_webhooks = self.waiting.iter().filter(|(webhook, _)| **webhook != THE_LIMIT);
-        let waiting = of_webhooks.map(|(webhook, due)| self.due_at(*webhook, *due));
-        let backlog = (self.backlog.count > 0).then(|| self.backlog_due_at(now, rules));
-        let jobs = due::jobs_due_at(self, now, rules);
-        waiting.chain(running).chain(backlog).chain(due::expires_at(&self.history, now, rules)).chain(jobs).min()
-    }
-
-    /// When a request to a webhook is due that waits until a time: not while its endpoint is left alone, nor before its
-    /// limit a second lets one go.
-    pub fn due_at(&self, webhook: WebhookUid, earliest: Timestamp) -> Timestamp {
-        let Some(found) = self.webhooks.get(&webhook).filter(|webhook| webhook.is_enabled()) else { return earliest };
-        let opens_at = self.health.get(&webhook).and_then(|health| health.breaker.opens_at());
-        let per_second = found.requests_per_second;
-        let next_at = per_second.map(|limit| self.bucket(webhook).next_at(limit));
-        [opens_at, next_at].into_iter().flatten().fold(earliest, Timestamp::max)
+    /// The earliest time at which something waits for each webhook.
+    pub fn waiting_for_webhooks(&self) -> impl Iterator<Item = (WebhookUid, Timestamp)> {
+        self.waiting.iter().filter_map(|(waits_for, earliest)| Some((waits_for.webhook()?, *earliest)))
     }
 
     /// How many requests to a webhook may be under way.
@@ -258,13 +241,6 @@ impl Account {
         let unknown =
             || Cow::Owned(if has_limit { Bucket::unknown_until(self.unknown_until) } else { Bucket::default() });
         self.buckets.get(&webhook).map_or_else(unknown, Cow::Borrowed)
-    }
-
-    /// When the first execution that the limit holds back can be admitted.
-    pub fn backlog_due_at(&self, now: Timestamp, rules: &Rules) -> Timestamp {
-        let window = self.window.at(now, rules.window_length_ms);
-        let limit = self.execution_limit(&rules.limits(&self.facts));
-        if window.room(limit) > 0 { now } else { window.end(rules.window_length_ms) }
     }
 
     /// The clock was set back: what waits for a slot is looked for, whatever place it has.
@@ -332,8 +308,8 @@ impl Account {
         if !execution.progress.is_timed() && !execution.progress.is_held_back() {
             self.newest_place = self.newest_place.max(execution.progress.due_at.unwrap_or_default());
         }
-        if let (Some(webhook), Some(due_at)) = (execution.waits_for(), execution.progress.waits_until(now)) {
-            let earliest = self.waiting.entry(webhook).or_insert(due_at);
+        if let (Some(waits_for), Some(due_at)) = (execution.waits_for(), execution.progress.waits_until(now)) {
+            let earliest = self.waiting.entry(waits_for).or_insert(due_at);
             *earliest = due_at.min(*earliest);
         }
     }
@@ -351,7 +327,7 @@ impl Account {
         let (waiting, under_way) = (&self.waiting, &self.webhook_flight);
         self.webhooks.retain(|uid, webhook| {
             let is_old = webhook.deleted_at.is_some_and(|deleted| deleted < deleted_before);
-            !is_old || waiting.contains_key(uid) || under_way.contains_key(uid)
+            !is_old || waiting.contains_key(&WaitsFor::Webhook(*uid)) || under_way.contains_key(uid)
         });
         let webhooks = &self.webhooks;
         self.health.retain(|uid, _| webhooks.contains_key(uid));
@@ -409,11 +385,6 @@ impl AccountSlot {
         }
         for webhook in &change.webhooks {
             account.webhooks.insert(webhook.uid, Arc::clone(webhook));
-            if !webhook.is_enabled()
-                && let Some(earliest) = account.waiting.get_mut(&webhook.uid)
-            {
-                *earliest = Timestamp::default();
-            }
         }
         if !change.webhooks.is_empty() {
             account.index_regular();
@@ -443,10 +414,10 @@ impl AccountSlot {
                 account.jobs.remove(&job.uid);
             }
         }
-        for (webhook, next) in &change.waiting {
+        for (waits_for, next) in &change.waiting {
             match next {
-                Some(next) => account.waiting.insert(*webhook, *next),
-                None => account.waiting.remove(webhook),
+                Some(next) => account.waiting.insert(*waits_for, *next),
+                None => account.waiting.remove(waits_for),
             };
         }
         account.apply_steps(&change.steps, change.decided_at);

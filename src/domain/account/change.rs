@@ -14,7 +14,7 @@ use crate::domain::{
     attempt::{Attempt, Fate},
     automation::{Automation, catalogue::Field},
     event::Event,
-    execution::{NewExecution, Progress, State, Unfinished},
+    execution::{NewExecution, Unfinished, WaitsFor},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ObjectName, RequestId, ResourceId, WebhookUid},
     timestamp::Timestamp,
     webhook::{Webhook, health::Health, rate::Bucket, traffic::Traffic},
@@ -80,8 +80,8 @@ pub struct Change {
     pub jobs: Vec<Arc<Job>>,
     /// Executions to delete.
     pub expired: Option<Expired>,
-    /// What still waits for a webhook, after rows were taken.
-    pub waiting: Vec<(WebhookUid, Option<Timestamp>)>,
+    /// The earliest time of what still waits in a line, after rows were taken from it.
+    pub waiting: Vec<(WaitsFor, Option<Timestamp>)>,
     /// The answer to a repeatable call.
     pub answer: Option<StoredAnswer>,
     /// When it was decided.
@@ -183,14 +183,5 @@ impl Change {
     /// Takes note of work that must be looked at by a time.
     pub fn due_by(&mut self, time: Timestamp) {
         self.next_due_at = Some(self.next_due_at.map_or(time, |known| known.min(time)));
-    }
-
-    /// Takes note of where an execution stands, for the next time the account must be looked at.
-    pub fn due_for(&mut self, progress: &Progress, now: Timestamp) {
-        match progress.waits_until(now) {
-            _ if progress.state == State::Running => self.due_by(now),
-            Some(due_at) => self.due_by(due_at),
-            None => {}
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! Which of the executions that wait in the database an account takes next, and when it must look again.
+//! When an account must be looked at, and which of the executions that wait in the database it takes then. Nothing else
+//! says when something is due.
 
 use std::sync::Arc;
 
@@ -6,12 +7,12 @@ use super::{
     account::Account,
     history::{History, ended_before, expired_rows_max},
     job::{JOB_ROWS_MAX, Job, retry_room},
+    limits::Window,
     rules::Rules,
 };
 use crate::domain::{
-    execution::{THE_LIMIT, Unfinished, Unreadable},
+    execution::{Progress, State, Unfinished, Unreadable, WaitsFor},
     id::{ExecutionUid, WebhookUid},
-    source::SourceKind,
     timestamp::Timestamp,
 };
 
@@ -20,11 +21,11 @@ const ADMITTED_ROWS_MAX: usize = 500;
 /// How many executions of a deleted or disabled webhook are taken at once, to end them.
 const ENDED_ROWS_MAX: usize = 500;
 
-/// Executions to take: those that wait for a webhook, or for the limit, and are due by a time, oldest first.
+/// Executions to take: those that wait for something and are due by a time, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
     /// What they wait for.
-    pub webhook: WebhookUid,
+    pub waits_for: WaitsFor,
     /// By when they are due.
     pub by: Timestamp,
     /// Up to which place those are due that wait for no time.
@@ -38,14 +39,125 @@ const DISTRUST_REST_US: i64 = 4 * 3_600_000_000;
 
 impl Wanted {
     /// Whatever their time.
-    fn any(webhook: WebhookUid, rows_max: usize) -> Self {
-        Self { webhook, by: Timestamp(i64::MAX), newest_place: Timestamp::default(), rows_max }
+    fn any(waits_for: WaitsFor, rows_max: usize) -> Self {
+        Self { waits_for, by: Timestamp(i64::MAX), newest_place: Timestamp::default(), rows_max }
     }
 
     /// Whether an execution is due.
     pub fn takes(&self, due_at: Timestamp, is_timed: bool) -> bool {
         due_at <= self.by || !is_timed && due_at <= self.newest_place
     }
+}
+
+/// What an account is looked at for beside its webhooks: of the account as it is, or as a decision leaves it so far.
+pub struct DueView<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// What the installation has configured.
+    pub rules: &'a Rules,
+    /// How many executions a window admits.
+    pub execution_limit: u32,
+    /// The window of now.
+    pub window: Window,
+    /// How many executions the limit holds back.
+    pub paused: u64,
+    /// How much history there is.
+    pub history: &'a History,
+    /// The jobs that have not ended, oldest first.
+    pub jobs: Vec<&'a Arc<Job>>,
+}
+
+impl<'a> DueView<'a> {
+    /// Of an account as it is.
+    pub fn of(account: &'a Account, now: Timestamp, rules: &'a Rules) -> Self {
+        Self {
+            now,
+            rules,
+            execution_limit: account.execution_limit(&rules.limits(&account.facts)),
+            window: account.window.at(now, rules.window_length_ms),
+            paused: account.backlog.count,
+            history: &account.history,
+            jobs: account.jobs.values().collect(),
+        }
+    }
+
+    /// When the first of these is due: what the limit holds back, a job, or history to delete.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        [self.paused_due_at(), self.jobs_due_at(), self.expires_at()].into_iter().flatten().min()
+    }
+
+    /// When the first execution that the limit holds back can be admitted.
+    fn paused_due_at(&self) -> Option<Timestamp> {
+        (self.paused > 0).then(|| if self.window.room(self.execution_limit) > 0 { self.now } else { self.window_end() })
+    }
+
+    /// When the next job may go on.
+    fn jobs_due_at(&self) -> Option<Timestamp> {
+        (!self.jobs.is_empty()).then(|| if self.job().is_some() { self.now } else { self.window_end() })
+    }
+
+    /// The oldest job that may go on.
+    fn job(&self) -> Option<&'a Arc<Job>> {
+        let is_full = self.history.counts.waiting() >= self.rules.waiting_max;
+        let room = if is_full { 0 } else { retry_room(self.window, self.execution_limit, self.paused) };
+        self.jobs.iter().find(|job| job.may_go_on(room)).copied()
+    }
+
+    /// When executions may have been kept for long enough. A clock that is not trusted is asked again, at the next of times
+    /// that lie apart, so that this is the same for a while.
+    fn expires_at(&self) -> Option<Timestamp> {
+        let asked_again_at = Timestamp((self.now.0.div_euclid(DISTRUST_REST_US) + 1) * DISTRUST_REST_US);
+        let expires_at = self.history.expires_at?;
+        Some(if self.rules.is_clock_trusted { expires_at } else { expires_at.max(asked_again_at) })
+    }
+
+    fn window_end(&self) -> Timestamp {
+        self.window.end(self.rules.window_length_ms)
+    }
+}
+
+/// When what waits for a webhook until a time is due. Where nothing is sent to it any more that is at once, because what
+/// waits is ended; otherwise not while its endpoint is left alone, nor before its limit a second lets a request go.
+pub fn of_webhook(account: &Account, webhook: WebhookUid, earliest: Timestamp) -> Timestamp {
+    let found = account.webhooks.get(&webhook).filter(|webhook| webhook.is_enabled());
+    let Some(found) = found else { return Timestamp::default() };
+    let opens_at = account.health.get(&webhook).and_then(|health| health.breaker.opens_at());
+    let per_second = found.requests_per_second;
+    let next_at = per_second.map(|limit| account.bucket(webhook).next_at(limit));
+    [opens_at, next_at].into_iter().flatten().fold(earliest, Timestamp::max)
+}
+
+/// When an account must be looked at for an execution; at once, where its request is under way, in case the process ends.
+pub fn of_execution(progress: &Progress, now: Timestamp) -> Option<Timestamp> {
+    if progress.state == State::Running { Some(now) } else { progress.waits_until(now) }
+}
+
+/// The true time at which the account must be looked at next: what its row says is never later.
+pub fn next_look_at(account: &Account, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
+    let under_way = (!account.running.is_empty() || account.facts.deleted).then_some(now);
+    let waiting = account.waiting_for_webhooks().map(|(webhook, earliest)| of_webhook(account, webhook, earliest));
+    waiting.chain(under_way).chain(DueView::of(account, now, rules).due_at()).min()
+}
+
+/// When the next thing is due that an account can do. An execution that has no slot of the account is woken by one that
+/// ends, and one that is due and has none of all accounts' slots by its turn.
+pub fn next_start_at(
+    account: &Account,
+    now: Timestamp,
+    rules: &Rules,
+    has_slot_of_all: &dyn Fn(WebhookUid) -> bool,
+) -> Option<Timestamp> {
+    let limits = rules.limits(&account.facts);
+    let can_start = |uid: WebhookUid, due: Timestamp| {
+        let Some(webhook) = account.webhooks.get(&uid).filter(|webhook| webhook.is_enabled()) else { return true };
+        let has_slot = account.flight.free(webhook.source_kind(), &limits) > 0;
+        let under_way = account.webhook_flight.get(&uid).copied().unwrap_or_default();
+        let opens_at = of_webhook(account, uid, now);
+        has_slot && under_way < account.allowance(uid, &limits, opens_at) && (due > now || has_slot_of_all(uid))
+    };
+    let waiting = account.waiting_for_webhooks().map(|(uid, earliest)| (uid, of_webhook(account, uid, earliest)));
+    let waiting = waiting.filter(|(uid, due)| can_start(*uid, *due)).map(|(_, due)| due);
+    waiting.chain(DueView::of(account, now, rules).due_at()).min()
 }
 
 /// As many executions as have a slot, webhook by webhook, so that one dead webhook's many hide nobody. `slots_of_all` says
@@ -58,23 +170,24 @@ pub fn wanted(
 ) -> Vec<Wanted> {
     let limits = rules.limits(&account.facts);
     let mut flight = account.flight;
-    let is_due = |(webhook, earliest): &(&WebhookUid, &Timestamp)| **webhook != THE_LIMIT && **earliest <= now;
-    let mut due: Vec<_> = account.waiting.iter().filter(is_due).collect();
-    due.sort_by_key(|(_, earliest)| **earliest);
+    let is_due = |(webhook, earliest): &(WebhookUid, Timestamp)| of_webhook(account, *webhook, *earliest) <= now;
+    let mut due: Vec<_> = account.waiting_for_webhooks().filter(is_due).collect();
+    due.sort_by_key(|(_, earliest)| *earliest);
     let mut wanted: Vec<_> = of_backlog(account, now, rules).into_iter().collect();
     for (uid, _) in due {
-        let Some(webhook) = account.webhooks.get(uid).filter(|webhook| webhook.is_enabled()) else {
-            wanted.push(Wanted::any(*uid, ENDED_ROWS_MAX));
+        let waits_for = WaitsFor::Webhook(uid);
+        let Some(webhook) = account.webhooks.get(&uid).filter(|webhook| webhook.is_enabled()) else {
+            wanted.push(Wanted::any(waits_for, ENDED_ROWS_MAX));
             continue;
         };
-        let under_way = account.webhook_flight.get(uid).copied().unwrap_or_default();
+        let under_way = account.webhook_flight.get(&uid).copied().unwrap_or_default();
         let kind = webhook.source_kind();
-        let rows_max = account.allowance(*uid, &limits, now).saturating_sub(under_way).min(flight.free(kind, &limits));
+        let rows_max = account.allowance(uid, &limits, now).saturating_sub(under_way).min(flight.free(kind, &limits));
         let rows_max = rows_max.min(account.tokens(webhook, now));
-        let rows_max = if rows_max == 0 { 0 } else { slots_of_all(*uid, rows_max).min(rows_max) };
+        let rows_max = if rows_max == 0 { 0 } else { slots_of_all(uid, rows_max).min(rows_max) };
         if rows_max > 0 {
             (0..rows_max).for_each(|_| flight.add(kind));
-            wanted.push(Wanted { webhook: *uid, by: now, newest_place: account.newest_place, rows_max });
+            wanted.push(Wanted { waits_for, by: now, newest_place: account.newest_place, rows_max });
         }
     }
     wanted
@@ -82,15 +195,16 @@ pub fn wanted(
 
 /// As many of those that the limit holds back as the window has room for, or those that have waited for too long.
 fn of_backlog(account: &Account, now: Timestamp, rules: &Rules) -> Option<Wanted> {
-    let oldest = *account.waiting.get(&THE_LIMIT)?;
+    let oldest = *account.waiting.get(&WaitsFor::Limit)?;
     let window = account.window.at(now, rules.window_length_ms);
     let room = window.room(account.execution_limit(&rules.limits(&account.facts)));
     if room > 0 {
         let rows_max = usize::try_from(room).unwrap_or(ADMITTED_ROWS_MAX).min(ADMITTED_ROWS_MAX);
-        return Some(Wanted::any(THE_LIMIT, rows_max));
+        return Some(Wanted::any(WaitsFor::Limit, rows_max));
     }
     let by = now.minus_ms(rules.paused_age_max_ms);
-    (rules.is_clock_trusted && oldest <= by).then_some(Wanted { by, ..Wanted::any(THE_LIMIT, ADMITTED_ROWS_MAX) })
+    let is_too_old = rules.is_clock_trusted && oldest <= by;
+    is_too_old.then_some(Wanted { by, ..Wanted::any(WaitsFor::Limit, ADMITTED_ROWS_MAX) })
 }
 
 /// Executions to look for that have been kept for long enough.
@@ -106,18 +220,10 @@ pub struct Expiring {
 
 /// Which executions have been kept for long enough, when it is time to look.
 pub fn expiring(account: &Account, now: Timestamp, rules: &Rules) -> Option<Expiring> {
-    let is_due = expires_at(&account.history, now, rules).is_some_and(|expires_at| expires_at <= now);
+    let is_due = DueView::of(account, now, rules).expires_at().is_some_and(|expires_at| expires_at <= now);
     let ended_before = ended_before(now, rules.limits(&account.facts).retention_days);
     let rows_max = expired_rows_max(account.new_executions);
     is_due.then_some(Expiring { ended_before, after: account.expiring, rows_max })
-}
-
-/// When executions may have been kept for long enough. A clock that is not trusted is asked again, at the next of times that
-/// lie apart, so that this is the same for a while.
-pub fn expires_at(history: &History, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
-    let asked_again_at = Timestamp((now.0.div_euclid(DISTRUST_REST_US) + 1) * DISTRUST_REST_US);
-    let expires_at = history.expires_at?;
-    Some(if rules.is_clock_trusted { expires_at } else { expires_at.max(asked_again_at) })
 }
 
 /// Executions that a job looks at next.
@@ -131,48 +237,15 @@ pub struct JobWanted {
 
 /// The oldest job that may go on.
 pub fn job(account: &Account, now: Timestamp, rules: &Rules) -> Option<JobWanted> {
-    let window = account.window.at(now, rules.window_length_ms);
-    let limit = account.execution_limit(&rules.limits(&account.facts));
-    let is_full = account.history.counts.waiting() >= rules.waiting_max;
-    let room = if is_full { 0 } else { retry_room(window, limit, account.backlog.count) };
-    let job = account.jobs.values().find(|job| job.may_go_on(room))?;
-    Some(JobWanted { job: Arc::clone(job), rows_max: JOB_ROWS_MAX })
+    let view = DueView::of(account, now, rules);
+    view.job().map(|job| JobWanted { job: Arc::clone(job), rows_max: JOB_ROWS_MAX })
 }
 
-/// When the next job may go on.
-pub fn jobs_due_at(account: &Account, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
-    let end = || account.window.at(now, rules.window_length_ms).end(rules.window_length_ms);
-    let has_jobs = !account.jobs.is_empty();
-    has_jobs.then(|| if job(account, now, rules).is_some() { now } else { end() })
-}
-
-/// When the next execution is due that a slot is free for. One that is due and has none of all accounts' slots is woken by it.
-pub fn next_due(
-    account: &Account,
-    now: Timestamp,
-    rules: &Rules,
-    has_slot_of_all: &dyn Fn(WebhookUid) -> bool,
-) -> Option<Timestamp> {
-    let limits = rules.limits(&account.facts);
-    let kind_of = |uid: &WebhookUid| account.webhooks.get(uid).map_or(SourceKind::Automation, |one| one.source_kind());
-    let has_slot = |uid: &WebhookUid| account.flight.free(kind_of(uid), &limits) > 0;
-    let of_webhook = |uid: &WebhookUid| account.webhook_flight.get(uid).copied().unwrap_or_default();
-    let is_free = |uid: &WebhookUid| {
-        let opens_at = account.due_at(*uid, now);
-        *uid != THE_LIMIT && has_slot(uid) && of_webhook(uid) < account.allowance(*uid, &limits, opens_at)
-    };
-    let free = account.waiting.iter().filter(|(uid, _)| is_free(uid));
-    let waiting = free.map(|(uid, earliest)| (*uid, account.due_at(*uid, *earliest)));
-    let waiting = waiting.filter(|(uid, due)| *due > now || has_slot_of_all(*uid)).map(|(_, due)| due);
-    let backlog = (account.backlog.count > 0).then(|| account.backlog_due_at(now, rules));
-    waiting.chain(backlog).chain(expires_at(&account.history, now, rules)).chain(jobs_due_at(account, now, rules)).min()
-}
-
-/// Executions that wait for a webhook and are due, oldest first.
+/// Executions that wait for the same and are due, oldest first.
 #[derive(Debug, Clone)]
 pub struct DueRows {
-    /// The webhook.
-    pub webhook: WebhookUid,
+    /// What they wait for.
+    pub waits_for: WaitsFor,
     /// The executions.
     pub rows: Vec<Unfinished>,
     /// Those among them whose rows cannot be read.
@@ -184,10 +257,10 @@ pub struct DueRows {
 impl DueRows {
     /// Each execution alone.
     pub fn split(self) -> impl Iterator<Item = Self> {
-        let Self { webhook, rows, unreadable, next } = self;
+        let Self { waits_for, rows, unreadable, next } = self;
         let one = move |row: Option<Unfinished>, unreadable: Option<Unreadable>| {
             let (rows, unreadable) = (row.into_iter().collect(), unreadable.into_iter().collect());
-            Self { webhook, rows, unreadable, next }
+            Self { waits_for, rows, unreadable, next }
         };
         let readable: Vec<_> = rows.into_iter().map(|row| one(Some(row), None)).collect();
         readable.into_iter().chain(unreadable.into_iter().map(move |row| one(None, Some(row))))

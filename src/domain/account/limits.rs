@@ -1,6 +1,10 @@
 //! What bounds an account: executions in a window of time, requests in flight.
 
-use crate::domain::{plan::Limits, source::SourceKind, timestamp::Timestamp};
+use crate::domain::{
+    plan::{CROSSINGS_PERCENT, Limits},
+    source::SourceKind,
+    timestamp::Timestamp,
+};
 
 /// A window of executions. Its number only counts up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,9 +105,6 @@ impl Backlog {
         now.max(Timestamp(self.newest.0 + 1))
     }
 }
-
-/// Shares of a window's limit that are worth telling when usage crosses them, in percent.
-pub const CROSSINGS_PERCENT: [u32; 2] = [80, 100];
 
 /// The shares of the limit that usage has crossed from one window to another or the same.
 pub fn crossings(before: Window, after: Window, limit: u32) -> Vec<u32> {

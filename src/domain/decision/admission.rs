@@ -6,7 +6,7 @@ use super::draft::Draft;
 use crate::domain::{
     account::{Account, due::DueRows, limits::Backlog},
     attempt::Reason,
-    execution::{NewExecution, Progress, State, THE_LIMIT, Unfinished},
+    execution::{NewExecution, Progress, State, Unfinished, WaitsFor},
     source::SourceKind,
 };
 
@@ -84,7 +84,7 @@ impl Draft<'_, '_> {
             self.step(row.progress.state, execution, None);
         }
         self.break_off(&taken.unreadable);
-        self.change.waiting.push((THE_LIMIT, next));
+        self.change.waiting.push((WaitsFor::Limit, next));
         self.change.is_empty = false;
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::{
         limits::webhook_slots,
     },
     attempt::{Attempt, Ended, Reason},
-    execution::{State, THE_LIMIT, Unfinished, advance, dispatch::Dispatch, fail_action, settle},
+    execution::{State, Unfinished, WaitsFor, advance, dispatch::Dispatch, fail_action, settle},
     id::WebhookUid,
     source::SourceKind,
     timestamp::Timestamp,
@@ -110,24 +110,18 @@ impl Draft<'_, '_> {
     /// No more requests are sent to a webhook; what waits for it ends.
     pub(super) fn disable(&mut self, webhook: &Webhook, reason: DisableReason) {
         let (revision, updated_at) = (self.change.revision, self.around.now);
-        self.change.webhooks.push(Arc::new(Webhook {
-            disabled: Some(reason),
-            revision,
-            updated_at,
-            ..webhook.clone()
-        }));
-        self.change.due_by(updated_at);
+        self.write_webhook(Arc::new(Webhook { disabled: Some(reason), revision, updated_at, ..webhook.clone() }));
     }
 
     pub(super) fn due(&mut self, taken: &DueRows) {
-        if taken.webhook == THE_LIMIT {
+        let WaitsFor::Webhook(webhook) = taken.waits_for else {
             if let Some(account) = &self.slot.account {
                 self.admit(account, taken);
             }
             return;
-        }
-        self.waiting.insert(taken.webhook, taken.next);
-        self.change.waiting.push((taken.webhook, taken.next));
+        };
+        self.waiting.insert(webhook, taken.next);
+        self.change.waiting.push((taken.waits_for, taken.next));
         self.change.is_empty = false;
         self.resume(&taken.rows);
         self.break_off(&taken.unreadable);
@@ -164,7 +158,7 @@ impl Draft<'_, '_> {
             };
             execution.progress = fail_action(request, &execution.progress, reason, now);
         }
-        self.change.due_for(&execution.progress, now);
+        self.due_for(&execution.progress);
     }
 
     pub(super) fn send_or_queue(
@@ -217,7 +211,7 @@ impl Draft<'_, '_> {
     pub(super) fn waits(&self, account: &Account, webhook: WebhookUid) -> Option<Timestamp> {
         match self.waiting.get(&webhook) {
             Some(next) => *next,
-            None => account.waiting.get(&webhook).copied(),
+            None => account.waiting.get(&WaitsFor::Webhook(webhook)).copied(),
         }
     }
 }

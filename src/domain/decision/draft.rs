@@ -14,14 +14,16 @@ use crate::domain::{
     account::{
         Account, AccountSlot,
         change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
-        due,
+        due::{self, DueView},
         history::{Expired, look_again_at},
-        job::{Job, retry_room},
+        job::Job,
         limits::{Flight, Window},
     },
     automation::miss::Miss,
     caller::Caller,
-    execution::{NewExecution, Recorded, State, Unfinished, Unreadable, dispatch::Dispatch, record::Record},
+    execution::{
+        NewExecution, Progress, Recorded, State, Unfinished, Unreadable, WaitsFor, dispatch::Dispatch, record::Record,
+    },
     id::{AccountUid, EventId, ExecutionUid, WebhookUid},
     plan::{LimitOverrides, Limits, Plan},
     timestamp::Timestamp,
@@ -107,13 +109,6 @@ impl<'a, 'w> Draft<'a, 'w> {
 
     /// What follows from all that was decided: when to look again, what is told, what is written down of it.
     pub(super) fn finish(&mut self) {
-        if self.change.backlog.count > 0
-            && let Some(account) = &self.slot.account
-        {
-            let has_room = self.change.window.room(account.execution_limit(&self.limits)) > 0;
-            let end = self.change.window.end(self.around.rules.window_length_ms);
-            self.change.due_by(if has_room { self.around.now } else { end });
-        }
         if !self.change.executions.is_empty() && self.change.history.expires_at.is_none() {
             let now = self.around.now;
             self.change.history.expires_at = Some(look_again_at(now, now, self.limits.retention_days));
@@ -139,11 +134,8 @@ impl<'a, 'w> Draft<'a, 'w> {
             let limit = account.execution_limit(&self.limits);
             self.change.notices = notices(account, &self.change, limit);
         }
-        if let Some(due_at) = self.slot.account.as_ref().and_then(|account| self.jobs_due_at(account)) {
+        if let Some(due_at) = self.slot.account.as_ref().and_then(|account| self.due_view(account).due_at()) {
             self.change.due_by(due_at);
-        }
-        if let Some(expires_at) = due::expires_at(&self.change.history, now, self.around.rules) {
-            self.change.due_by(expires_at);
         }
         self.change.is_empty &= self.change.rows() == 0;
     }
@@ -180,15 +172,33 @@ impl<'a, 'w> Draft<'a, 'w> {
         account.jobs.values().filter(is_unchanged).chain(changed)
     }
 
-    /// When the next job may go on, after what this decision has done.
-    fn jobs_due_at(&self, account: &Account) -> Option<Timestamp> {
-        let rules = self.around.rules;
-        let limit = account.execution_limit(&self.limits);
-        let room = retry_room(self.change.window, limit, self.change.backlog.count);
-        let end = self.change.window.end(rules.window_length_ms);
-        let mut running = self.jobs(account).filter(|job| job.is_running()).peekable();
-        running.peek()?;
-        Some(if running.any(|job| job.may_go_on(room)) { self.around.now } else { end })
+    /// What an account is looked at for, after what this decision has done so far.
+    fn due_view<'d>(&'d self, account: &'d Account) -> DueView<'d> {
+        DueView {
+            now: self.around.now,
+            rules: self.around.rules,
+            execution_limit: account.execution_limit(&self.limits),
+            window: self.change.window,
+            paused: self.change.backlog.count,
+            history: &self.change.history,
+            jobs: self.jobs(account).filter(|job| job.is_running()).collect(),
+        }
+    }
+
+    /// Takes note of where an execution stands, for the next time the account must be looked at.
+    pub(super) fn due_for(&mut self, progress: &Progress) {
+        if let Some(due_at) = due::of_execution(progress, self.around.now) {
+            self.change.due_by(due_at);
+        }
+    }
+
+    /// A webhook is made, or changed. What waits for it is looked at: it may be due, or may be ended.
+    pub(in crate::domain) fn write_webhook(&mut self, webhook: Arc<Webhook>) {
+        let is_waited_for = |account: &Account| account.waiting.contains_key(&WaitsFor::Webhook(webhook.uid));
+        if !webhook.is_enabled() || self.slot.account.as_ref().is_some_and(is_waited_for) {
+            self.change.due_by(self.around.now);
+        }
+        self.change.webhooks.push(webhook);
     }
 
     /// Whether an execution is deleted by this decision.
@@ -205,10 +215,9 @@ impl<'a, 'w> Draft<'a, 'w> {
 
     /// An execution has gone on from a state.
     pub(in crate::domain) fn step(&mut self, before: State, execution: Unfinished, was_running: Option<WebhookUid>) {
-        let progress = &execution.progress;
         self.change.history.leave(execution.source_kind, before);
-        self.change.history.enter(execution.source_kind, progress.state);
-        self.change.due_for(progress, self.around.now);
+        self.change.history.enter(execution.source_kind, execution.progress.state);
+        self.due_for(&execution.progress);
         // Of one execution only the last step is written: a statement must not meet a row twice.
         if let Some(at) = self.stepped.get(&execution.uid).copied() {
             let step = &mut self.change.steps[at];
@@ -264,7 +273,7 @@ impl<'a, 'w> Draft<'a, 'w> {
 
     pub(super) fn tidy(&mut self) {
         let Some(account) = &self.slot.account else { return };
-        let truth = account.true_due_at(self.around.now, self.around.rules);
+        let truth = due::next_look_at(account, self.around.now, self.around.rules);
         // A window that a clock set back has moved ends one length after that was noticed, so it is written down.
         let is_moved = self.change.window.start < account.window.start;
         let now = self.around.now;

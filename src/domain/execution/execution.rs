@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{progress::Progress, record::Record, request::Request};
+use super::{WaitsFor, progress::Progress, record::Record, request::Request};
 use crate::domain::{
     attempt::Fate,
     event::{Action, Event},
@@ -12,9 +12,6 @@ use crate::domain::{
     source::SourceKind,
     timestamp::Timestamp,
 };
-
-/// What executions wait for that the limit holds back, in the place of a webhook.
-pub const THE_LIMIT: WebhookUid = WebhookUid(Uuid::nil());
 
 /// A new execution as it is written.
 #[derive(Debug, Clone)]
@@ -73,9 +70,9 @@ impl Unfinished {
         self.request().map(|request| request.webhook)
     }
 
-    /// What it waits for: its webhook, or the limit.
-    pub fn waits_for(&self) -> Option<WebhookUid> {
-        if self.progress.is_held_back() { Some(THE_LIMIT) } else { self.webhook() }
+    /// What it waits for, if it has not ended.
+    pub fn waits_for(&self) -> Option<WaitsFor> {
+        if self.progress.is_held_back() { Some(WaitsFor::Limit) } else { self.webhook().map(WaitsFor::Webhook) }
     }
 }
 

@@ -9,9 +9,11 @@ pub mod record;
 pub mod request;
 pub mod retry;
 mod state;
+mod waits_for;
 
 pub use self::{
-    execution::{NewExecution, Recorded, THE_LIMIT, Unfinished, Unreadable},
+    execution::{NewExecution, Recorded, Unfinished, Unreadable},
     progress::{Progress, advance, fail_action, settle},
     state::State,
+    waits_for::WaitsFor,
 };

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use self::world::*;
 use super::{
     account::{
+        due,
         history::StateCounts,
         job::{JobTask, Retry, RetryRequests, RetryStart, retry_room},
     },
@@ -142,7 +143,7 @@ impl World {
         let window = account.window.at(self.now, WINDOW_MS);
         let may_retry = retry_room(window, limit, account.backlog.count) > 0;
         assert!(account.jobs.is_empty() || !may_retry, "a job that may go on goes on");
-        let truth = account.true_due_at(self.now, &self.rules);
+        let truth = due::next_look_at(account, self.now, &self.rules);
         if let (Some(truth), Some(written)) = (truth, account.next_due_at) {
             assert!(written <= truth.max(self.latest), "the database says {written:?}, the truth is {truth:?}");
         }

@@ -25,7 +25,7 @@ use crate::domain::{
     },
     event::{Action, Event},
     execution::{
-        Progress, Recorded, State, THE_LIMIT, Unfinished, dispatch::Dispatch, filter::ExecutionFilter, record::Record,
+        Progress, Recorded, State, Unfinished, WaitsFor, dispatch::Dispatch, filter::ExecutionFilter, record::Record,
     },
     id::{AccountUid, EventId, ExecutionUid, ResourceId, WebhookUid},
     plan::{Plan, PlanLimits},
@@ -343,17 +343,21 @@ impl World {
         panic!("the account never comes to rest");
     }
 
-    pub fn waits_for(row: &Row) -> Option<WebhookUid> {
+    pub fn waits_for(row: &Row) -> Option<WaitsFor> {
         let open = !row.progress.state.is_final() && row.progress.state != State::Running;
         let webhook = row.record.requests.get(row.progress.action_no).map(|request| request.webhook);
-        if row.progress.is_held_back() { Some(THE_LIMIT) } else { webhook.filter(|_| open) }
+        if row.progress.is_held_back() {
+            Some(WaitsFor::Limit)
+        } else {
+            webhook.filter(|_| open).map(WaitsFor::Webhook)
+        }
     }
 
     pub fn read(&self, wanted: due::Wanted) -> DueRows {
         let mut found: Vec<_> = self
             .rows
             .iter()
-            .filter(|(_, row)| Self::waits_for(row) == Some(wanted.webhook))
+            .filter(|(_, row)| Self::waits_for(row) == Some(wanted.waits_for))
             .map(|(uid, row)| (row.progress.due_at.expect("a time"), *uid, row))
             .collect();
         found.sort_by_key(|(due, uid, _)| (*due, *uid));
@@ -362,7 +366,7 @@ impl World {
         let taken = found.len().min(wanted.rows_max);
         let next = found.get(taken).map(|(due, ..)| wanted.by.min(*due)).or(later.first().map(|(due, ..)| *due));
         let rows = found[..taken].iter().map(|(_, uid, row)| unfinished(*uid, row)).collect();
-        DueRows { webhook: wanted.webhook, rows, unreadable: Vec::new(), next }
+        DueRows { waits_for: wanted.waits_for, rows, unreadable: Vec::new(), next }
     }
 
     pub fn expired(&self, wanted: due::Expiring) -> Expired {
@@ -433,13 +437,13 @@ impl World {
 
     pub fn crash(&mut self) {
         let before = self.account();
-        let waiting = |webhook: WebhookUid| {
-            let of_webhook = self.rows.values().filter(|row| Self::waits_for(row) == Some(webhook));
+        let waiting = |waits_for: WaitsFor| {
+            let of_webhook = self.rows.values().filter(|row| Self::waits_for(row) == Some(waits_for));
             of_webhook.filter_map(|row| row.progress.waits_until(self.now)).min()
         };
         let of_slots = self.rows.values().filter(|row| !row.progress.is_timed() && !row.progress.is_held_back());
         let newest_place = of_slots.filter_map(|row| row.progress.due_at).max().unwrap_or_default();
-        let keys = before.webhooks.keys().copied().chain([THE_LIMIT]);
+        let keys = before.webhooks.keys().copied().map(WaitsFor::Webhook).chain([WaitsFor::Limit]);
         let newest = self.rows.values().filter(|row| row.progress.is_held_back());
         let newest = newest.filter_map(|row| row.progress.due_at).max().unwrap_or_default();
         let loaded = Loaded {
@@ -455,7 +459,7 @@ impl World {
             webhooks: before.webhooks.values().map(|webhook| (**webhook).clone()).collect(),
             automations: before.automations.values().map(|automation| (**automation).clone()).collect(),
             running: Vec::new(),
-            waiting: keys.filter_map(|webhook| Some((webhook, waiting(webhook)?))).collect(),
+            waiting: keys.filter_map(|waits_for| Some((waits_for, waiting(waits_for)?))).collect(),
             health: self.health.clone().into_iter().collect(),
             catalogue: Catalogue::default(),
             traffic: Vec::new(),

@@ -61,9 +61,9 @@ impl AccountActor {
     fn put_rows_aside(&mut self) -> bool {
         let Some(one) = self.queue.split_rows() else { return true };
         let aside = match one {
-            Rows::Due(DueRows { webhook, rows, unreadable, next }) if !rows.is_empty() => {
+            Rows::Due(DueRows { waits_for, rows, unreadable, next }) if !rows.is_empty() => {
                 let unreadable = rows.iter().map(Unreadable::from).chain(unreadable).collect();
-                Rows::Due(DueRows { webhook, rows: Vec::new(), unreadable, next })
+                Rows::Due(DueRows { waits_for, rows: Vec::new(), unreadable, next })
             }
             Rows::Resume(rows) => Rows::Unreadable(rows.iter().map(Unreadable::from).collect()),
             Rows::Expired(_) => {

@@ -480,7 +480,7 @@ impl AccountActor {
             return;
         };
         let has_slot = |webhook| self.shared.slots.available(&self.slot.id, webhook).0 > 0;
-        let Some(next) = due::next_due(account, now, self.shared.rules(), &has_slot) else { return };
+        let Some(next) = due::next_start_at(account, now, self.shared.rules(), &has_slot) else { return };
         let wait_us = u64::try_from(next.0 - clock::now().0).unwrap_or_default();
         let timer = ctx.run_later(Duration::from_micros(wait_us.max(1_000)), |actor, ctx| actor.turn(ctx));
         self.timer = Some(timer);
@@ -497,7 +497,7 @@ impl AccountActor {
         if !account.is_quiet() {
             return;
         }
-        let is_untidy = account.true_due_at(now, self.shared.rules()) != account.next_due_at;
+        let is_untidy = due::next_look_at(account, now, self.shared.rules()) != account.next_due_at;
         if is_untidy || account.has_unwritten_traffic() {
             self.queue.push_rows(Rows::Tidy);
             return self.turn(ctx);

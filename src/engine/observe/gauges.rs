@@ -15,9 +15,9 @@ use opentelemetry::KeyValue;
 use crate::{
     clock,
     domain::{
-        account::Account,
+        account::{Account, due},
         attempt::Reason,
-        execution::{State, THE_LIMIT},
+        execution::State,
         id::{AccountId, WebhookUid},
         timestamp::Timestamp,
         webhook::health::Breaker,
@@ -54,9 +54,11 @@ impl Vitals {
             let is_open = |breaker: Breaker| !matches!(breaker, Breaker::Closed { .. });
             // What waits for an endpoint that is left alone, or let back in slowly, is not due.
             let is_alone = |webhook: &WebhookUid| account.health.get(webhook).is_some_and(|one| is_open(one.breaker));
-            let of_webhooks =
-                account.waiting.iter().filter(|(webhook, _)| **webhook != THE_LIMIT && !is_alone(webhook));
-            oldest = of_webhooks.map(|(webhook, due)| account.due_at(*webhook, *due).0).min().unwrap_or(NEVER);
+            // What waits for a webhook to which nothing is sent any more is ended, and waits for no slot.
+            let is_sent = |webhook: &WebhookUid| account.webhooks.get(webhook).is_some_and(|one| one.is_enabled());
+            let waiting = account.waiting_for_webhooks().filter(|(webhook, _)| is_sent(webhook) && !is_alone(webhook));
+            let due = waiting.map(|(webhook, earliest)| due::of_webhook(account, webhook, earliest).0);
+            oldest = due.min().unwrap_or(NEVER);
             let open = account.health.iter().filter(|(webhook, health)| {
                 is_open(health.breaker) && account.webhooks.get(webhook).is_some_and(|found| found.is_enabled())
             });

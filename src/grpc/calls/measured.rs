@@ -1,12 +1,7 @@
 //! Calls are measured, each in a span of its own.
 
-use crate::{
-    grpc::{
-        calls::bounds,
-        services::api::{PUBLISH, WATCH},
-    },
-    telemetry::{CALL_TARGET, Metrics, enter_trace},
-};
+use super::bounds;
+use crate::telemetry::{CALL_TARGET, Metrics, enter_trace};
 use axum::{body::Body, extract::State, middleware::Next};
 use std::time::Instant;
 use tonic::{
@@ -99,3 +94,8 @@ impl Drop for Measured {
         self.metrics.call(method, format!("{:?}", self.code), self.begun.elapsed());
     }
 }
+
+/// The methods that stream.
+pub const PUBLISH: &str = "hookline.v1.EventService/Publish";
+
+pub const WATCH: &str = "hookline.v1.WatchService/Watch";

@@ -32,10 +32,6 @@ pub const SERVICE_NAMES: [&str; 12] = [
     pb::key_service_server::SERVICE_NAME,
     pb::watch_service_server::SERVICE_NAME,
 ];
-/// The methods that stream.
-pub const PUBLISH: &str = "hookline.v1.EventService/Publish";
-pub const WATCH: &str = "hookline.v1.WatchService/Watch";
-
 /// How many calls of an account read at a time; more wait. There are eight connections for all.
 pub const READS_OF_ACCOUNT_AT_ONCE_MAX: usize = 3;
 

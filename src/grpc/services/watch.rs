@@ -12,13 +12,16 @@ use uuid::Uuid;
 
 use super::{
     access::{Entered, Member},
-    api::{Api, WATCH},
+    api::Api,
 };
 use crate::{
     domain::{id::AccountId, refusal::Refusal},
     engine::Watcher,
     grpc::{
-        calls::{measured::Measured, status},
+        calls::{
+            measured::{Measured, WATCH},
+            status,
+        },
         convert::{self, name},
         pb,
     },

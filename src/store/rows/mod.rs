@@ -32,7 +32,7 @@ use crate::{
         attempt::{Attempt, Fate, Outcome, Reason},
         automation::{Activation, Automation, AutomationSpec, ReadAutomation},
         event::{Action, Event},
-        execution::{NewExecution, Progress, State, THE_LIMIT, Unfinished, record::Record},
+        execution::{NewExecution, Progress, State, Unfinished, WaitsFor, record::Record},
         id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId},
         plan::{LimitOverrides, Plan},
         refusal::Violations,
@@ -298,10 +298,18 @@ pub fn due_number(progress: &Progress) -> Option<i64> {
     }
 }
 
+/// What stands in the place of a webhook for what waits for the limit.
+const LIMIT_KEY: Uuid = Uuid::nil();
+
+/// The key of what an execution waits for.
+pub fn waits_for_key(waits_for: WaitsFor) -> Uuid {
+    waits_for.webhook().map_or(LIMIT_KEY, |webhook| webhook.0)
+}
+
 fn next_webhook(record: &Record, progress: &Progress) -> Option<Uuid> {
     let open = !progress.state.is_final();
     if progress.is_held_back() {
-        return Some(THE_LIMIT.0);
+        return Some(LIMIT_KEY);
     }
     record.requests.get(progress.action_no).filter(|_| open).map(|request| request.webhook.0)
 }

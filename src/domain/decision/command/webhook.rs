@@ -126,7 +126,7 @@ fn check_kind(kind: WebhookKind, credentials: &Credentials, faults: &mut Violati
 fn put(draft: &mut Draft<'_, '_>, webhook: Webhook, secret: Option<SigningSecret>) -> Answer {
     let (revision, updated_at) = (draft.change.revision, draft.now());
     let webhook = Arc::new(Webhook { revision, updated_at, ..webhook });
-    draft.change.webhooks.push(Arc::clone(&webhook));
+    draft.write_webhook(Arc::clone(&webhook));
     let secret = secret.map(|secret| secret.secret);
     Answer::Webhook { account: draft.slot.id.clone(), webhook, secret, warnings: Vec::new() }
 }
@@ -202,10 +202,6 @@ pub fn update_webhook(
     }
     if let Some(enabled) = patch.enabled {
         webhook.disabled = if enabled { None } else { Some(webhook.disabled.unwrap_or(DisableReason::Admin)) };
-    }
-    if account.waiting.contains_key(&webhook.uid) {
-        let now = draft.now();
-        draft.change.due_by(now);
     }
     let answer = put(draft, webhook, None);
     Ok(match answer {
@@ -284,10 +280,7 @@ pub fn delete_webhook(
     check_etag(etag, before.revision, webhook_name(&account_id, id))?;
     let now = draft.now();
     let webhook = Webhook { deleted_at: Some(now), revision: draft.change.revision, ..Webhook::clone(before) };
-    if account.waiting.contains_key(&webhook.uid) {
-        draft.change.due_by(now);
-    }
-    draft.change.webhooks.push(Arc::new(webhook));
+    draft.write_webhook(Arc::new(webhook));
     Ok(Answer::Done)
 }
 

@@ -22,13 +22,17 @@ use tracing::Instrument;
 use self::standing::{Accounts, Turn};
 use super::{
     access::{Backend, Entered, Service, serve},
-    api::{Api, PUBLISH},
+    api::Api,
 };
 use crate::{
     domain::{decision::EventReply, event::Event, id::AccountId},
     engine::{Engine, EngineError, Order, Pending},
     grpc::{
-        calls::{measured::Measured, room::Room, status},
+        calls::{
+            measured::{Measured, PUBLISH},
+            room::Room,
+            status,
+        },
         convert::{
             event::{event, later, rejected},
             name,
