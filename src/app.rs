@@ -19,7 +19,7 @@ use crate::{
     },
     engine::{Engine, EngineConfig, HttpConfig},
     grpc::{
-        Admission, Api, Authenticator, CallBounds, Doors, READS_OF_ACCOUNT_AT_ONCE_MAX, Room, SERVICE_NAMES,
+        Admission, Api, Authenticator, ByteBudget, CallBounds, Doors, READS_OF_ACCOUNT_AT_ONCE_MAX, SERVICE_NAMES,
         TokenRules, serve,
     },
     keys::{KeyFiles, Keys, SEALING_KEY_BYTES},
@@ -164,7 +164,7 @@ impl Application {
             engine: engine.clone(),
             store: store.for_people(),
             reads: Shares::new(READS_OF_ACCOUNT_AT_ONCE_MAX),
-            room: Room::default(),
+            budget: ByteBudget::default(),
             spans,
             metrics,
             urls,

@@ -6,9 +6,9 @@ use crate::{
         address::AddressPolicy,
         automation::{
             catalogue::Catalogue,
-            condition::{Conditions, GroupSpec, State},
+            condition::{Conditions, GroupSpec, ObjectState},
             path_template::PathTemplate,
-            template::{Body, BodySpec, Scope, Trees, parse_text},
+            template::{BodySpec, BodyTemplate, Scope, Trees, parse_text},
         },
         event::{Action, Event, parse_envelope},
         id::{ExecutionUid, ObjectName},
@@ -90,7 +90,8 @@ fn with_scope(event: &Event, read: impl FnOnce(Scope<'_>)) {
 /// A raw body that can be saved renders to valid JSON for any event.
 fn body(input: &str) {
     let (template, data) = halves(input);
-    let compiled = Body::compile(&BodySpec::Raw(template.to_owned()), &object(), "body", &mut Violations::default());
+    let compiled =
+        BodyTemplate::compile(&BodySpec::Raw(template.to_owned()), &object(), "body", &mut Violations::default());
     let (Some(compiled), Some(event)) = (compiled, event(data)) else { return };
     with_scope(&event, |scope| {
         if let Ok(rendered) = compiled.render(scope, BODY_BYTES_MAX) {
@@ -148,7 +149,7 @@ fn condition(input: &[u8]) {
             continue;
         };
         let catalogue = Catalogue::default();
-        let state = State { action, ..trees.state(&event, &catalogue) };
+        let state = ObjectState { action, ..trees.state(&event, &catalogue) };
         let holds = conditions.hold(state);
         assert_eq!(holds, conditions.hold(state), "the same twice");
         let _ = conditions.explain(state);

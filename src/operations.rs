@@ -24,7 +24,7 @@ use tonic::codegen::Service;
 
 use crate::{
     port::{Bounds, Connection, HeldBody, Io, Serve, TrackedBody},
-    telemetry::{LogLevel, Page},
+    telemetry::{LogLevel, MetricsPage},
 };
 
 /// What the port lets in. It has few connections, so that they never take the files that the service needs, and the oldest
@@ -77,7 +77,7 @@ impl Readiness {
 /// What the port knows.
 #[derive(Clone)]
 pub struct Operations {
-    page: Page,
+    page: MetricsPage,
     level: LogLevel,
     readiness: Arc<Readiness>,
     readers: Arc<Semaphore>,
@@ -85,7 +85,7 @@ pub struct Operations {
 
 impl Operations {
     /// A port that shows this page, changes this level, and tells whether the gRPC port serves.
-    pub fn new(page: Page, level: LogLevel, readiness: Arc<Readiness>) -> Self {
+    pub fn new(page: MetricsPage, level: LogLevel, readiness: Arc<Readiness>) -> Self {
         Self { page, level, readiness, readers: Arc::new(Semaphore::new(METRICS_AT_ONCE_MAX)) }
     }
 
@@ -154,7 +154,7 @@ async fn metrics(State(operations): State<Operations>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, headers, text).into_response();
     };
     match operations.page.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, Page::CONTENT_TYPE)], text)
+        Ok(text) => ([(header::CONTENT_TYPE, MetricsPage::CONTENT_TYPE)], text)
             .into_response()
             .map(|body| Body::new(HeldBody::new(body, place))),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

@@ -56,7 +56,7 @@ pub enum Task {
 }
 
 /// An event and where it was read.
-struct Found {
+struct ReadEvent {
     input: pb::EventInput,
     place: String,
     bytes: usize,
@@ -91,7 +91,7 @@ pub async fn run(call: CallArgs, account: AccountArgs, task: Task) -> Result<(),
 }
 
 /// The events of a file.
-fn read(path: &Path) -> Result<Vec<Found>, CliError> {
+fn read(path: &Path) -> Result<Vec<ReadEvent>, CliError> {
     let name = path.display().to_string();
     let failed = |error: std::io::Error| CliError::new(format!("{name}: {error}"));
     let text = if name == "-" {
@@ -110,7 +110,7 @@ fn read(path: &Path) -> Result<Vec<Found>, CliError> {
     parse(&name, &text)
 }
 
-fn parse(name: &str, text: &str) -> Result<Vec<Found>, CliError> {
+fn parse(name: &str, text: &str) -> Result<Vec<ReadEvent>, CliError> {
     let mut found = Vec::new();
     let mut push = |raw: &RawValue| {
         let place = format!("{name}, event {}", found.len() + 1);
@@ -122,7 +122,7 @@ fn parse(name: &str, text: &str) -> Result<Vec<Found>, CliError> {
         let input = input(raw).map_err(|error| CliError::new(format!("{place}: {error}; nothing was published")))?;
         let is_envelope = matches!(input.kind, Some(Kind::Envelope(_)));
         let place = if is_envelope { format!("{place} (an envelope: no event_id)") } else { place };
-        found.push(Found { input, place, bytes: raw.get().len() });
+        found.push(ReadEvent { input, place, bytes: raw.get().len() });
         Ok::<_, CliError>(())
     };
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
@@ -176,7 +176,7 @@ struct Frame {
     places: Vec<String>,
 }
 
-fn frames(events: Vec<Found>) -> Vec<Frame> {
+fn frames(events: Vec<ReadEvent>) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::new();
     let mut bytes = 0;
     for found in events {

@@ -14,11 +14,11 @@ pub const PATH_STEPS_MAX: usize = 32;
 
 /// A path into a JSON tree.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct FieldPath(Vec<Step>);
+pub struct FieldPath(Vec<PathStep>);
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum PathStep {
     /// Into an object's member.
     Key(String),
     /// Into an array's element.
@@ -45,7 +45,7 @@ impl FieldPath {
                 return Err((at, message));
             }
             if name_length > 0 {
-                steps.push(Step::Key(text[at..at + name_length].into()));
+                steps.push(PathStep::Key(text[at..at + name_length].into()));
                 at += name_length;
             }
             while text[at..].starts_with('[') {
@@ -73,25 +73,27 @@ impl FieldPath {
     }
 
     /// The steps.
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[PathStep] {
         &self.0
     }
 
     /// The path without its indexes, as it is written.
     pub fn named(&self) -> String {
-        let names = self.0.iter().filter(|step| matches!(step, Step::Key(_)));
+        let names = self.0.iter().filter(|step| matches!(step, PathStep::Key(_)));
         FieldPath(names.cloned().collect()).to_string()
     }
 
     /// Whether an index is among its steps.
     pub fn has_index(&self) -> bool {
-        self.0.iter().any(|step| matches!(step, Step::Index(_)))
+        self.0.iter().any(|step| matches!(step, PathStep::Index(_)))
     }
 
     /// The path as it is probably meant where one of its names is a number: with that as an index.
     pub fn named_index(&self) -> Option<FieldPath> {
-        let index = |step: &Step| match step {
-            Step::Key(key) if key.bytes().all(|byte| byte.is_ascii_digit()) => key.parse().ok().map(Step::Index),
+        let index = |step: &PathStep| match step {
+            PathStep::Key(key) if key.bytes().all(|byte| byte.is_ascii_digit()) => {
+                key.parse().ok().map(PathStep::Index)
+            }
             _ => None,
         };
         let rest = self.0.get(1..)?;
@@ -104,7 +106,9 @@ impl FieldPath {
     /// The path before its last step, where that is a name.
     pub fn without_last(&self, name: &str) -> Option<FieldPath> {
         match self.0.split_last() {
-            Some((Step::Key(last), before)) if last == name && !before.is_empty() => Some(FieldPath(before.to_vec())),
+            Some((PathStep::Key(last), before)) if last == name && !before.is_empty() => {
+                Some(FieldPath(before.to_vec()))
+            }
             _ => None,
         }
     }
@@ -112,7 +116,7 @@ impl FieldPath {
     /// Splits the first step, which must be a name, from the rest.
     pub fn split_root(&self) -> (&str, FieldPath) {
         match self.0.split_first() {
-            Some((Step::Key(root), rest)) => (root, FieldPath(rest.to_vec())),
+            Some((PathStep::Key(root), rest)) => (root, FieldPath(rest.to_vec())),
             _ => ("", FieldPath(Vec::new())),
         }
     }
@@ -122,14 +126,14 @@ impl FieldPath {
         let mut at = node;
         for (no, step) in self.0.iter().enumerate() {
             let names = self.0[no..].iter().map_while(|step| match step {
-                Step::Key(key) => Some(key.as_str()),
-                Step::Index(_) => None,
+                PathStep::Key(key) => Some(key.as_str()),
+                PathStep::Index(_) => None,
             });
             let names: Vec<_> = names.collect();
             for count in (2..=names.len()).rev() {
                 let whole = names[..count].join(".");
                 if at.get(&whole).is_some() {
-                    let meant = self.0[..no].iter().cloned().chain([Step::Key(whole)]);
+                    let meant = self.0[..no].iter().cloned().chain([PathStep::Key(whole)]);
                     return Some(FieldPath(meant.chain(self.0[no + count..].iter().cloned()).collect()));
                 }
             }
@@ -142,7 +146,7 @@ impl FieldPath {
     pub fn find<'n, 'a>(&self, node: &'n Node<'a>) -> Found<'n, 'a> {
         let mut at = node;
         for (no, step) in self.0.iter().enumerate() {
-            if let (Step::Key(_), Json::Array(_)) = (step, &at.value) {
+            if let (PathStep::Key(_), Json::Array(_)) = (step, &at.value) {
                 let mut found = Vec::new();
                 each_into(&self.0[no..], at, &mut found);
                 return Found::Each(found);
@@ -224,13 +228,13 @@ fn quoted_at(text: &str) -> bool {
 }
 
 /// An index, or a key in quotes: the step, and how long it is.
-fn bracket(text: &str) -> Result<(Step, usize), (usize, String)> {
+fn bracket(text: &str) -> Result<(PathStep, usize), (usize, String)> {
     if !quoted_at(text) {
         let end = text.find(']').ok_or((0, "a closing ] expected".to_owned()))?;
         let index = text[1..end].parse().ok().filter(|_| text[1..].starts_with(|c: char| c.is_ascii_digit()));
         let index =
             index.ok_or((1, r#"an index such as [0], or a key in quotes such as ["a.b"] expected"#.to_owned()))?;
-        return Ok((Step::Index(index), end + 1));
+        return Ok((PathStep::Index(index), end + 1));
     }
     let quote = &text[1..2];
     let not_closed = || (1, "the key is not closed: a quotation mark and ] expected".to_owned());
@@ -247,24 +251,24 @@ fn bracket(text: &str) -> Result<(Step, usize), (usize, String)> {
         Ok(Some(key)) => key,
         _ => return Err((2, "is no key as JSON writes it: mind its backslashes".to_owned())),
     };
-    Ok((Step::Key(key), length + 4))
+    Ok((PathStep::Key(key), length + 4))
 }
 
-fn step_into<'n, 'a>(node: &'n Node<'a>, step: &Step) -> Option<&'n Node<'a>> {
+fn step_into<'n, 'a>(node: &'n Node<'a>, step: &PathStep) -> Option<&'n Node<'a>> {
     match (step, &node.value) {
-        (Step::Key(key), Json::Object(_)) => node.get(key),
-        (Step::Index(index), Json::Array(items)) => items.get(*index),
+        (PathStep::Key(key), Json::Object(_)) => node.get(key),
+        (PathStep::Index(index), Json::Array(items)) => items.get(*index),
         _ => None,
     }
 }
 
-fn each_into<'n, 'a>(steps: &[Step], node: &'n Node<'a>, found: &mut Vec<Option<&'n Node<'a>>>) {
+fn each_into<'n, 'a>(steps: &[PathStep], node: &'n Node<'a>, found: &mut Vec<Option<&'n Node<'a>>>) {
     let Some((step, rest)) = steps.split_first() else {
         found.push(Some(node));
         return;
     };
     match (step, &node.value) {
-        (Step::Key(_), Json::Array(items)) => {
+        (PathStep::Key(_), Json::Array(items)) => {
             for item in items {
                 each_into(steps, item, found);
             }
@@ -280,14 +284,14 @@ impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, step) in self.0.iter().enumerate() {
             match step {
-                Step::Key(key) if !is_name(key) => {
+                PathStep::Key(key) if !is_name(key) => {
                     let mut quoted = String::new();
                     json::escape_into(key, &mut quoted);
                     write!(f, "[\"{quoted}\"]")?;
                 }
-                Step::Key(key) if at == 0 => write!(f, "{key}")?,
-                Step::Key(key) => write!(f, ".{key}")?,
-                Step::Index(index) => write!(f, "[{index}]")?,
+                PathStep::Key(key) if at == 0 => write!(f, "{key}")?,
+                PathStep::Key(key) => write!(f, ".{key}")?,
+                PathStep::Index(index) => write!(f, "[{index}]")?,
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use super::{Shared, observe::tally, slots::Slot};
 use crate::{
     clock,
     domain::{
-        attempt::{Attempt, Ended, Outcome, Reason},
+        attempt::{Attempt, AttemptReport, Outcome, Reason},
         execution::dispatch::Dispatch,
         id::AccountId,
         timestamp::Timestamp,
@@ -72,7 +72,7 @@ impl Handler<Send> for DispatchActor {
                 let outcome = Outcome::Error { kind: Reason::Internal, message, was_sent: true };
                 Attempt { started_at, duration_us: 0, url: String::new(), secret_url: None, outcome }
             });
-            let ended = Ended { execution, action_no, attempt_no, attempt: Arc::new(attempt) };
+            let ended = AttemptReport { execution, action_no, attempt_no, attempt: Arc::new(attempt) };
             actor.shared.flights.end(&ended);
             let engine = super::Engine { shared: Arc::clone(&actor.shared) };
             let account = actor.account.clone();

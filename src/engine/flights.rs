@@ -11,14 +11,14 @@ use tokio::sync::Notify;
 
 use super::dispatch::DispatchActor;
 use crate::domain::{
-    attempt::Ended,
+    attempt::AttemptReport,
     id::{AccountId, ExecutionUid},
 };
 
 struct Flight {
     account: AccountId,
     actor: Addr<DispatchActor>,
-    ended: Option<Ended>,
+    ended: Option<AttemptReport>,
 }
 
 /// The registry of requests under way.
@@ -47,7 +47,7 @@ impl Flights {
     }
 
     /// An attempt ended; keep that until it is recorded.
-    pub fn end(&self, ended: &Ended) {
+    pub fn end(&self, ended: &AttemptReport) {
         if let Some(flight) = self.lock().get_mut(&ended.execution) {
             flight.ended = Some(ended.clone());
         }
@@ -82,7 +82,7 @@ impl Flights {
     }
 
     /// The outcomes of an account that are not recorded yet.
-    pub fn unrecorded(&self, account: &AccountId) -> Vec<Ended> {
+    pub fn unrecorded(&self, account: &AccountId) -> Vec<AttemptReport> {
         let flights = self.lock();
         let of_account = flights.values().filter(|flight| flight.account == *account);
         of_account.filter_map(|flight| flight.ended.clone()).collect()

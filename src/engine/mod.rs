@@ -39,7 +39,7 @@ use crate::{
     clock,
     domain::{
         account::Rules,
-        attempt::{Attempt, Ended},
+        attempt::{Attempt, AttemptReport},
         automation::miss::{MissBook, Misses},
         caller::Caller,
         decision::{
@@ -363,7 +363,7 @@ impl Engine {
         self.shared.lock().get(account).is_some_and(|seat| seat.actor.connected())
     }
 
-    async fn report(&self, account: &AccountId, ended: Ended) {
+    async fn report(&self, account: &AccountId, ended: AttemptReport) {
         let _ = self.tell(account, || TakeOutcome(ended.clone())).await;
     }
 

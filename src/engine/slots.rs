@@ -82,7 +82,7 @@ impl State {
     }
 
     /// How many more there are for a class.
-    fn room(&self, class: Class) -> usize {
+    fn free_of(&self, class: Class) -> usize {
         let free = self.most.saturating_sub(self.taken.iter().sum());
         match class {
             Class::Quick => free,
@@ -105,7 +105,7 @@ impl State {
 
     /// Grants a free slot to the account whose turn it is.
     fn grant(&mut self) -> Option<AccountId> {
-        let may = |class: Class| !self.turns[class as usize].is_empty() && self.room(class) > 0;
+        let may = |class: Class| !self.turns[class as usize].is_empty() && self.free_of(class) > 0;
         let class = [self.next, self.next.other()].into_iter().find(|class| may(*class))?;
         self.next = class.other();
         let account = self.turns[class as usize].pop_front()?;
@@ -146,7 +146,7 @@ impl Slots {
     pub fn available(&self, account: &AccountId, webhook: WebhookUid) -> (usize, bool) {
         let state = self.state();
         let class = state.class(webhook);
-        let free = if state.turns[class as usize].is_empty() { state.room(class) } else { 0 };
+        let free = if state.turns[class as usize].is_empty() { state.free_of(class) } else { 0 };
         (free + state.granted(account, class), class == Class::Quick)
     }
 
@@ -159,7 +159,7 @@ impl Slots {
             if *granted == [0; 2] {
                 state.granted.remove(account);
             }
-        } else if state.turns[class as usize].is_empty() && state.room(class) > 0 {
+        } else if state.turns[class as usize].is_empty() && state.free_of(class) > 0 {
             state.taken[class as usize] += 1;
         } else {
             return None;

@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::{
     calls::bounds,
-    convert::{self, name, page::uuid_place},
+    convert::{self, name, page::uuid_cursor},
     doors::auth,
     pb,
 };
@@ -12,11 +12,11 @@ use super::{
 /// Reads any text as a page token.
 pub fn read_page_token(text: &str) {
     for query in ["", "webhooks:42"] {
-        if let Ok(Some(place)) = name::page_place(text, query) {
-            assert_eq!(name::page_place(&name::page_token(&place, query), query).ok().flatten(), Some(place));
+        if let Ok(Some(place)) = name::page_cursor(text, query) {
+            assert_eq!(name::page_cursor(&name::page_token(&place, query), query).ok().flatten(), Some(place));
         }
     }
-    let _ = uuid_place(text, "webhooks:42");
+    let _ = uuid_cursor(text, "webhooks:42");
 }
 
 /// Reads any bytes as a filter of executions.

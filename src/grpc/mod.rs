@@ -10,7 +10,7 @@ pub mod pb;
 mod services;
 
 pub use self::{
-    calls::{bounds::EVENTS_BYTES_MAX, codec::BoundedCodec, room::Room},
+    calls::{bounds::EVENTS_BYTES_MAX, byte_budget::ByteBudget, codec::BoundedCodec},
     convert::written::{check_automation, check_webhook, shown_retry_policy},
     doors::{
         admission::{Admission, CallBounds},

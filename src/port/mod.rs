@@ -6,8 +6,8 @@
 
 mod calls;
 mod connection;
+mod connection_table;
 mod files;
-mod places;
 mod tls;
 mod watched_io;
 
@@ -28,7 +28,7 @@ pub use self::{
 };
 use self::{
     connection::Ended,
-    places::{Full, Places},
+    connection_table::{ConnectionTable, Full},
 };
 
 /// How long to wait after a connection could not be accepted.
@@ -91,7 +91,7 @@ impl Port {
     ) {
         let Self { name, listener, bounds, tls } = self;
         let bounds = Arc::new(bounds);
-        let places = Arc::new(Places::new(&bounds));
+        let places = Arc::new(ConnectionTable::new(&bounds));
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {

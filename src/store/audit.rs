@@ -26,7 +26,7 @@ pub struct AuditFilter {
 #[derive(Debug, Clone)]
 pub struct AuditView {
     /// Its place.
-    pub place: (i64, i32),
+    pub cursor: (i64, i32),
     /// When it was made.
     pub created_at: Timestamp,
     /// What it says.
@@ -66,7 +66,7 @@ impl Store {
         let has_more = found.len() > size;
         let view = |row: &audit::Model| {
             Ok(AuditView {
-                place: (row.revision, row.no),
+                cursor: (row.revision, row.no),
                 created_at: Timestamp(row.created_at),
                 entry: rows::audit_entry(row)?,
             })

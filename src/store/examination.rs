@@ -13,7 +13,7 @@ use super::{
     entities::webhooks,
     migrations::Migrator,
     rotation::sealed_by_others,
-    seal::{Place, Sealer},
+    seal::{SealContext, Sealer},
 };
 use crate::domain::timestamp::Timestamp;
 
@@ -139,7 +139,7 @@ async fn number(connection: &DatabaseConnection, sql: &str) -> Result<Option<i64
 pub async fn try_secrets(connection: &DatabaseConnection, sealer: &Sealer) -> Result<(usize, usize), StoreError> {
     let rows = webhooks::Entity::find().limit(SECRETS_MAX).all(connection).await?;
     let opens = |row: &&webhooks::Model| {
-        let place = Place { account: row.account_uid, webhook: row.uid, field: "secrets" };
+        let place = SealContext { account: row.account_uid, webhook: row.uid, field: "secrets" };
         sealer.open(place, &row.sealed_secrets).is_ok()
     };
     let opened = rows.iter().filter(opens).count();

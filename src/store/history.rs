@@ -13,7 +13,7 @@ use super::{
     rows,
 };
 use crate::domain::{
-    account::{AccountFacts, history::History, limits::Window},
+    account::{AccountFacts, history::HistorySummary, limits::Window},
     automation::{ReadAutomation, uid_of},
     event::Event,
     id::{AccountId, AccountUid, EventId, ResourceId},
@@ -35,7 +35,7 @@ pub struct AccountView {
     /// How many executions the limit holds back.
     pub paused: u64,
     /// How much history it has, as it was last written.
-    pub history: History,
+    pub history: HistorySummary,
 }
 
 /// What an account has of things that are limited.

@@ -18,7 +18,7 @@ use super::{
     receipt::Receipt,
     removal::Before,
     seal::Sealer,
-    work::{Task, Waiting, Work},
+    work::{LaneTask, Waiting, Work},
     writer::{WriterOptions, Writing},
 };
 use crate::{
@@ -71,7 +71,7 @@ impl Journal {
     }
 
     /// Gives a lane something to write, and waits for what becomes of it; none where the lane has ended.
-    async fn ask<T>(lane: &mpsc::Sender<Work>, task: impl FnOnce(oneshot::Sender<T>) -> Task) -> Option<T> {
+    async fn ask<T>(lane: &mpsc::Sender<Work>, task: impl FnOnce(oneshot::Sender<T>) -> LaneTask) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         lane.send(Work { task: task(reply), since: Instant::now() }).await.ok()?;
         answer.await.ok()
@@ -84,7 +84,7 @@ impl Journal {
             Err(error) => return Receipt::Failed(error),
         };
         let (reply, receipt) = oneshot::channel();
-        let work = Work { task: Task::Commit(prepared, reply), since: Instant::now() };
+        let work = Work { task: LaneTask::Commit(prepared, reply), since: Instant::now() };
         if self.lane(change.account).send(work).await.is_err() {
             return Receipt::Failed(StoreError::Closed);
         }
@@ -93,12 +93,12 @@ impl Journal {
 
     /// Advances an account's revision, so that nothing decided before can land any more.
     pub async fn fence(&self, account: AccountUid) -> Result<(), StoreError> {
-        Self::ask(self.lane(account), |reply| Task::Fence(account, reply)).await.ok_or(StoreError::Closed)?
+        Self::ask(self.lane(account), |reply| LaneTask::Fence(account, reply)).await.ok_or(StoreError::Closed)?
     }
 
     /// Removes a bounded part of a deleted account. Answers whether all of it is gone.
     pub async fn erase_some(&self, account: AccountUid) -> Result<bool, StoreError> {
-        Self::ask(self.lane(account), |reply| Task::Erase(account, reply)).await.ok_or(StoreError::Closed)?
+        Self::ask(self.lane(account), |reply| LaneTask::Erase(account, reply)).await.ok_or(StoreError::Closed)?
     }
 
     /// Runs statements of an account that are no change of it, in one transaction. Answers how many rows they changed.
@@ -106,23 +106,23 @@ impl Journal {
         if statements.is_empty() {
             return Ok(0);
         }
-        Self::ask(self.lane(account), |reply| Task::Run(statements, reply)).await.ok_or(StoreError::Closed)?
+        Self::ask(self.lane(account), |reply| LaneTask::Run(statements, reply)).await.ok_or(StoreError::Closed)?
     }
 
     /// Removes a bounded part of what was made before a time. Answers whether there may be more.
     pub async fn expire_some(&self, before: Before) -> Result<bool, StoreError> {
-        Self::ask(&self.lanes[0].0, |reply| Task::Expire(before, reply)).await.ok_or(StoreError::Closed)?
+        Self::ask(&self.lanes[0].0, |reply| LaneTask::Expire(before, reply)).await.ok_or(StoreError::Closed)?
     }
 
     /// Gives a bounded part of what is free in the file back. Answers whether there may be more.
     pub async fn give_back_some(&self) -> Result<bool, StoreError> {
-        Self::ask(&self.lanes[0].0, Task::GiveBack).await.ok_or(StoreError::Closed)?
+        Self::ask(&self.lanes[0].0, LaneTask::GiveBack).await.ok_or(StoreError::Closed)?
     }
 
     /// Writes what waits, and closes the connections.
     pub async fn close(&self) {
         for (lane, _) in self.lanes.iter() {
-            Self::ask(lane, Task::Close).await;
+            Self::ask(lane, LaneTask::Close).await;
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     receipt::Receipt,
     removal,
     statements::{advance_accounts, known_events, write_own_things, write_rows},
-    work::{Task, Waiting, Work},
+    work::{LaneTask, Waiting, Work},
     writer::{WriteError, Writer, Writing},
 };
 use crate::{domain::id::AccountUid, telemetry::Metrics};
@@ -62,31 +62,31 @@ impl Lane {
             };
             self.waiting.begin(work.since, self.started);
             match work.task {
-                Task::Commit(change, reply) => {
+                LaneTask::Commit(change, reply) => {
                     let group = self.gather_changes((change, reply), &mut queue);
                     self.commit(group).await;
                 }
-                Task::Fence(account, reply) => {
+                LaneTask::Fence(account, reply) => {
                     let group = self.gather_fences((account, reply), &mut queue);
                     self.fence(group).await;
                 }
-                Task::Erase(account, reply) => {
+                LaneTask::Erase(account, reply) => {
                     let erased = self.writing.transact(async |txn| removal::erase_some(txn, account).await).await;
                     let _ = reply.send(erased.map_err(StoreError::from));
                 }
-                Task::Run(statements, reply) => {
+                LaneTask::Run(statements, reply) => {
                     let ran = self.writing.transact(async |txn| run(txn, statements).await).await;
                     let _ = reply.send(ran.map_err(StoreError::from));
                 }
-                Task::Expire(before, reply) => {
+                LaneTask::Expire(before, reply) => {
                     let expired = self.writing.transact(async |txn| removal::expire_some(txn, before).await).await;
                     let _ = reply.send(expired.map_err(StoreError::from));
                 }
-                Task::GiveBack(reply) => {
+                LaneTask::GiveBack(reply) => {
                     let given = self.writing.transact(async |txn| removal::give_back_some(txn).await).await;
                     let _ = reply.send(given.map_err(StoreError::from));
                 }
-                Task::Close(reply) => {
+                LaneTask::Close(reply) => {
                     let closed = self.writing.close().await;
                     if let Err(error) = closed {
                         tracing::warn!(error = %error, "a connection that writes did not close in order");
@@ -111,9 +111,9 @@ impl Lane {
         let mut group = vec![first];
         while group.len() < GROUP_CHANGES_MAX && rows < GROUP_ROWS_MAX && bytes < GROUP_BYTES_MAX {
             match queue.try_recv() {
-                Ok(Work { task: Task::Commit(change, reply), since }) => {
+                Ok(Work { task: LaneTask::Commit(change, reply), since }) => {
                     if !accounts.insert(change.account) {
-                        self.next = Some(Work { task: Task::Commit(change, reply), since });
+                        self.next = Some(Work { task: LaneTask::Commit(change, reply), since });
                         break;
                     }
                     rows += change.rows();
@@ -138,7 +138,7 @@ impl Lane {
         let mut group = vec![first];
         while group.len() < GROUP_CHANGES_MAX {
             match queue.try_recv() {
-                Ok(Work { task: Task::Fence(account, reply), .. }) => group.push((account, reply)),
+                Ok(Work { task: LaneTask::Fence(account, reply), .. }) => group.push((account, reply)),
                 Ok(other) => {
                     self.next = Some(other);
                     break;

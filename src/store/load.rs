@@ -24,8 +24,8 @@ use crate::{
     domain::{
         account::{
             Account, Loaded,
-            due::{DueRows, Expiring, Wanted},
-            history::{Expired, ExpiredRow, History},
+            due::{DueRows, Expiring, RowsWanted},
+            history::{ExpiredExecutions, ExpiredRow, HistorySummary},
             limits::Backlog,
         },
         automation::{Automation, UnreadableAutomation, catalogue::Catalogue},
@@ -153,7 +153,7 @@ impl Store {
             revision: 0,
             window: view.window,
             backlog: Backlog { count: view.paused, newest: Timestamp::default() },
-            history: History::default(),
+            history: HistorySummary::default(),
             next_due_at: None,
             webhooks,
             automations,
@@ -239,9 +239,9 @@ impl Store {
     }
 
     /// What waits for a webhook and is due by a time, oldest first, at most so many.
-    pub async fn due_rows(&self, account: AccountUid, wanted: Wanted) -> Result<DueRows, StoreError> {
+    pub async fn due_rows(&self, account: AccountUid, wanted: RowsWanted) -> Result<DueRows, StoreError> {
         use executions::Column as C;
-        let Wanted { waits_for, by, newest_place, rows_max } = wanted;
+        let RowsWanted { waits_for, by, newest_place, rows_max } = wanted;
         let waiting = executions::Entity::find()
             .filter(C::AccountUid.eq(account.0))
             .filter(C::NextWebhook.eq(rows::waits_for_key(waits_for)))
@@ -282,9 +282,9 @@ impl Store {
     }
 
     /// Executions that ended before a time, oldest first; some of them, and where to look for more.
-    pub async fn expired(&self, account: AccountUid, wanted: Expiring) -> Result<Expired, StoreError> {
+    pub async fn expired(&self, account: AccountUid, wanted: Expiring) -> Result<ExpiredExecutions, StoreError> {
         let Expiring { ended_before, after, rows_max } = wanted;
-        let mut expired = Expired { ended_before, rows: Vec::new(), next: after, oldest: None };
+        let mut expired = ExpiredExecutions { ended_before, rows: Vec::new(), next: after, oldest: None };
         // Few rows first: reading a row costs as much as deleting it. More where none of them can be deleted.
         for scanned_max in [rows_max + 1, EXPIRED_SCAN_MAX] {
             let scanned = self.scan_ended(account, expired.next, ended_before, scanned_max).await?;

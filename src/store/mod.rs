@@ -53,7 +53,7 @@ pub use self::{
     load::{DueAccount, FirstAnswer, Read},
     receipt::Receipt,
     removal::Before,
-    rotation::{Rotated, RotationPlace},
+    rotation::{Rotated, RotationCursor},
     seal::Sealer,
     totals::Totals,
 };

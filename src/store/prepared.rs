@@ -38,7 +38,7 @@ pub struct Prepared {
     pub audit: Vec<audit::Model>,
     pub notices: Vec<notices::Model>,
     pub jobs: Vec<jobs::Model>,
-    pub expired: Option<Expired>,
+    pub expired: Option<ExpiredKeys>,
     pub answer: Option<answers::Model>,
 }
 
@@ -55,7 +55,7 @@ pub struct AccountStep {
 }
 
 /// Rows to delete.
-pub struct Expired {
+pub struct ExpiredKeys {
     pub executions: Vec<Uuid>,
     pub events: Vec<String>,
     /// What was deleted before this time for callers goes for good; none while there is more to look at.
@@ -144,7 +144,7 @@ impl Prepared {
             audit: rows::audit_rows(account, change, now)?,
             notices: rows::notice_rows(account, change, now)?,
             jobs: change.jobs.iter().map(|job| rows::job_row(account, job)).collect::<Result<_, _>>()?,
-            expired: change.expired.as_ref().map(|expired| Expired {
+            expired: change.expired.as_ref().map(|expired| ExpiredKeys {
                 executions: expired.rows.iter().map(|row| row.uid.0).collect(),
                 events: expired.rows.iter().map(|row| row.event_id.to_string()).collect(),
                 deleted_before: expired.next.is_none().then_some(expired.ended_before.0),

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     entities::{accounts, attempts, webhooks},
-    rows::attempt_place,
-    seal::{DATA_KEY_ID, Place, Sealer},
+    rows::attempt_context,
+    seal::{DATA_KEY_ID, SealContext, Sealer},
 };
 use crate::domain::id::AccountUid;
 
@@ -22,7 +22,7 @@ const ATTEMPTS_OF_STEP_MAX: u64 = 500;
 
 /// Where a rotation stands: accounts up to this one are done; of the next one, attempts up to a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RotationPlace {
+pub struct RotationCursor {
     /// The account.
     pub account: Uuid,
     /// The execution, the action and the number of its last attempt that was looked at; none where the account is done.
@@ -35,12 +35,12 @@ pub struct Rotated {
     /// How many values were sealed anew.
     pub resealed: u64,
     /// Where the next step begins; none after the last.
-    pub next: Option<RotationPlace>,
+    pub next: Option<RotationCursor>,
 }
 
 impl Store {
     /// Seals some more values anew.
-    pub async fn rotate_some(&self, from: RotationPlace) -> Result<Rotated, StoreError> {
+    pub async fn rotate_some(&self, from: RotationCursor) -> Result<Rotated, StoreError> {
         let after = match from.attempt {
             Some(_) => accounts::Column::Uid.gte(from.account),
             None => accounts::Column::Uid.gt(from.account),
@@ -53,7 +53,7 @@ impl Store {
             .await?;
         let is_last = (found.len() as u64) < ACCOUNTS_OF_STEP_MAX;
         let (mut resealed, mut looked_at) = (0, 0);
-        let mut place = from;
+        let mut cursor = from;
         for account in found {
             let begun = from.attempt.filter(|_| account.uid == from.account);
             if begun.is_none() {
@@ -62,12 +62,12 @@ impl Store {
             let (count, sealed, last) = self.reseal_attempts(account.uid, begun).await?;
             looked_at += sealed;
             resealed += count;
-            place = RotationPlace { account: account.uid, attempt: last };
+            cursor = RotationCursor { account: account.uid, attempt: last };
             if last.is_some() || looked_at >= ATTEMPTS_OF_STEP_MAX {
-                return Ok(Rotated { resealed, next: Some(place) });
+                return Ok(Rotated { resealed, next: Some(cursor) });
             }
         }
-        Ok(Rotated { resealed, next: (!is_last).then_some(place) })
+        Ok(Rotated { resealed, next: (!is_last).then_some(cursor) })
     }
 
     /// An account's data key, and its webhooks, also deleted ones.
@@ -75,7 +75,7 @@ impl Store {
         let mut updates = Vec::new();
         let uid = account.uid;
         if let Some(sealed) = &account.sealed_data_key
-            && let Some(new) = self.resealed(Place::of_data_key(uid), sealed)
+            && let Some(new) = self.resealed(SealContext::of_data_key(uid), sealed)
         {
             let sql = "UPDATE accounts SET sealed_data_key = $1 WHERE uid = $2 AND sealed_data_key = $3";
             updates.push(self.statement(sql, [new.into(), uid.into(), sealed.clone().into()]));
@@ -89,8 +89,8 @@ impl Store {
             ];
             for (column, field, sealed) in fields {
                 let Some(sealed) = sealed else { continue };
-                let place = Place { account: uid, webhook: row.uid, field };
-                if let Some(new) = self.resealed(place, sealed) {
+                let context = SealContext { account: uid, webhook: row.uid, field };
+                if let Some(new) = self.resealed(context, sealed) {
                     let sql = format!(
                         "UPDATE webhooks SET {column} = $1 WHERE account_uid = $2 AND uid = $3 AND {column} = $4"
                     );
@@ -134,9 +134,9 @@ impl Store {
                 continue;
             };
             self.ensure_data_key(AccountUid(account)).await?;
-            let place = attempt_place(account, row.execution_uid);
-            let Some(plain) = self.opened(place, sealed) else { continue };
-            let new = self.sealer.seal_history(place, &plain)?;
+            let context = attempt_context(account, row.execution_uid);
+            let Some(plain) = self.opened(context, sealed) else { continue };
+            let new = self.sealer.seal_history(context, &plain)?;
             let sql = "UPDATE attempts SET sealed_url = $1 WHERE account_uid = $2 AND execution_uid = $3 \
                        AND action_no = $4 AND number = $5 AND sealed_url = $6";
             updates.push(self.statement(
@@ -155,17 +155,15 @@ impl Store {
     }
 
     /// A value sealed anew; none where there is nothing to do, or where no key opens it: that stays, and is counted.
-    fn resealed(&self, place: Place, sealed: &[u8]) -> Option<Vec<u8>> {
-        let done = self.sealer.resealed(place, sealed);
-        let told =
-            |error: &StoreError| tracing::error!(account.uid = %place.account, error = %error, "cannot be sealed anew");
+    fn resealed(&self, context: SealContext, sealed: &[u8]) -> Option<Vec<u8>> {
+        let done = self.sealer.resealed(context, sealed);
+        let told = |error: &StoreError| tracing::error!(account.uid = %context.account, error = %error, "cannot be sealed anew");
         done.inspect_err(told).ok().flatten()
     }
 
-    fn opened(&self, place: Place, sealed: &[u8]) -> Option<Vec<u8>> {
-        let told =
-            |error: &StoreError| tracing::error!(account.uid = %place.account, error = %error, "cannot be sealed anew");
-        self.sealer.open(place, sealed).inspect_err(told).ok()
+    fn opened(&self, context: SealContext, sealed: &[u8]) -> Option<Vec<u8>> {
+        let told = |error: &StoreError| tracing::error!(account.uid = %context.account, error = %error, "cannot be sealed anew");
+        self.sealer.open(context, sealed).inspect_err(told).ok()
     }
 
     fn statement<const VALUES: usize>(&self, sql: &str, values: [Value; VALUES]) -> Statement {

@@ -56,7 +56,7 @@ impl WorkingKey {
 
 /// What a sealed value belongs to: it opens nowhere else.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct SealContext {
     /// The account.
     pub account: Uuid,
     /// The webhook.
@@ -65,7 +65,7 @@ pub struct Place {
     pub field: &'static str,
 }
 
-impl Place {
+impl SealContext {
     /// Where an account's data key is sealed.
     pub fn of_data_key(account: Uuid) -> Self {
         Self { account, webhook: Uuid::nil(), field: "data_key" }
@@ -96,21 +96,21 @@ fn random<const BYTES: usize>() -> Result<[u8; BYTES], StoreError> {
 fn encrypt(
     cipher: &XChaCha20Poly1305,
     id: [u8; KEY_ID_BYTES],
-    place: Place,
+    context: SealContext,
     plain: &[u8],
 ) -> Result<Vec<u8>, StoreError> {
     let nonce: [u8; NONCE_BYTES] = random()?;
-    let aad = place.bytes();
+    let aad = context.bytes();
     let sealed = cipher
         .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &aad })
         .map_err(|_| StoreError::Sealing("encryption failed"))?;
     Ok([&id[..], &nonce, &sealed].concat())
 }
 
-fn decrypt(cipher: &XChaCha20Poly1305, place: Place, rest: &[u8]) -> Result<Vec<u8>, StoreError> {
+fn decrypt(cipher: &XChaCha20Poly1305, context: SealContext, rest: &[u8]) -> Result<Vec<u8>, StoreError> {
     let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES).ok_or(StoreError::Sealing("too short"))?;
     let nonce = XNonce::try_from(nonce).map_err(|_| StoreError::Sealing("too short"))?;
-    let aad = place.bytes();
+    let aad = context.bytes();
     cipher
         .decrypt(&nonce, Payload { msg: sealed, aad: &aad })
         .map_err(|_| StoreError::Sealing("altered, or moved from another row"))
@@ -139,41 +139,41 @@ impl Sealer {
     }
 
     /// Seals a value: key id, nonce, ciphertext.
-    pub fn seal(&self, place: Place, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
-        encrypt(&self.current()?.cipher, self.current, place, plain)
+    pub fn seal(&self, context: SealContext, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        encrypt(&self.current()?.cipher, self.current, context, plain)
     }
 
     /// Opens a sealed value.
-    pub fn open(&self, place: Place, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    pub fn open(&self, context: SealContext, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
         let (id, rest) = sealed.split_at_checked(KEY_ID_BYTES).ok_or(StoreError::Sealing("too short"))?;
         if id == DATA_KEY_ID {
-            let found = self.data_keys().get(&place.account).cloned();
+            let found = self.data_keys().get(&context.account).cloned();
             let key = found.ok_or(StoreError::Sealing("the account has no data key"))?;
-            return decrypt(&key.cipher, place, rest);
+            return decrypt(&key.cipher, context, rest);
         }
         let unknown = "sealed with another key: start with the sealing key that this database was written with";
         let key = self.keys.get(id).ok_or(StoreError::Sealing(unknown))?;
-        decrypt(&key.cipher, place, rest)
+        decrypt(&key.cipher, context, rest)
     }
 
     /// Seals a secret of an account's history.
-    pub fn seal_history(&self, place: Place, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let found = self.data_keys().get(&place.account).cloned();
+    pub fn seal_history(&self, context: SealContext, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let found = self.data_keys().get(&context.account).cloned();
         match found {
-            Some(key) => encrypt(&key.cipher, DATA_KEY_ID, place, plain),
-            None => self.seal(place, plain),
+            Some(key) => encrypt(&key.cipher, DATA_KEY_ID, context, plain),
+            None => self.seal(context, plain),
         }
     }
 
     /// A new data key for an account, sealed. It is used once it was stored and is taken from there.
     pub fn new_data_key(&self, account: Uuid) -> Result<Vec<u8>, StoreError> {
         let key: [u8; SEALING_KEY_BYTES] = random()?;
-        self.seal(Place::of_data_key(account), &key)
+        self.seal(SealContext::of_data_key(account), &key)
     }
 
     /// Takes an account's data key into use, as it is stored.
     pub fn take_data_key(&self, account: Uuid, sealed: &[u8]) -> Result<(), StoreError> {
-        let plain = self.open(Place::of_data_key(account), sealed)?;
+        let plain = self.open(SealContext::of_data_key(account), sealed)?;
         let key = plain.try_into().map_err(|_| StoreError::Sealing("a data key of another length"))?;
         let key = Arc::new(WorkingKey::new(key)?);
         let mut keys = self.data_keys();
@@ -195,11 +195,11 @@ impl Sealer {
     }
 
     /// A value that another key has sealed, sealed by the current one; none where there is nothing to do.
-    pub fn resealed(&self, place: Place, sealed: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn resealed(&self, context: SealContext, sealed: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         if sealed.starts_with(&self.current) {
             return Ok(None);
         }
-        self.seal(place, &self.open(place, sealed)?).map(Some)
+        self.seal(context, &self.open(context, sealed)?).map(Some)
     }
 
     /// The fingerprint of what a call asks, as it is stored: nobody without the key can try out what was asked. The account's

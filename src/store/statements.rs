@@ -17,7 +17,7 @@ use super::{
         accounts, activations, answers, attempts, audit, automations, catalogue, events, executions, jobs, notices,
         webhooks,
     },
-    prepared::{Expired, Prepared},
+    prepared::{ExpiredKeys, Prepared},
     writer::Writer,
 };
 use crate::domain::id::EventId;
@@ -227,7 +227,7 @@ const DELETED_SQL: [&str; 5] = [
 ];
 
 /// Deletes executions with their attempts, and each event with its last execution.
-async fn delete_expired(txn: &Writer, account: Uuid, expired: &Expired) -> Result<(), DbErr> {
+async fn delete_expired(txn: &Writer, account: Uuid, expired: &ExpiredKeys) -> Result<(), DbErr> {
     if !expired.executions.is_empty() {
         attempts::Entity::delete_many()
             .filter(attempts::Column::AccountUid.eq(account))

@@ -9,13 +9,13 @@ use tokio::{sync::oneshot, time::Instant};
 /// Something for a lane to write.
 pub struct Work {
     /// What.
-    pub task: Task,
+    pub task: LaneTask,
     /// Since when it waits.
     pub since: Instant,
 }
 
 /// What a lane writes, and who waits for it.
-pub enum Task {
+pub enum LaneTask {
     Commit(Box<Prepared>, oneshot::Sender<Receipt>),
     Fence(AccountUid, oneshot::Sender<Result<(), StoreError>>),
     Erase(AccountUid, oneshot::Sender<Result<bool, StoreError>>),

@@ -43,9 +43,9 @@ impl Counts {
 
 /// The metrics as Prometheus reads them.
 #[derive(Clone)]
-pub struct Page(Registry);
+pub struct MetricsPage(Registry);
 
-impl Page {
+impl MetricsPage {
     /// The page's content type.
     pub const CONTENT_TYPE: &'static str = prometheus::TEXT_FORMAT;
 
@@ -73,7 +73,7 @@ fn resource() -> Resource {
 }
 
 /// What collects metrics, and the page that shows them.
-pub fn meters() -> Result<(SdkMeterProvider, Page), String> {
+pub fn meters() -> Result<(SdkMeterProvider, MetricsPage), String> {
     let registry = Registry::new();
     let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false).build();
     let reader = reader.map_err(|error| format!("the page of metrics: {error}"))?;
@@ -83,7 +83,7 @@ pub fn meters() -> Result<(SdkMeterProvider, Page), String> {
         let exporter = exporter.map_err(|error| format!("the export of metrics (OTEL_EXPORTER_OTLP_…): {error}"))?;
         builder = builder.with_periodic_exporter(exporter);
     }
-    Ok((builder.build(), Page(registry)))
+    Ok((builder.build(), MetricsPage(registry)))
 }
 
 /// What exports spans; none where nobody wants them.

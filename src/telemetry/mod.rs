@@ -18,7 +18,7 @@ use tracing_subscriber::{Layer, filter::filter_fn, layer::SubscriberExt, util::S
 
 use self::export::{Counts, FLUSH_TIMEOUT};
 pub use self::{
-    export::Page,
+    export::MetricsPage,
     log::LogLevel,
     metrics::Metrics,
     spans::{CALL_TARGET, OpenSpan, Period, Spans, call_context, enter_trace},
@@ -37,7 +37,7 @@ pub struct Telemetry {
     /// What is logged.
     pub level: LogLevel,
     /// The metrics, as a page.
-    pub page: Page,
+    pub page: MetricsPage,
 }
 
 impl Telemetry {

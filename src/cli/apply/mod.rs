@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use self::{
     manifest::{Kind, Manifest},
-    plan::{Plan, Step},
+    plan::{Plan, PlanStep},
 };
 use super::{
     AccountArgs, CallArgs, CliError, PAGE_SIZE, confirm,
@@ -80,7 +80,8 @@ pub async fn run(args: ApplyArgs) -> Result<(), CliError> {
     if args.dry_run || plan.is_empty() {
         return Ok(());
     }
-    let makes_secrets = plan.steps.iter().any(|step| matches!(step, Step::Create(one) if one.kind == Kind::Webhook));
+    let makes_secrets =
+        plan.steps.iter().any(|step| matches!(step, PlanStep::Create(one) if one.kind == Kind::Webhook));
     if makes_secrets && args.secrets_dir.is_none() && (args.call.json || !std::io::stdout().is_terminal()) {
         return Err(CliError::new(
             "new webhooks have signing secrets, which belong into no log: give --secrets-dir, a folder for them",
@@ -127,9 +128,9 @@ impl Current {
     }
 }
 
-async fn carry_out(caller: &Caller, parent: &str, step: &Step<'_>, secrets: Option<&Path>) -> Result<(), CliError> {
+async fn carry_out(caller: &Caller, parent: &str, step: &PlanStep<'_>, secrets: Option<&Path>) -> Result<(), CliError> {
     match step {
-        Step::Create(manifest) if manifest.kind == Kind::Webhook => {
+        PlanStep::Create(manifest) if manifest.kind == Kind::Webhook => {
             let mut client = WebhookServiceClient::new(caller.clone());
             let request = pb::CreateWebhookRequest {
                 parent: parent.to_owned(),
@@ -145,7 +146,7 @@ async fn carry_out(caller: &Caller, parent: &str, step: &Step<'_>, secrets: Opti
             }
             Ok(())
         }
-        Step::Create(manifest) => {
+        PlanStep::Create(manifest) => {
             let mut client = AutomationServiceClient::new(caller.clone());
             let mut automation: pb::Automation = show::message("Automation", manifest.value.clone())?;
             // It works for nobody before it works for those whom the file names only.
@@ -167,7 +168,7 @@ async fn carry_out(caller: &Caller, parent: &str, step: &Step<'_>, secrets: Opti
                 false => Ok(()),
             }
         }
-        Step::Update { manifest, changes, etag, current, .. } => {
+        PlanStep::Update { manifest, changes, etag, current, .. } => {
             let mut paths: Vec<_> = changes.iter().map(|change| change.field.clone()).collect();
             let activates = paths.iter().any(|field| field == "activation");
             // It is enabled last, once it is active for those whom the file names only.
@@ -186,12 +187,12 @@ async fn carry_out(caller: &Caller, parent: &str, step: &Step<'_>, secrets: Opti
                 false => Ok(()),
             }
         }
-        Step::Delete { name, kind: Kind::Webhook, etag } => {
+        PlanStep::Delete { name, kind: Kind::Webhook, etag } => {
             let request = pb::DeleteWebhookRequest { name: name.clone(), etag: etag.clone(), ..Default::default() };
             WebhookServiceClient::new(caller.clone()).delete_webhook(request).await?;
             Ok(())
         }
-        Step::Delete { name, etag, .. } => {
+        PlanStep::Delete { name, etag, .. } => {
             let request = pb::DeleteAutomationRequest { name: name.clone(), etag: etag.clone(), ..Default::default() };
             AutomationServiceClient::new(caller.clone()).delete_automation(request).await?;
             Ok(())

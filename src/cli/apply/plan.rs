@@ -30,7 +30,7 @@ pub struct FieldChange {
 
 /// One thing to do.
 #[derive(Debug)]
-pub enum Step<'m> {
+pub enum PlanStep<'m> {
     /// It does not exist.
     Create(&'m Manifest),
     /// It differs.
@@ -61,42 +61,44 @@ pub enum Step<'m> {
 #[derive(Debug)]
 pub struct Plan<'m> {
     /// Each thing.
-    pub steps: Vec<Step<'m>>,
+    pub steps: Vec<PlanStep<'m>>,
     unchanged: usize,
     /// What a reader should know of what is left as it is.
     pub warnings: Vec<String>,
 }
 
-impl Step<'_> {
+impl PlanStep<'_> {
     /// The resource.
     pub fn name(&self) -> &str {
         match self {
-            Step::Create(manifest) | Step::Update { manifest, .. } => &manifest.name,
-            Step::Delete { name, .. } => name,
+            PlanStep::Create(manifest) | PlanStep::Update { manifest, .. } => &manifest.name,
+            PlanStep::Delete { name, .. } => name,
         }
     }
 
     /// Where it was read, or what it is.
     pub fn place(&self) -> &str {
         match self {
-            Step::Create(manifest) | Step::Update { manifest, .. } => &manifest.place,
-            Step::Delete { name, .. } => name,
+            PlanStep::Create(manifest) | PlanStep::Update { manifest, .. } => &manifest.place,
+            PlanStep::Delete { name, .. } => name,
         }
     }
 
     /// A text without the values that its file only refers to.
     pub fn masked(&self, text: &str) -> String {
         match self {
-            Step::Create(manifest) | Step::Update { manifest, .. } => manifest.masked(text),
-            Step::Delete { .. } => text.to_owned(),
+            PlanStep::Create(manifest) | PlanStep::Update { manifest, .. } => manifest.masked(text),
+            PlanStep::Delete { .. } => text.to_owned(),
         }
     }
 
     /// The display name that a webhook gets by it.
     fn takes_display_name(&self) -> Option<&str> {
         let manifest = match self {
-            Step::Create(manifest) => manifest,
-            Step::Update { manifest, changes, .. } if changes.iter().any(|change| change.field == "display_name") => {
+            PlanStep::Create(manifest) => manifest,
+            PlanStep::Update { manifest, changes, .. }
+                if changes.iter().any(|change| change.field == "display_name") =>
+            {
                 manifest
             }
             _ => return None,
@@ -107,9 +109,9 @@ impl Step<'_> {
     /// The word for what was done.
     pub fn past(&self) -> &'static str {
         match self {
-            Step::Create(_) => "created",
-            Step::Update { .. } => "changed",
-            Step::Delete { .. } => "deleted",
+            PlanStep::Create(_) => "created",
+            PlanStep::Update { .. } => "changed",
+            PlanStep::Delete { .. } => "deleted",
         }
     }
 }
@@ -126,7 +128,7 @@ impl<'m> Plan<'m> {
         for manifest in manifests {
             let Some(existing) = current.get(&manifest.name) else {
                 manifest.check()?;
-                plan.steps.push(Step::Create(manifest));
+                plan.steps.push(PlanStep::Create(manifest));
                 continue;
             };
             // A document that says all is checked whether anything differs or not.
@@ -145,7 +147,13 @@ impl<'m> Plan<'m> {
             }
             let gives_none = !changes.iter().any(|change| change.field == "credentials");
             let warning = (leaves && gives_none).then_some(CREDENTIALS_DROPPED);
-            plan.steps.push(Step::Update { manifest, changes, etag: etag_of(existing), current: existing, warning });
+            plan.steps.push(PlanStep::Update {
+                manifest,
+                changes,
+                etag: etag_of(existing),
+                current: existing,
+                warning,
+            });
         }
         if prune {
             plan.steps.extend(left_over(manifests, current));
@@ -159,7 +167,7 @@ impl<'m> Plan<'m> {
     /// A webhook that an automation of a file names is not deleted.
     fn check_deleted(&self, manifests: &[Manifest], current: &HashMap<String, Value>) -> Result<(), CliError> {
         for step in &self.steps {
-            let Step::Delete { name, kind: Kind::Webhook, .. } = step else { continue };
+            let PlanStep::Delete { name, kind: Kind::Webhook, .. } = step else { continue };
             let names_it = |manifest: &&Manifest| {
                 // Where a file has no actions, they stay as they are.
                 let has_actions = manifest.value.get("actions").is_some();
@@ -179,14 +187,15 @@ impl<'m> Plan<'m> {
 
     /// Says which automations go on without a webhook that is made anew: none is attached to it by itself.
     fn warn_of_dead(&mut self, current: &HashMap<String, Value>) {
-        let made: Vec<_> = self.steps.iter().filter(|step| matches!(step, Step::Create(_))).map(Step::name).collect();
+        let made: Vec<_> =
+            self.steps.iter().filter(|step| matches!(step, PlanStep::Create(_))).map(PlanStep::name).collect();
         let is_renamed = |automation: &str| {
             self.steps.iter().any(|step| match step {
-                Step::Update { manifest, changes, .. } => {
+                PlanStep::Update { manifest, changes, .. } => {
                     manifest.name == automation && changes.iter().any(|change| change.field == "actions")
                 }
-                Step::Create(_) => false,
-                Step::Delete { name, .. } => name == automation,
+                PlanStep::Create(_) => false,
+                PlanStep::Delete { name, .. } => name == automation,
             })
         };
         let mut dead = Vec::new();
@@ -207,11 +216,11 @@ impl<'m> Plan<'m> {
         let mut holders: HashMap<String, String> = webhooks
             .filter_map(|(name, webhook)| Some((webhook.get("display_name")?.as_str()?.to_owned(), name.clone())))
             .collect();
-        let is_delete = |step: &&Step<'_>| matches!(step, Step::Delete { .. });
+        let is_delete = |step: &&PlanStep<'_>| matches!(step, PlanStep::Delete { .. });
         let deleted: Vec<_> = self.steps.iter().filter(is_delete).map(|step| step.name().to_owned()).collect();
         let mut waiting = std::mem::take(&mut self.steps);
         while !waiting.is_empty() {
-            let is_free = |step: &Step<'_>| {
+            let is_free = |step: &PlanStep<'_>| {
                 let holder = step.takes_display_name().and_then(|name| holders.get(name));
                 holder.is_none_or(|holder| holder == step.name())
             };
@@ -236,9 +245,9 @@ impl<'m> Plan<'m> {
 
     /// The plan for programs.
     pub fn to_json(&self) -> Value {
-        let step = |step: &Step<'_>| match step {
-            Step::Create(manifest) => json!({"action": "create", "name": manifest.name}),
-            Step::Update { manifest, changes, warning, .. } => {
+        let step = |step: &PlanStep<'_>| match step {
+            PlanStep::Create(manifest) => json!({"action": "create", "name": manifest.name}),
+            PlanStep::Update { manifest, changes, warning, .. } => {
                 let fields: Vec<_> = changes
                     .iter()
                     .map(|change| json!({"field": change.field, "from": change.from, "to": change.to}))
@@ -249,14 +258,14 @@ impl<'m> Plan<'m> {
                 }
                 step
             }
-            Step::Delete { name, .. } => json!({"action": "delete", "name": name}),
+            PlanStep::Delete { name, .. } => json!({"action": "delete", "name": name}),
         };
         json!({"steps": self.steps.iter().map(step).collect::<Vec<_>>(), "unchanged": self.unchanged})
     }
 }
 
 /// Why no step can be next: each takes a display name that another webhook has.
-fn taken(waiting: &[Step<'_>], holders: &HashMap<String, String>, deleted: &[String]) -> CliError {
+fn taken(waiting: &[PlanStep<'_>], holders: &HashMap<String, String>, deleted: &[String]) -> CliError {
     let first = waiting.iter().find_map(|step| Some((step, step.takes_display_name()?)));
     let Some((step, name)) = first else { return CliError::new("the steps have no order") };
     let holder = holders.get(name).map(String::as_str).unwrap_or_default();
@@ -329,7 +338,7 @@ fn etag_of(existing: &Value) -> String {
 }
 
 /// What no file names: automations first, because they need webhooks.
-fn left_over<'m>(manifests: &[Manifest], current: &HashMap<String, Value>) -> Vec<Step<'m>> {
+fn left_over<'m>(manifests: &[Manifest], current: &HashMap<String, Value>) -> Vec<PlanStep<'m>> {
     let is_named = |name: &str| manifests.iter().any(|manifest| manifest.name == name);
     let mut steps: Vec<_> = current
         .iter()
@@ -340,7 +349,7 @@ fn left_over<'m>(manifests: &[Manifest], current: &HashMap<String, Value>) -> Ve
         })
         .collect();
     steps.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
-    steps.into_iter().map(|(_, name, kind, etag)| Step::Delete { name, kind, etag }).collect()
+    steps.into_iter().map(|(_, name, kind, etag)| PlanStep::Delete { name, kind, etag }).collect()
 }
 
 /// The fields that the file sets to something else. Both sides are read as messages, so that only meaning differs.
@@ -465,11 +474,11 @@ impl fmt::Display for Plan<'_> {
         let (mut create, mut update, mut delete) = (0, 0, 0);
         for step in &self.steps {
             match step {
-                Step::Create(manifest) => {
+                PlanStep::Create(manifest) => {
                     create += 1;
                     writeln!(f, "+ {}", manifest.name)?;
                 }
-                Step::Update { manifest, changes, warning, .. } => {
+                PlanStep::Update { manifest, changes, warning, .. } => {
                     update += 1;
                     writeln!(f, "~ {}", manifest.name)?;
                     for change in changes {
@@ -482,7 +491,7 @@ impl fmt::Display for Plan<'_> {
                         writeln!(f, "    warning: {warning}")?;
                     }
                 }
-                Step::Delete { name, .. } => {
+                PlanStep::Delete { name, .. } => {
                     delete += 1;
                     writeln!(f, "- {name}")?;
                 }

@@ -7,11 +7,11 @@ use std::{
 };
 
 use super::{
-    change::{Change, Step},
+    change::{Change, ExecutionStep},
     facts::AccountFacts,
-    history::History,
+    history::HistorySummary,
     job::Job,
-    limits::{Backlog, Flight, Window, webhook_slots},
+    limits::{Backlog, RequestsInFlight, Window, webhook_slots},
     loops::Loops,
 };
 use crate::domain::{
@@ -32,7 +32,7 @@ pub const AUTOMATIONS_MAX: usize = 5_000;
 
 /// The place of an account: there may be none of this id.
 #[derive(Debug)]
-pub struct AccountSlot {
+pub struct AccountState {
     /// The id.
     pub id: AccountId,
     /// The account, where there is one.
@@ -53,7 +53,7 @@ pub struct Account {
     /// The executions that the limit holds back.
     pub backlog: Backlog,
     /// How much history there is.
-    pub history: History,
+    pub history: HistorySummary,
     /// Up to where it was looked for executions to delete, while it is being looked.
     pub expiring: Option<ExecutionUid>,
     /// How many executions the last change made.
@@ -73,7 +73,7 @@ pub struct Account {
     /// Executions whose request is under way.
     pub running: HashMap<ExecutionUid, Unfinished>,
     /// How many requests are under way.
-    pub flight: Flight,
+    pub flight: RequestsInFlight,
     /// How many are under way for each webhook.
     pub webhook_flight: HashMap<WebhookUid, usize>,
     /// The earliest time of what waits, in each line.
@@ -110,7 +110,7 @@ pub struct Loaded {
     /// The executions that the limit holds back.
     pub backlog: Backlog,
     /// How much history there is.
-    pub history: History,
+    pub history: HistorySummary,
     /// When it must be looked at.
     pub next_due_at: Option<Timestamp>,
     /// Its webhooks.
@@ -154,7 +154,7 @@ impl Account {
             unreadable: loaded.unreadable,
             triggers: HashMap::new(),
             running: HashMap::new(),
-            flight: Flight::default(),
+            flight: RequestsInFlight::default(),
             webhook_flight: HashMap::new(),
             waiting: loaded.waiting.into_iter().collect(),
             newest_place: loaded.newest_place,
@@ -314,7 +314,7 @@ impl Account {
         }
     }
 
-    fn place(&mut self, execution: Unfinished, now: Timestamp) {
+    fn track(&mut self, execution: Unfinished, now: Timestamp) {
         if execution.progress.state == State::Running {
             self.take_off(execution);
         } else {
@@ -335,19 +335,19 @@ impl Account {
         self.buckets.retain(|uid, _| webhooks.contains_key(uid));
     }
 
-    fn apply_steps(&mut self, steps: &[Step], now: Timestamp) {
+    fn apply_steps(&mut self, steps: &[ExecutionStep], now: Timestamp) {
         for step in steps {
             if let Some(webhook) = step.was_running {
                 self.land(step.execution.uid, webhook, step.execution.source_kind);
             }
         }
         for step in steps {
-            self.place(step.execution.clone(), now);
+            self.track(step.execution.clone(), now);
         }
     }
 }
 
-impl AccountSlot {
+impl AccountState {
     /// Takes in a change that is durable. This cannot fail.
     pub fn apply(&mut self, change: &Change) {
         if self.account.is_none()
@@ -438,7 +438,7 @@ impl AccountSlot {
                 record: Arc::clone(&execution.record),
                 progress: execution.progress.clone(),
             };
-            account.place(placed, change.decided_at);
+            account.track(placed, change.decided_at);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     audit::AuditEntry,
     facts::AccountFacts,
-    history::{Expired, History},
+    history::{ExpiredExecutions, HistorySummary},
     job::Job,
     limits::{Backlog, Window},
     notice::Notice,
@@ -43,7 +43,7 @@ pub struct Change {
     /// The executions that the limit holds back.
     pub backlog: Backlog,
     /// How much history there is.
-    pub history: History,
+    pub history: HistorySummary,
     /// When the account must be looked at next; never later than the truth.
     pub next_due_at: Option<Timestamp>,
     /// The account's own facts, where they change.
@@ -67,9 +67,9 @@ pub struct Change {
     /// New executions.
     pub executions: Vec<NewExecution>,
     /// Executions that went on.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ExecutionStep>,
     /// Attempts that ended.
-    pub attempts: Vec<AttemptEnded>,
+    pub attempts: Vec<RecordedAttempt>,
     /// What is added to an object of the catalogue.
     pub catalogue: Option<(ObjectName, Arc<Vec<Field>>)>,
     /// Who changed what.
@@ -79,7 +79,7 @@ pub struct Change {
     /// Jobs to write.
     pub jobs: Vec<Arc<Job>>,
     /// Executions to delete.
-    pub expired: Option<Expired>,
+    pub expired: Option<ExpiredExecutions>,
     /// The earliest time of what still waits in a line, after rows were taken from it.
     pub waiting: Vec<(WaitsFor, Option<Timestamp>)>,
     /// The answer to a repeatable call.
@@ -92,7 +92,7 @@ pub struct Change {
 
 /// An execution that went on; its progress is the new one.
 #[derive(Debug, Clone)]
-pub struct Step {
+pub struct ExecutionStep {
     /// The execution.
     pub execution: Unfinished,
     /// Whether a request of it was under way, and for which webhook.
@@ -112,7 +112,7 @@ pub struct HealthChange {
 
 /// An attempt that ended.
 #[derive(Debug, Clone)]
-pub struct AttemptEnded {
+pub struct RecordedAttempt {
     /// The execution.
     pub execution: ExecutionUid,
     /// The action, from 0.
@@ -148,7 +148,7 @@ impl Change {
             revision: expected.map_or(1, |revision| revision + 1),
             window: Window::default(),
             backlog: Backlog::default(),
-            history: History::default(),
+            history: HistorySummary::default(),
             next_due_at: None,
             facts: None,
             webhooks: Vec::new(),

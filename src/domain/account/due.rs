@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{
     account::Account,
-    history::{History, ended_before, expired_rows_max},
-    job::{JOB_ROWS_MAX, Job, retry_room},
+    history::{HistorySummary, ended_before, expired_rows_max},
+    job::{JOB_ROWS_MAX, Job, retries_allowed},
     limits::Window,
     rules::Rules,
 };
@@ -23,7 +23,7 @@ const ENDED_ROWS_MAX: usize = 500;
 
 /// Executions to take: those that wait for something and are due by a time, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RowsWanted {
     /// What they wait for.
     pub waits_for: WaitsFor,
     /// By when they are due.
@@ -37,7 +37,7 @@ pub struct Wanted {
 /// How long the history is left alone while the clock is not trusted.
 const DISTRUST_REST_US: i64 = 4 * 3_600_000_000;
 
-impl Wanted {
+impl RowsWanted {
     /// Whatever their time.
     fn any(waits_for: WaitsFor, rows_max: usize) -> Self {
         Self { waits_for, by: Timestamp(i64::MAX), newest_place: Timestamp::default(), rows_max }
@@ -62,7 +62,7 @@ pub struct DueView<'a> {
     /// How many executions the limit holds back.
     pub paused: u64,
     /// How much history there is.
-    pub history: &'a History,
+    pub history: &'a HistorySummary,
     /// The jobs that have not ended, oldest first.
     pub jobs: Vec<&'a Arc<Job>>,
 }
@@ -88,7 +88,8 @@ impl<'a> DueView<'a> {
 
     /// When the first execution that the limit holds back can be admitted.
     fn paused_due_at(&self) -> Option<Timestamp> {
-        (self.paused > 0).then(|| if self.window.room(self.execution_limit) > 0 { self.now } else { self.window_end() })
+        (self.paused > 0)
+            .then(|| if self.window.remaining(self.execution_limit) > 0 { self.now } else { self.window_end() })
     }
 
     /// When the next job may go on.
@@ -99,7 +100,7 @@ impl<'a> DueView<'a> {
     /// The oldest job that may go on.
     fn job(&self) -> Option<&'a Arc<Job>> {
         let is_full = self.history.counts.waiting() >= self.rules.waiting_max;
-        let room = if is_full { 0 } else { retry_room(self.window, self.execution_limit, self.paused) };
+        let room = if is_full { 0 } else { retries_allowed(self.window, self.execution_limit, self.paused) };
         self.jobs.iter().find(|job| job.may_go_on(room)).copied()
     }
 
@@ -167,7 +168,7 @@ pub fn wanted(
     now: Timestamp,
     rules: &Rules,
     slots_of_all: &mut dyn FnMut(WebhookUid, usize) -> usize,
-) -> Vec<Wanted> {
+) -> Vec<RowsWanted> {
     let limits = rules.limits(&account.facts);
     let mut flight = account.flight;
     let is_due = |(webhook, earliest): &(WebhookUid, Timestamp)| of_webhook(account, *webhook, *earliest) <= now;
@@ -177,7 +178,7 @@ pub fn wanted(
     for (uid, _) in due {
         let waits_for = WaitsFor::Webhook(uid);
         let Some(webhook) = account.webhooks.get(&uid).filter(|webhook| webhook.is_enabled()) else {
-            wanted.push(Wanted::any(waits_for, ENDED_ROWS_MAX));
+            wanted.push(RowsWanted::any(waits_for, ENDED_ROWS_MAX));
             continue;
         };
         let under_way = account.webhook_flight.get(&uid).copied().unwrap_or_default();
@@ -187,24 +188,24 @@ pub fn wanted(
         let rows_max = if rows_max == 0 { 0 } else { slots_of_all(uid, rows_max).min(rows_max) };
         if rows_max > 0 {
             (0..rows_max).for_each(|_| flight.add(kind));
-            wanted.push(Wanted { waits_for, by: now, newest_place: account.newest_place, rows_max });
+            wanted.push(RowsWanted { waits_for, by: now, newest_place: account.newest_place, rows_max });
         }
     }
     wanted
 }
 
 /// As many of those that the limit holds back as the window has room for, or those that have waited for too long.
-fn of_backlog(account: &Account, now: Timestamp, rules: &Rules) -> Option<Wanted> {
+fn of_backlog(account: &Account, now: Timestamp, rules: &Rules) -> Option<RowsWanted> {
     let oldest = *account.waiting.get(&WaitsFor::Limit)?;
     let window = account.window.at(now, rules.window_length_ms);
-    let room = window.room(account.execution_limit(&rules.limits(&account.facts)));
+    let room = window.remaining(account.execution_limit(&rules.limits(&account.facts)));
     if room > 0 {
         let rows_max = usize::try_from(room).unwrap_or(ADMITTED_ROWS_MAX).min(ADMITTED_ROWS_MAX);
-        return Some(Wanted::any(WaitsFor::Limit, rows_max));
+        return Some(RowsWanted::any(WaitsFor::Limit, rows_max));
     }
     let by = now.minus_ms(rules.paused_age_max_ms);
     let is_too_old = rules.is_clock_trusted && oldest <= by;
-    is_too_old.then_some(Wanted { by, ..Wanted::any(WaitsFor::Limit, ADMITTED_ROWS_MAX) })
+    is_too_old.then_some(RowsWanted { by, ..RowsWanted::any(WaitsFor::Limit, ADMITTED_ROWS_MAX) })
 }
 
 /// Executions to look for that have been kept for long enough.

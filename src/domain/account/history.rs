@@ -45,7 +45,7 @@ impl StateCounts {
 
 /// What an account knows of its own history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct History {
+pub struct HistorySummary {
     /// How much there is.
     pub counts: StateCounts,
     /// How many of those that wait are of regular webhooks.
@@ -56,7 +56,7 @@ pub struct History {
     pub expired_revision: i64,
 }
 
-impl History {
+impl HistorySummary {
     /// An execution of a kind is in a state.
     pub fn enter(&mut self, kind: SourceKind, state: State) {
         self.counts.add(state);
@@ -96,7 +96,7 @@ const DAY_MS: u64 = 86_400_000;
 
 /// Executions that ended so long ago that they are deleted, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expired {
+pub struct ExpiredExecutions {
     /// All of them ended before this time.
     pub ended_before: Timestamp,
     /// They.

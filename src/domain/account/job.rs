@@ -102,8 +102,8 @@ pub struct Job {
 impl Job {
     /// Whether it may go on where so many executions may be retried: retries of regular webhooks, which count in no window,
     /// do so until one comes that counts.
-    pub fn may_go_on(&self, room: usize) -> bool {
-        self.task == JobTask::Cancel || room > 0 || !self.progress.waits
+    pub fn may_go_on(&self, retries: usize) -> bool {
+        self.task == JobTask::Cancel || retries > 0 || !self.progress.waits
     }
 
     /// Whether it goes on.
@@ -127,7 +127,7 @@ pub struct JobRows {
 
 /// How many executions may be run again in a window: none once half of it is used, nor while anything is paused, so
 /// that new executions are never pushed out.
-pub fn retry_room(window: Window, limit: u32, paused: u64) -> usize {
+pub fn retries_allowed(window: Window, limit: u32, paused: u64) -> usize {
     if paused > 0 {
         return 0;
     }

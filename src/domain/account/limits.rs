@@ -24,7 +24,7 @@ impl Window {
     }
 
     /// How many more executions it admits.
-    pub fn room(self, limit: u32) -> u64 {
+    pub fn remaining(self, limit: u32) -> u64 {
         u64::try_from(i64::from(limit) - self.used).unwrap_or_default()
     }
 
@@ -44,14 +44,14 @@ impl Window {
 
 /// The requests of an account that are in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flight {
+pub struct RequestsInFlight {
     /// For automations.
     pub automations: usize,
     /// For regular webhooks.
     pub regular: usize,
 }
 
-impl Flight {
+impl RequestsInFlight {
     /// How many more executions of a kind may start. Each kind leaves a quarter of the slots to the other.
     pub fn free(self, kind: SourceKind, limits: &Limits) -> usize {
         let slots = slots(limits);

@@ -19,7 +19,7 @@ const PERIOD_MS: u64 = 60_000;
 const REMEMBERED_MAX: usize = 10_000;
 
 /// What repeats: a source of executions and an object, which its kind and its id name together.
-pub type Circle = (Uuid, ObjectName, EntityId);
+pub type LoopKey = (Uuid, ObjectName, EntityId);
 
 /// Runs by events with a cause, within the current minute of each automation and object. It is kept in memory only: a
 /// restart lets a loop run twenty more times.
@@ -28,25 +28,25 @@ pub type Circle = (Uuid, ObjectName, EntityId);
 /// forgotten as a whole, so that no note looks at all of them.
 #[derive(Debug, Default)]
 pub struct Loops {
-    young: HashMap<Circle, (Timestamp, u32)>,
-    old: HashMap<Circle, (Timestamp, u32)>,
+    young: HashMap<LoopKey, (Timestamp, u32)>,
+    old: HashMap<LoopKey, (Timestamp, u32)>,
     /// When the young generation began.
     since: Timestamp,
 }
 
 impl Loops {
     /// How many runs there were in the current minute.
-    pub fn count(&self, circle: &Circle, now: Timestamp) -> u32 {
+    pub fn count(&self, circle: &LoopKey, now: Timestamp) -> u32 {
         self.run(circle, now).map_or(0, |(_, count)| count)
     }
 
-    fn run(&self, circle: &Circle, now: Timestamp) -> Option<(Timestamp, u32)> {
+    fn run(&self, circle: &LoopKey, now: Timestamp) -> Option<(Timestamp, u32)> {
         let found = self.young.get(circle).or_else(|| self.old.get(circle)).copied();
         found.filter(|(start, _)| is_current(*start, now))
     }
 
     /// One more run.
-    pub fn note(&mut self, circle: Circle, now: Timestamp) {
+    pub fn note(&mut self, circle: LoopKey, now: Timestamp) {
         let (start, count) = self.run(&circle, now).unwrap_or((now, 0));
         if self.young.len() >= REMEMBERED_MAX || !is_current(self.since, now) {
             self.old = std::mem::take(&mut self.young);

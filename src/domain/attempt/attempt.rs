@@ -24,7 +24,7 @@ pub struct Attempt {
 
 /// An attempt that ended. Reported twice, it counts once.
 #[derive(Debug, Clone)]
-pub struct Ended {
+pub struct AttemptReport {
     /// The execution.
     pub execution: ExecutionUid,
     /// The action, from 0.

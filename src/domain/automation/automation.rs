@@ -10,7 +10,7 @@ use super::{
     condition::{Conditions, GroupSpec, fit_warnings},
     method::Method,
     path_template::PathTemplate,
-    template::{Body, BodySpec, ROOTS},
+    template::{BodySpec, BodyTemplate, ROOTS},
 };
 use crate::domain::{
     event::{Action, Event},
@@ -174,7 +174,7 @@ pub struct CompiledAction {
     /// What is appended to the endpoint URL.
     pub path: PathTemplate,
     /// The body; none where the request has none.
-    pub body: Option<Body>,
+    pub body: Option<BodyTemplate>,
 }
 
 impl AutomationSpec {
@@ -262,7 +262,7 @@ impl AutomationSpec {
             .map(|field| (field.to_string(), field))
             .collect();
         for action in &compiled.actions {
-            let of_action = action.path.fields().chain(action.body.iter().flat_map(Body::fields));
+            let of_action = action.path.fields().chain(action.body.iter().flat_map(BodyTemplate::fields));
             fields.extend(of_action.map(|field| (field.to_string(), field.clone())));
         }
         for field in fields.values().take(WARNED_FIELDS_MAX) {
@@ -274,7 +274,7 @@ impl AutomationSpec {
             );
         }
         for action in &compiled.actions {
-            let of_body = action.body.iter().flat_map(Body::fields_in_text);
+            let of_body = action.body.iter().flat_map(BodyTemplate::fields_in_text);
             let in_text = action.path.fields().chain(of_body).take(WARNED_FIELDS_MAX);
             let lists = in_text.filter(|field| catalogue.is_through_list(object, field));
             found.extend(lists.map(|field| {
@@ -351,7 +351,7 @@ pub fn check_action(path: &str, body: Option<&BodySpec>, object: &ObjectName, at
         faults.add(format!("{at}.path"), error);
     }
     if let Some(body) = body.filter(|body| **body != BodySpec::None) {
-        let _ = Body::compile(body, object, at, faults);
+        let _ = BodyTemplate::compile(body, object, at, faults);
     }
 }
 
@@ -361,7 +361,7 @@ impl ActionSpec {
         let path = faults.take(format!("{at}.path"), PathTemplate::compile(&self.path, object, ending));
         let body = match &self.body {
             BodySpec::None => Some(None),
-            body => Body::compile(body, object, at, faults).map(Some),
+            body => BodyTemplate::compile(body, object, at, faults).map(Some),
         };
         Some(CompiledAction { path: path?, body: body? })
     }

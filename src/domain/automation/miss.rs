@@ -232,7 +232,7 @@ impl MissBook {
     }
 
     /// The last events that did not make an automation run, to be explained.
-    pub fn of(&self, account: AccountUid, automation: AutomationUid) -> Found {
+    pub fn of(&self, account: AccountUid, automation: AutomationUid) -> FoundMisses {
         let mut entries: Vec<_> = self
             .accounts
             .get(&account)
@@ -247,18 +247,18 @@ impl MissBook {
         entries.truncate(MISSES_MAX);
         let is_full = entries.len() == MISSES_MAX;
         let oldest = entries.last().map(|entry| entry.at).filter(|_| is_full);
-        Found { automation, entries, complete_since: oldest.unwrap_or_default().max(self.complete_since) }
+        FoundMisses { automation, entries, complete_since: oldest.unwrap_or_default().max(self.complete_since) }
     }
 }
 
 /// Events that did not make an automation run; explaining them takes time, and needs no book.
-pub struct Found {
+pub struct FoundMisses {
     automation: AutomationUid,
     entries: Vec<Arc<Entry>>,
     complete_since: Timestamp,
 }
 
-impl Found {
+impl FoundMisses {
     /// Why it did not run.
     pub fn explained(&self) -> Misses {
         let explained = self.entries.iter().filter_map(|entry| Some(missed(entry, entry.miss.of(self.automation)?)));

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{catalogue::Catalogue, condition::State};
+use super::{catalogue::Catalogue, condition::ObjectState};
 use crate::domain::{
     event::Event,
     hole::closing_braces,
     id::{AccountId, ExecutionUid, ObjectName},
     json::{self, Json, Node},
-    path::{FieldPath, Found, Step},
+    path::{FieldPath, Found, PathStep},
     refusal::Violations,
 };
 
@@ -144,7 +144,7 @@ fn source(path: &FieldPath, object: &ObjectName, is_own: bool) -> Result<Source,
         return Ok(Source::Data(rest));
     }
     let member = match rest.steps() {
-        [Step::Key(member)] => member.as_str(),
+        [PathStep::Key(member)] => member.as_str(),
         _ => "",
     };
     Ok(match (root, member) {
@@ -301,7 +301,7 @@ pub enum BodySpec {
 
 /// A body that is ready to be rendered: for any event the result is valid JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Body(Vec<Segment>);
+pub struct BodyTemplate(Vec<Segment>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
@@ -317,7 +317,7 @@ enum Segment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyTooLarge;
 
-impl Body {
+impl BodyTemplate {
     /// Checks a body and makes it ready. Faults are noted under the action's field.
     pub fn compile(spec: &BodySpec, object: &ObjectName, at: &str, faults: &mut Violations) -> Option<Self> {
         match spec {
@@ -506,9 +506,9 @@ impl<'e> Trees<'e> {
     }
 
     /// What conditions look at.
-    pub fn state<'s>(&'s self, event: &'s Event, catalogue: &'s Catalogue) -> State<'s> {
+    pub fn state<'s>(&'s self, event: &'s Event, catalogue: &'s Catalogue) -> ObjectState<'s> {
         let (action, object) = (event.action, event.object.as_str());
-        State { action, data: &self.data, previous: self.previous.as_ref(), object, catalogue }
+        ObjectState { action, data: &self.data, previous: self.previous.as_ref(), object, catalogue }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::{
 impl Draft<'_, '_> {
     /// A new execution begins, unless it was stopped before: it is admitted, or held back.
     pub(in crate::domain) fn add(&mut self, mut new: NewExecution) -> &NewExecution {
-        if let Some(account) = &self.slot.account
+        if let Some(account) = &self.state.account
             && !new.progress.state.is_final()
         {
             let mut execution = Unfinished {
@@ -43,7 +43,7 @@ impl Draft<'_, '_> {
         } else if execution.source_kind == SourceKind::RegularWebhook {
             // No window counts it.
             self.start_or_wait(account, execution, true);
-        } else if backlog.count == 0 && self.change.window.room(limit) > 0 {
+        } else if backlog.count == 0 && self.change.window.remaining(limit) > 0 {
             self.change.window.used += 1;
             execution.progress.admitted = Some(self.change.window.no);
             self.start_or_wait(account, execution, true);
@@ -70,7 +70,7 @@ impl Draft<'_, '_> {
             let rules = self.around.rules;
             if rules.is_clock_trusted && place.plus_ms(rules.paused_age_max_ms) <= now {
                 execution.progress = execution.progress.stop(Reason::PausedTooLong, now);
-            } else if self.change.window.room(limit) > 0 {
+            } else if self.change.window.remaining(limit) > 0 {
                 self.change.window.used += 1;
                 let admitted = Some(self.change.window.no);
                 execution.progress =

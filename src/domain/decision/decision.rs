@@ -9,8 +9,8 @@ use super::{
     surroundings::Surroundings,
 };
 use crate::domain::{
-    account::{AccountSlot, change::Change, due::DueRows, history::Expired, job::JobRows},
-    attempt::Ended,
+    account::{AccountState, change::Change, due::DueRows, history::ExpiredExecutions, job::JobRows},
+    attempt::AttemptReport,
     automation::miss::Miss,
     event::Event,
     execution::{Recorded, Unfinished, Unreadable, dispatch::Dispatch},
@@ -27,7 +27,7 @@ pub enum Input {
     /// An event came in.
     Event(Arc<Event>),
     /// An attempt of an execution that is under way ended.
-    Outcome(Ended),
+    Outcome(AttemptReport),
     /// Rows were taken from what waits for a webhook.
     Due(DueRows),
     /// Executions that are written as running, but that nobody is sending.
@@ -35,7 +35,7 @@ pub enum Input {
     /// Executions whose rows cannot be read, or cannot be decided on.
     Unreadable(Vec<Unreadable>),
     /// Executions have been kept for long enough.
-    Expired(Expired),
+    Expired(ExpiredExecutions),
     /// Executions that a job looks at next.
     Job(JobRows),
     /// Write down when the account must really be looked at next.
@@ -69,12 +69,12 @@ pub struct Decision {
 /// Decides on a batch, oldest input first. Fewer inputs may be taken than there are: as many as have a reply.
 /// `known` are events that the journal has found stored.
 pub fn decide<'a>(
-    slot: &'a AccountSlot,
+    state: &'a AccountState,
     inputs: &'a [Input],
     known: &'a HashSet<EventId>,
     around: &'a mut Surroundings<'_>,
 ) -> Decision {
-    let mut draft = Draft::new(slot, known, around);
+    let mut draft = Draft::new(state, known, around);
     let mut replies = Vec::with_capacity(inputs.len());
     for input in inputs {
         let ends_here = matches!(input, Input::Command(..));

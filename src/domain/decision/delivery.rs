@@ -6,11 +6,11 @@ use super::draft::Draft;
 use crate::domain::{
     account::{
         Account,
-        change::{AttemptEnded, HealthChange},
+        change::{HealthChange, RecordedAttempt},
         due::DueRows,
         limits::webhook_slots,
     },
-    attempt::{Attempt, Ended, Reason},
+    attempt::{Attempt, AttemptReport, Reason},
     execution::{State, Unfinished, WaitsFor, advance, dispatch::Dispatch, fail_action, settle},
     id::WebhookUid,
     source::SourceKind,
@@ -23,7 +23,7 @@ use crate::domain::{
 };
 
 impl Draft<'_, '_> {
-    pub(super) fn outcome(&mut self, ended: &Ended) {
+    pub(super) fn outcome(&mut self, ended: &AttemptReport) {
         let (uid, attempt) = (ended.execution, &ended.attempt);
         let Some(account) = self.living() else { return };
         let Some(running) = account.running.get(&uid) else { return };
@@ -34,7 +34,7 @@ impl Draft<'_, '_> {
         if (progress.action_no, progress.attempts + 1) != (ended.action_no, ended.attempt_no) {
             return;
         }
-        self.change.attempts.push(AttemptEnded {
+        self.change.attempts.push(RecordedAttempt {
             execution: uid,
             action_no: ended.action_no,
             number: ended.attempt_no,
@@ -89,7 +89,7 @@ impl Draft<'_, '_> {
     }
 
     /// Takes note of how an endpoint does after an attempt. Answers whether it is no use to go on with it.
-    pub(super) fn note_health(&mut self, account: &Account, webhook: WebhookUid, ended: &Ended) -> bool {
+    pub(super) fn note_health(&mut self, account: &Account, webhook: WebhookUid, ended: &AttemptReport) -> bool {
         let before = self.health(account, webhook);
         let around = Around {
             slots: webhook_slots(&self.limits),
@@ -115,7 +115,7 @@ impl Draft<'_, '_> {
 
     pub(super) fn due(&mut self, taken: &DueRows) {
         let WaitsFor::Webhook(webhook) = taken.waits_for else {
-            if let Some(account) = &self.slot.account {
+            if let Some(account) = &self.state.account {
                 self.admit(account, taken);
             }
             return;
@@ -128,7 +128,7 @@ impl Draft<'_, '_> {
     }
 
     pub(super) fn resume(&mut self, rows: &[Unfinished]) {
-        let Some(account) = &self.slot.account else { return };
+        let Some(account) = &self.state.account else { return };
         for row in rows {
             #[cfg(test)]
             assert_ne!(row.record.source_name, super::faults::DUE_BREAKS_DOWN, "a test asks for a fault");

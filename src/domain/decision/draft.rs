@@ -12,12 +12,12 @@ use super::{
 };
 use crate::domain::{
     account::{
-        Account, AccountSlot,
-        change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, Step},
+        Account, AccountState,
+        change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, ExecutionStep},
         due::{self, DueView},
-        history::{Expired, look_again_at},
+        history::{ExpiredExecutions, look_again_at},
         job::Job,
-        limits::{Flight, Window},
+        limits::{RequestsInFlight, Window},
     },
     automation::miss::Miss,
     caller::Caller,
@@ -32,7 +32,7 @@ use crate::domain::{
 
 /// A decision in the making.
 pub struct Draft<'a, 'w> {
-    pub(in crate::domain) slot: &'a AccountSlot,
+    pub(in crate::domain) state: &'a AccountState,
     pub(in crate::domain) around: &'a mut Surroundings<'w>,
     pub(in crate::domain) change: Change,
     pub(super) known: &'a HashSet<EventId>,
@@ -45,7 +45,7 @@ pub struct Draft<'a, 'w> {
     pub(super) commanded: Option<(&'a Caller, usize)>,
     pub(super) traffic: HashMap<WebhookUid, Traffic>,
     pub(in crate::domain) limits: Limits,
-    pub(super) flight: Flight,
+    pub(super) flight: RequestsInFlight,
     pub(super) webhook_flight: HashMap<WebhookUid, usize>,
     pub(super) waiting: HashMap<WebhookUid, Option<Timestamp>>,
     pub(super) buckets: HashMap<WebhookUid, Bucket>,
@@ -56,8 +56,8 @@ pub struct Draft<'a, 'w> {
 }
 
 impl<'a, 'w> Draft<'a, 'w> {
-    pub(super) fn new(slot: &'a AccountSlot, known: &'a HashSet<EventId>, around: &'a mut Surroundings<'w>) -> Self {
-        let change = match &slot.account {
+    pub(super) fn new(state: &'a AccountState, known: &'a HashSet<EventId>, around: &'a mut Surroundings<'w>) -> Self {
+        let change = match &state.account {
             Some(account) => {
                 let window = account.window.at(around.now, around.rules.window_length_ms);
                 Change {
@@ -66,7 +66,7 @@ impl<'a, 'w> Draft<'a, 'w> {
                     history: account.history,
                     next_due_at: account.next_due_at,
                     decided_at: around.now,
-                    ..Change::new(account.uid, slot.id.clone(), Some(account.revision))
+                    ..Change::new(account.uid, state.id.clone(), Some(account.revision))
                 }
             }
             None => {
@@ -74,16 +74,16 @@ impl<'a, 'w> Draft<'a, 'w> {
                 Change {
                     window,
                     decided_at: around.now,
-                    ..Change::new(AccountUid((around.uuid)()), slot.id.clone(), None)
+                    ..Change::new(AccountUid((around.uuid)()), state.id.clone(), None)
                 }
             }
         };
-        let account = slot.account.as_ref();
+        let account = state.account.as_ref();
         let nothing = around.rules.plans.resolve(Plan::Essential, &LimitOverrides::default());
         let limits = account.map_or(nothing, |account| around.rules.limits(&account.facts));
         Self {
             limits,
-            slot,
+            state,
             around,
             change,
             known,
@@ -119,9 +119,9 @@ impl<'a, 'w> Draft<'a, 'w> {
         }));
         self.change.buckets.extend(self.buckets.drain());
         let (caller, by_rules) = self.commanded.map_or((None, usize::MAX), |(caller, count)| (Some(caller), count));
-        let account = self.slot.account.as_ref();
-        self.change.audit = audit_entries::entries(&self.slot.id, account, &self.change, caller, by_rules);
-        if let Some(account) = &self.slot.account
+        let account = self.state.account.as_ref();
+        self.change.audit = audit_entries::entries(&self.state.id, account, &self.change, caller, by_rules);
+        if let Some(account) = &self.state.account
             && (!self.change.is_empty || self.change.rows() > 0)
         {
             // What was counted earlier and is still unwritten is written with whatever is.
@@ -130,11 +130,11 @@ impl<'a, 'w> Draft<'a, 'w> {
             let untold = untold.filter(|(_, traffic)| traffic.must_be_written(now));
             self.change.traffic.extend(untold.map(|(webhook, traffic)| (*webhook, traffic.clone().written(now))));
         }
-        if let Some(account) = &self.slot.account {
+        if let Some(account) = &self.state.account {
             let limit = account.execution_limit(&self.limits);
             self.change.notices = notices(account, &self.change, limit);
         }
-        if let Some(due_at) = self.slot.account.as_ref().and_then(|account| self.due_view(account).due_at()) {
+        if let Some(due_at) = self.state.account.as_ref().and_then(|account| self.due_view(account).due_at()) {
             self.change.due_by(due_at);
         }
         self.change.is_empty &= self.change.rows() == 0;
@@ -142,7 +142,7 @@ impl<'a, 'w> Draft<'a, 'w> {
 
     /// The account, unless it is gone for callers.
     pub(in crate::domain) fn living(&self) -> Option<&'a Account> {
-        self.slot.account.as_ref().filter(|account| !account.facts.deleted)
+        self.state.account.as_ref().filter(|account| !account.facts.deleted)
     }
 
     /// A webhook as it is after what this decision has done so far.
@@ -195,7 +195,7 @@ impl<'a, 'w> Draft<'a, 'w> {
     /// A webhook is made, or changed. What waits for it is looked at: it may be due, or may be ended.
     pub(in crate::domain) fn write_webhook(&mut self, webhook: Arc<Webhook>) {
         let is_waited_for = |account: &Account| account.waiting.contains_key(&WaitsFor::Webhook(webhook.uid));
-        if !webhook.is_enabled() || self.slot.account.as_ref().is_some_and(is_waited_for) {
+        if !webhook.is_enabled() || self.state.account.as_ref().is_some_and(is_waited_for) {
             self.change.due_by(self.around.now);
         }
         self.change.webhooks.push(webhook);
@@ -226,7 +226,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             return;
         }
         self.stepped.insert(execution.uid, self.change.steps.len());
-        self.change.steps.push(Step { execution, was_running });
+        self.change.steps.push(ExecutionStep { execution, was_running });
     }
 
     /// Ends executions that nobody can go on with.
@@ -249,7 +249,7 @@ impl<'a, 'w> Draft<'a, 'w> {
     }
 
     /// Deletes executions that have been kept for long enough.
-    pub(super) fn expire(&mut self, expired: &Expired) {
+    pub(super) fn expire(&mut self, expired: &ExpiredExecutions) {
         let now = self.around.now;
         let history = &mut self.change.history;
         for row in &expired.rows {
@@ -272,7 +272,7 @@ impl<'a, 'w> Draft<'a, 'w> {
     }
 
     pub(super) fn tidy(&mut self) {
-        let Some(account) = &self.slot.account else { return };
+        let Some(account) = &self.state.account else { return };
         let truth = due::next_look_at(account, self.around.now, self.around.rules);
         // A window that a clock set back has moved ends one length after that was noticed, so it is written down.
         let is_moved = self.change.window.start < account.window.start;

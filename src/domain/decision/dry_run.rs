@@ -63,7 +63,7 @@ pub fn dry_run(
     };
     let webhook_of = |uid: WebhookUid| account.webhooks.get(&uid).map(Arc::as_ref);
     let limit = account.execution_limit(&rules.limits(&account.facts));
-    let has_room = account.window.at(now, rules.window_length_ms).room(limit) > 0;
+    let has_room = account.window.at(now, rules.window_length_ms).remaining(limit) > 0;
     let mut requests = build(automation, scope, webhook_of, rules.body_bytes_max);
     for request in &mut requests {
         request.failure = request.failure.or_else(|| unsendable(webhook_of(request.webhook)));

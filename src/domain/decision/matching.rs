@@ -32,7 +32,7 @@ use crate::domain::{
 impl<'a> Draft<'a, '_> {
     pub(super) fn event(&mut self, event: &Arc<Event>) -> EventReply {
         let Some(account) = self.living() else {
-            let message = format!("there is no account {}: create it first", self.slot.id);
+            let message = format!("there is no account {}: create it first", self.state.id);
             return EventReply::Rejected(Rejection::new("parent", RejectionReason::AccountNotFound, message));
         };
         let age_max = self.around.rules.event_age_max_ms.filter(|_| self.around.rules.is_clock_trusted);
@@ -95,7 +95,7 @@ impl<'a> Draft<'a, '_> {
             causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
             traceparent,
             parent_span,
-            requests: vec![notification(&self.slot.id, webhook, event, beginning)],
+            requests: vec![notification(&self.state.id, webhook, event, beginning)],
             explanation: Vec::new(),
             basis: Basis::Decision,
         };
@@ -157,7 +157,7 @@ impl<'a> Draft<'a, '_> {
             event,
             data: &trees.data,
             previous: trees.previous.as_ref(),
-            account: &self.slot.id,
+            account: &self.state.id,
             automation_name: &automation.display_name,
             execution: uid,
             catalogue: &account.catalogue,

@@ -162,7 +162,7 @@ pub(super) fn payload_text<'a>(field: &str, bytes: &'a [u8]) -> Taken<&'a str> {
 
 /// How an event is stored: versioned JSON that carries the payload's own bytes.
 #[derive(Serialize, Deserialize)]
-struct Stored<'a> {
+struct StoredEvent<'a> {
     v: u8,
     object: ObjectName,
     action: Action,
@@ -189,7 +189,7 @@ struct Stored<'a> {
 impl Event {
     /// The event as it is stored, without its id.
     pub fn to_stored(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&Stored {
+        serde_json::to_vec(&StoredEvent {
             v: 1,
             object: self.object.clone(),
             action: self.action,
@@ -208,7 +208,7 @@ impl Event {
 
     /// Reads an event that was stored.
     pub fn from_stored(id: EventId, bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let stored: Stored<'_> = serde_json::from_slice(bytes)?;
+        let stored: StoredEvent<'_> = serde_json::from_slice(bytes)?;
         Ok(Self {
             id,
             object: stored.object,

@@ -1,6 +1,6 @@
 //! What regular webhooks are sent: the event in an envelope.
 
-use super::request::{Body, Request};
+use super::request::{Request, RequestBody};
 use crate::domain::{
     attempt::Reason,
     automation::Method,
@@ -22,7 +22,7 @@ const MERGED: [&str; 2] = ["merged_to_id", "merged_from_id"];
 /// The request of a regular webhook for an event: the event in an envelope of version 2, of which the beginning is given.
 pub fn notification(account: &AccountId, webhook: &Webhook, event: &Event, beginning: &Arc<str>) -> Request {
     let (own, attempt_at) = meta(account, webhook, event);
-    let body = Body::shared(beginning, own);
+    let body = RequestBody::shared(beginning, own);
     Request {
         webhook: webhook.uid,
         webhook_id: webhook.id.clone(),

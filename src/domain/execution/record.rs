@@ -1,6 +1,6 @@
 //! The requests of an execution, as they are stored.
 
-use super::request::{Body, Request};
+use super::request::{Request, RequestBody};
 use crate::domain::{
     attempt::Reason,
     automation::{Method, condition::Explanation},
@@ -163,10 +163,10 @@ impl Record {
     pub fn from_stored(bytes: &[u8], beginning: Option<&Arc<str>>) -> Result<Self, serde_json::Error> {
         let stored: StoredRecord<'_> = serde_json::from_slice(bytes)?;
         let body = |own: Option<&RawValue>, after_event: Option<Cow<'_, str>>| match (own, after_event, beginning) {
-            (Some(own), ..) => Ok(Body::from(own.get().to_owned())),
-            (None, Some(own), Some(beginning)) => Ok(Body::shared(beginning, own.into_owned())),
+            (Some(own), ..) => Ok(RequestBody::from(own.get().to_owned())),
+            (None, Some(own), Some(beginning)) => Ok(RequestBody::shared(beginning, own.into_owned())),
             // The body null: it could not be rendered, or is nothing else.
-            (None, None, _) => Ok(Body::from("null".to_owned())),
+            (None, None, _) => Ok(RequestBody::from("null".to_owned())),
             (None, Some(_), None) => {
                 Err(serde_json::Error::custom("the event that the body is made from is not there"))
             }
@@ -179,7 +179,7 @@ impl Record {
                 method: request.method,
                 endpoint: request.endpoint.into_owned(),
                 path: request.path.into_owned(),
-                body: if request.no_body { Body::none() } else { body(request.body, request.after_event)? },
+                body: if request.no_body { RequestBody::none() } else { body(request.body, request.after_event)? },
                 attempt_at: request.attempt_at,
                 continue_on_failure: request.continue_on_failure,
                 failure: request.failure,

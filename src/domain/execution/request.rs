@@ -26,7 +26,7 @@ pub struct Request {
     /// The path as rendered.
     pub path: String,
     /// The body as rendered: JSON. Null where it could not be rendered.
-    pub body: Body,
+    pub body: RequestBody,
     /// Where the number of the attempt stands in the body's own part, for regular webhooks: the one thing that changes.
     pub attempt_at: Option<usize>,
     /// Whether a failure lets the later actions go on.
@@ -44,12 +44,12 @@ pub struct Request {
 /// A body. Regular webhooks that are told of the same event share the beginning of theirs, the event itself: in memory,
 /// and in the database, where it is the event's own row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Body {
+pub struct RequestBody {
     pub(super) shared: Option<Arc<str>>,
     pub(super) own: String,
 }
 
-impl Body {
+impl RequestBody {
     /// A body that begins as others do.
     pub fn shared(beginning: &Arc<str>, own: String) -> Self {
         Self { shared: Some(Arc::clone(beginning)), own }
@@ -82,7 +82,7 @@ impl Body {
     }
 }
 
-impl From<String> for Body {
+impl From<String> for RequestBody {
     fn from(own: String) -> Self {
         Self { shared: None, own }
     }
@@ -91,7 +91,7 @@ impl From<String> for Body {
 impl Request {
     /// The body for an attempt, from 1.
     pub fn body_of(&self, attempt_no: u32) -> Cow<'_, str> {
-        let Body { shared, own } = &self.body;
+        let RequestBody { shared, own } = &self.body;
         match self.attempt_at.and_then(|at| Some((own.get(..at)?, own.get(at + 1..)?))) {
             Some((before, after)) if attempt_no != 1 => {
                 let shared = shared.as_deref().unwrap_or_default();
@@ -131,7 +131,7 @@ pub fn build<'w>(
                 path: path.unwrap_or_default(),
                 body: match body {
                     Ok(Some(body)) => body.trim_ascii().to_owned().into(),
-                    Ok(None) => Body::none(),
+                    Ok(None) => RequestBody::none(),
                     Err(_) => "null".to_owned().into(),
                 },
                 attempt_at: None,

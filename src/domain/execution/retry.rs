@@ -8,7 +8,7 @@ use crate::domain::automation::Method;
 
 /// What has become of an execution's actions, from 0.
 #[derive(Debug, Clone, Copy)]
-pub struct Done<'a> {
+pub struct DoneActions<'a> {
     /// Those that succeeded.
     pub succeeded: &'a HashSet<usize>,
     /// Those of the others that may have been carried out.
@@ -45,7 +45,7 @@ impl Misfit {
 }
 
 /// Marks which of the requests, as they were stored, are left out.
-pub fn go_on_as_stored(requests: &mut [Request], done: Done<'_>) {
+pub fn go_on_as_stored(requests: &mut [Request], done: DoneActions<'_>) {
     for (at, request) in requests.iter_mut().enumerate() {
         request.is_left_out = done.succeeded.contains(&at);
         request.may_be_done |= done.may_be_done.contains(&at);
@@ -53,7 +53,7 @@ pub fn go_on_as_stored(requests: &mut [Request], done: Done<'_>) {
 }
 
 /// Marks every request to be sent, whatever has become of it.
-pub fn begin_anew(requests: &mut [Request], before: &[Request], done: Done<'_>) {
+pub fn begin_anew(requests: &mut [Request], before: &[Request], done: DoneActions<'_>) {
     for (at, request) in requests.iter_mut().enumerate() {
         let old = counterpart(before, request).or_else(|| request.action.is_none().then_some(at));
         let old = old.filter(|old| before.get(*old).is_some_and(|old| is_same_resource(request, old)));
@@ -67,7 +67,7 @@ pub fn begin_anew(requests: &mut [Request], before: &[Request], done: Done<'_>) 
 pub fn go_on_rebuilt(
     rebuilt: &mut [Request],
     before: &[Request],
-    done: Done<'_>,
+    done: DoneActions<'_>,
     were_edited: bool,
 ) -> Result<(), Misfit> {
     if done.succeeded.is_empty() && before.is_empty() {

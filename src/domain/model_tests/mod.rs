@@ -11,7 +11,7 @@ use super::{
     account::{
         due,
         history::StateCounts,
-        job::{JobTask, Retry, RetryRequests, RetryStart, retry_room},
+        job::{JobTask, Retry, RetryRequests, RetryStart, retries_allowed},
     },
     attempt::Reason,
     caller::{AccountScope, Caller},
@@ -127,8 +127,10 @@ impl World {
         self.rows.values().for_each(|row| counts.add(row.progress.state));
         assert_eq!(account.history.counts, counts, "what is counted is what there is");
         assert!(self.rows.is_empty() || account.history.expires_at.is_some(), "what there is will be deleted once");
-        let room =
-            account.window.at(self.now, WINDOW_MS).room(account.execution_limit(&self.rules.limits(&account.facts)));
+        let room = account
+            .window
+            .at(self.now, WINDOW_MS)
+            .remaining(account.execution_limit(&self.rules.limits(&account.facts)));
         assert!(paused == 0 || room == 0, "{paused} are held back although there is room for {room}");
         assert!(paused as u64 <= PAUSED_MAX);
         let running = self.rows.values().filter(|row| row.progress.state == State::Running).count();
@@ -141,7 +143,7 @@ impl World {
         assert_eq!(events.len(), self.events.len());
         let limit = account.execution_limit(&self.rules.limits(&account.facts));
         let window = account.window.at(self.now, WINDOW_MS);
-        let may_retry = retry_room(window, limit, account.backlog.count) > 0;
+        let may_retry = retries_allowed(window, limit, account.backlog.count) > 0;
         assert!(account.jobs.is_empty() || !may_retry, "a job that may go on goes on");
         let truth = due::next_look_at(account, self.now, &self.rules);
         if let (Some(truth), Some(written)) = (truth, account.next_due_at) {

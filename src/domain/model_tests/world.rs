@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use crate::domain::{
     account::{
-        Account, AccountSlot, Loaded, Rules,
+        Account, AccountState, Loaded, Rules,
         due::{self, DueRows},
-        history::{Expired, ExpiredRow, History},
+        history::{ExpiredExecutions, ExpiredRow, HistorySummary},
         job::{JobRows, JobTask},
         limits::{Backlog, Window},
     },
     attempt::{
-        self, Attempt, Ended, Outcome,
+        self, Attempt, AttemptReport, Outcome,
         retry_policy::{RetryPolicy, Schedule},
     },
     automation::{Method, catalogue::Catalogue, template::BodySpec},
@@ -81,14 +81,14 @@ pub fn actions(names: &str) -> Vec<NewAction> {
 
 pub struct World {
     pub rules: Rules,
-    pub slot: AccountSlot,
+    pub state: AccountState,
     pub now: Timestamp,
     /// The latest time that the clock has shown.
     pub latest: Timestamp,
     pub rows: BTreeMap<ExecutionUid, Row>,
     pub events: HashSet<EventId>,
     /// Window, backlog, revision, due time and history, as they were last written.
-    pub written: (Window, Backlog, i64, Option<Timestamp>, History),
+    pub written: (Window, Backlog, i64, Option<Timestamp>, HistorySummary),
     /// How endpoints do, as it was last written.
     pub health: HashMap<WebhookUid, Health>,
     pub under_way: Vec<Dispatch>,
@@ -125,12 +125,12 @@ impl World {
         };
         let mut world = Self {
             rules,
-            slot: AccountSlot { id: "42".parse().expect("an id"), account: None },
+            state: AccountState { id: "42".parse().expect("an id"), account: None },
             now: Timestamp(1_000_000_000_000),
             latest: Timestamp(1_000_000_000_000),
             rows: BTreeMap::new(),
             events: HashSet::new(),
-            written: (Window::default(), Backlog::default(), 0, None, History::default()),
+            written: (Window::default(), Backlog::default(), 0, None, HistorySummary::default()),
             health: HashMap::new(),
             under_way: Vec::new(),
             next_uuid: 1,
@@ -141,7 +141,7 @@ impl World {
             fates: HashMap::new(),
         };
         world.command(Caller::Service { accounts: AccountScope::All }, Task::CreateAccount { plan: Plan::Power });
-        let admin = Caller::GlobalAdmin { account: world.slot.id.clone(), user: "1".parse().expect("an id") };
+        let admin = Caller::GlobalAdmin { account: world.state.id.clone(), user: "1".parse().expect("an id") };
         let endpoint = EndpointUrl::parse("https://h.example/", &UrlPolicy::default(), true).expect("a URL");
         let webhook = NewWebhook {
             display_name: "hook".into(),
@@ -170,7 +170,7 @@ impl World {
     /// Edits the automation's actions.
     pub fn edit(&mut self, names: &str) {
         let id = self.account().automations.values().next().expect("an automation").id.clone();
-        let admin = Caller::GlobalAdmin { account: self.slot.id.clone(), user: "1".parse().expect("an id") };
+        let admin = Caller::GlobalAdmin { account: self.state.id.clone(), user: "1".parse().expect("an id") };
         let patch = AutomationPatch { actions: Some(actions(names)), ..AutomationPatch::default() };
         self.command(admin, Task::UpdateAutomation { id, etag: String::new(), patch });
     }
@@ -188,7 +188,7 @@ impl World {
     }
 
     pub fn account(&self) -> &Account {
-        self.slot.account.as_ref().expect("an account")
+        self.state.account.as_ref().expect("an account")
     }
 
     pub fn command(&mut self, caller: Caller, task: Task) {
@@ -245,7 +245,7 @@ impl World {
             slot: &mut |_| true,
             may_start: true,
         };
-        let decision = decide(&self.slot, inputs, known, &mut around);
+        let decision = decide(&self.state, inputs, known, &mut around);
         self.next_uuid = next;
         decision
     }
@@ -300,7 +300,7 @@ impl World {
         for change in change.health.iter().filter(|change| change.is_written) {
             self.health.insert(change.webhook, change.health.clone());
         }
-        self.slot.apply(change);
+        self.state.apply(change);
         for dispatch in &decision.dispatches {
             let request = &dispatch.record.requests[dispatch.action_no];
             let of = (self.rows[&dispatch.execution].event.clone(), request.action.clone().expect("an id"));
@@ -353,7 +353,7 @@ impl World {
         }
     }
 
-    pub fn read(&self, wanted: due::Wanted) -> DueRows {
+    pub fn read(&self, wanted: due::RowsWanted) -> DueRows {
         let mut found: Vec<_> = self
             .rows
             .iter()
@@ -369,7 +369,7 @@ impl World {
         DueRows { waits_for: wanted.waits_for, rows, unreadable: Vec::new(), next }
     }
 
-    pub fn expired(&self, wanted: due::Expiring) -> Expired {
+    pub fn expired(&self, wanted: due::Expiring) -> ExpiredExecutions {
         let is_old = |row: &Row| row.progress.ended_at.is_some_and(|ended| ended < wanted.ended_before);
         let after = self.rows.iter().filter(|(uid, _)| wanted.after.is_none_or(|after| **uid > after));
         let old: Vec<_> = after.filter(|(_, row)| is_old(row)).collect();
@@ -384,7 +384,7 @@ impl World {
         let next = rows.last().filter(|_| old.len() > EXPIRED_MAX).map(|row| row.uid);
         let is_kept = |uid: &&ExecutionUid| rows.iter().all(|row| row.uid != **uid);
         let oldest = self.rows.keys().find(is_kept).copied().filter(|_| next.is_none());
-        Expired { ended_before: wanted.ended_before, rows, next, oldest }
+        ExpiredExecutions { ended_before: wanted.ended_before, rows, next, oldest }
     }
 
     /// What a job looks at next: of executions that were made before it those in the wanted states.
@@ -471,7 +471,7 @@ impl World {
             .filter(|(_, row)| row.progress.state == State::Running)
             .map(|(uid, row)| unfinished(*uid, row))
             .collect();
-        self.slot.account = Some(Account::new(loaded));
+        self.state.account = Some(Account::new(loaded));
         for dispatch in std::mem::take(&mut self.under_way) {
             // Whether its request was carried out nobody knows.
             let request = &dispatch.record.requests[dispatch.action_no];
@@ -488,10 +488,10 @@ pub fn unfinished(uid: ExecutionUid, row: &Row) -> Unfinished {
     Unfinished { uid, source_kind: SourceKind::Automation, record: row.record.clone(), progress: row.progress.clone() }
 }
 
-pub fn ended(dispatch: &Dispatch, status: u16, now: Timestamp) -> Ended {
+pub fn ended(dispatch: &Dispatch, status: u16, now: Timestamp) -> AttemptReport {
     let outcome = Outcome::Answer { status, headers: Vec::new(), excerpt: Vec::new(), truncated: false };
     let attempt = Attempt { started_at: now, duration_us: 1, url: String::new(), secret_url: None, outcome };
-    Ended {
+    AttemptReport {
         execution: dispatch.execution,
         action_no: dispatch.action_no,
         attempt_no: dispatch.attempt_no,

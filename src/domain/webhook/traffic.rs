@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    attempt::{Ended, Outcome, Reason, Verdict},
+    attempt::{AttemptReport, Outcome, Reason, Verdict},
     id::ExecutionUid,
     timestamp::Timestamp,
 };
@@ -78,7 +78,7 @@ fn oldest_counted(now: Timestamp) -> i64 {
 
 impl Traffic {
     /// Counts an attempt.
-    pub fn note(&mut self, ended: &Ended, now: Timestamp) {
+    pub fn note(&mut self, ended: &AttemptReport, now: Timestamp) {
         let attempt = &ended.attempt;
         let hour = hour_of(now);
         self.hours.retain(|counted| (oldest_counted(now)..=hour).contains(&counted.hour));

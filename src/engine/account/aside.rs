@@ -46,7 +46,7 @@ impl AccountActor {
     /// An outcome cannot be decided on: its execution ends.
     fn put_outcome_aside(&mut self) {
         let Some(ended) = self.queue.drop_outcome() else { return };
-        let account = self.slot.account.as_ref();
+        let account = self.state.account.as_ref();
         match account.and_then(|account| account.running.get(&ended.execution)) {
             Some(running) => {
                 let unreadable = Unreadable { was_running: running.webhook(), ..Unreadable::from(running) };
@@ -67,14 +67,14 @@ impl AccountActor {
             }
             Rows::Resume(rows) => Rows::Unreadable(rows.iter().map(Unreadable::from).collect()),
             Rows::Expired(_) => {
-                if let Some(account) = &mut self.slot.account {
+                if let Some(account) = &mut self.state.account {
                     account.history.expires_at = Some(clock::now().plus_ms(PUT_OFF_MS));
                 }
                 return false;
             }
             Rows::Job(rows) => {
                 // Passed over until the account is read anew, so that everything else goes on.
-                if let Some(account) = &mut self.slot.account {
+                if let Some(account) = &mut self.state.account {
                     account.jobs.remove(&rows.job);
                 }
                 return false;

@@ -26,8 +26,8 @@ use super::{
 use crate::{
     clock,
     domain::{
-        account::{Account, AccountSlot, due},
-        attempt::Ended,
+        account::{Account, AccountState, due},
+        attempt::AttemptReport,
         decision::{Decision, EventReply, Input, Reply, Surroundings, command::Command, decide},
         event::Event,
         execution::State,
@@ -48,7 +48,7 @@ const TROUBLE_REST_MAX: Duration = Duration::from_secs(8);
 /// Owns one account.
 pub struct AccountActor {
     shared: Arc<Shared>,
-    slot: AccountSlot,
+    state: AccountState,
     is_loaded: bool,
     in_doubt: bool,
     /// A place among the loads of what is due.
@@ -74,7 +74,7 @@ impl AccountActor {
         Self {
             vitals: shared.gauges.vitals(&id),
             shared,
-            slot: AccountSlot { id, account: None },
+            state: AccountState { id, account: None },
             is_loaded: false,
             in_doubt: false,
             load_place: None,
@@ -102,9 +102,9 @@ impl Actor for AccountActor {
     }
 
     fn stopped(&mut self, ctx: &mut Self::Context) {
-        self.shared.leave(&self.slot.id, &ctx.address());
-        self.shared.slots.give_back(&self.slot.id);
-        self.shared.gauges.rest(&self.slot.id);
+        self.shared.leave(&self.state.id, &ctx.address());
+        self.shared.slots.give_back(&self.state.id);
+        self.shared.gauges.rest(&self.state.id);
     }
 }
 
@@ -130,7 +130,7 @@ pub struct TakeCommand {
 /// An attempt ended.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct TakeOutcome(pub Ended);
+pub struct TakeOutcome(pub AttemptReport);
 
 /// Look whether something is due.
 #[derive(Message)]
@@ -192,12 +192,12 @@ impl AccountActor {
         }
         let now = clock::now();
         if now < self.last_turn_at
-            && let Some(account) = &mut self.slot.account
+            && let Some(account) = &mut self.state.account
         {
             account.look_for_what_waits(now);
         }
         self.last_turn_at = now;
-        if self.slot.account.as_ref().is_some_and(|account| now < account.window.start) && self.queue.is_empty() {
+        if self.state.account.as_ref().is_some_and(|account| now < account.window.start) && self.queue.is_empty() {
             // The clock was set back: the window starts anew, and that is written down.
             self.queue.push_rows(Rows::Tidy);
         }
@@ -209,17 +209,19 @@ impl AccountActor {
         if !self.queue.is_empty() {
             return self.decide_and_commit(ctx);
         }
-        if self.slot.account.as_ref().is_some_and(|account| account.facts.deleted) {
+        if self.state.account.as_ref().is_some_and(|account| account.facts.deleted) {
             return self.erase(ctx);
         }
         // Nothing is left that a slot could be for.
-        self.shared.slots.give_back(&self.slot.id);
+        self.shared.slots.give_back(&self.state.id);
         self.set_timer(now, ctx);
     }
 
     /// Events that could fit an automation which cannot be read are not acknowledged.
     fn hold_up_events(&mut self) {
-        let Some(account) = self.slot.account.as_ref().filter(|account| !account.unreadable.is_empty()) else { return };
+        let Some(account) = self.state.account.as_ref().filter(|account| !account.unreadable.is_empty()) else {
+            return;
+        };
         let ids: Vec<_> = account.unreadable.iter().map(|automation| automation.id.as_str()).collect();
         let why = format!("cannot read the automation {}: delete it, or have its row mended", ids.join(", "));
         let error = EngineError::Unavailable { why, retry_after: TROUBLE_REST_MAX };
@@ -240,12 +242,12 @@ impl AccountActor {
     /// Tells callers that the database failed, and rests; longer each time in a row.
     fn pause(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
         self.slots.clear();
-        self.shared.slots.give_back(&self.slot.id);
+        self.shared.slots.give_back(&self.state.id);
         let error = chain(error);
         let rest = self.next_rest();
         self.queue.fail_callers(&EngineError::Unavailable { why: error.clone(), retry_after: rest });
         let rest_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(account.id = %self.slot.id, error, rest_ms, "the database is in trouble; trying again");
+        tracing::warn!(account.id = %self.state.id, error, rest_ms, "the database is in trouble; trying again");
         ctx.run_later(rest, |actor, ctx| actor.free(ctx));
     }
 
@@ -260,7 +262,7 @@ impl AccountActor {
     fn load(&mut self, ctx: &mut Context<Self>) {
         self.busy();
         let shared = Arc::clone(&self.shared);
-        let id = self.slot.id.clone();
+        let id = self.state.id.clone();
         let in_doubt = self.in_doubt;
         let read = async move {
             let held = shared.flights.held(&id);
@@ -269,18 +271,18 @@ impl AccountActor {
         ctx.spawn(read.into_actor(self).map(|read, actor, ctx| match read {
             Ok(read) => {
                 actor.load_place = None;
-                actor.take_in(read);
+                actor.adopt(read);
                 actor.free(ctx);
             }
             Err(error) => actor.pause(&error, ctx),
         }));
     }
 
-    fn take_in(&mut self, read: Option<Read>) {
+    fn adopt(&mut self, read: Option<Read>) {
         self.is_loaded = true;
         self.in_doubt = false;
         self.known.clear();
-        let before = self.slot.account.take();
+        let before = self.state.account.take();
         let Some(read) = read else { return };
         for _ in &read.loaded.unreadable {
             self.shared.metrics.unreadable("automation");
@@ -293,12 +295,12 @@ impl AccountActor {
             Some(before) => (account.buckets, account.unknown_until) = (before.buckets, before.unknown_until),
             None => account.unknown_until = self.shared.started_at.min(clock::now()),
         }
-        self.slot.account = Some(account);
-        self.vitals.note(self.slot.account.as_ref());
+        self.state.account = Some(account);
+        self.vitals.note(self.state.account.as_ref());
         self.queue.forget_own();
         // What a doubt has hidden may have been written.
-        if let Some(account) = &self.slot.account {
-            self.shared.watchers.tell(&self.slot.id, account.revision);
+        if let Some(account) = &self.state.account {
+            self.shared.watchers.tell(&self.state.id, account.revision);
         }
         for _ in &read.unreadable {
             self.shared.metrics.unreadable("execution");
@@ -309,7 +311,7 @@ impl AccountActor {
         if !read.orphans.is_empty() {
             self.queue.push_rows(Rows::Resume(read.orphans));
         }
-        for ended in self.shared.flights.unrecorded(&self.slot.id) {
+        for ended in self.shared.flights.unrecorded(&self.state.id) {
             self.queue.push_outcome(ended);
         }
     }
@@ -321,7 +323,7 @@ impl AccountActor {
         self.has_expired = inputs.iter().any(|input| matches!(input, Input::Expired(_)));
         let now = clock::now();
         self.slots.clear();
-        let (all, id, slots) = (&self.shared.slots, &self.slot.id, &mut self.slots);
+        let (all, id, slots) = (&self.shared.slots, &self.state.id, &mut self.slots);
         // Whoever found none is not passed by those behind it.
         let mut refused = HashSet::new();
         let mut slot = |webhook| {
@@ -343,17 +345,17 @@ impl AccountActor {
                 slot: &mut slot,
                 may_start: self.shared.may_start.load(Ordering::SeqCst),
             };
-            decide(&self.slot, &inputs, &self.known, &mut around)
+            decide(&self.state, &inputs, &self.known, &mut around)
         }));
         let decision = match decided {
             Ok(decision) => decision,
             Err(_) => {
-                tracing::error!(account.id = %self.slot.id, inputs = inputs.len(), "a decision broke down");
+                tracing::error!(account.id = %self.state.id, inputs = inputs.len(), "a decision broke down");
                 self.slots.clear();
                 return self.turn_away(&inputs, ctx);
             }
         };
-        traces::evaluated(&self.shared.spans, &self.slot.id, &inputs, &decision, now);
+        traces::evaluated(&self.shared.spans, &self.state.id, &inputs, &decision, now);
         if decision.change.is_empty {
             return self.settle(decision, ctx);
         }
@@ -383,7 +385,7 @@ impl AccountActor {
                 self.free(ctx);
             }
             Receipt::Stale => {
-                tracing::warn!(account.id = %self.slot.id, "the account was changed elsewhere; reading it anew");
+                tracing::warn!(account.id = %self.state.id, "the account was changed elsewhere; reading it anew");
                 self.is_loaded = false;
                 self.in_doubt = true;
                 let rest = self.next_rest();
@@ -391,7 +393,7 @@ impl AccountActor {
             }
             Receipt::Refused(error) => {
                 let error = chain(&error);
-                tracing::error!(account.id = %self.slot.id, error, "the database never takes what a decision has made");
+                tracing::error!(account.id = %self.state.id, error, "the database never takes what a decision has made");
                 self.turn_away(inputs, ctx);
             }
             Receipt::Failed(error) => self.pause(&error, ctx),
@@ -415,14 +417,14 @@ impl AccountActor {
         // What was not written has advanced nothing.
         if !decision.change.is_empty {
             self.tell_notices(&decision.change);
-            self.slot.apply(&decision.change);
-            self.vitals.note(self.slot.account.as_ref());
+            self.state.apply(&decision.change);
+            self.vitals.note(self.state.account.as_ref());
             tally::changed(&self.shared.metrics, &decision.change);
-            self.shared.watchers.tell(&self.slot.id, decision.change.revision);
+            self.shared.watchers.tell(&self.state.id, decision.change.revision);
         }
         let acknowledged_at = tally::first_requests(&decision);
         self.note_misses(std::mem::take(&mut decision.misses));
-        traces::executed(&self.shared.spans, &self.slot.id, &decision);
+        traces::executed(&self.shared.spans, &self.state.id, &decision);
         for step in &decision.change.steps {
             if step.execution.progress.state != State::Running {
                 self.shared.flights.forget(step.execution.uid);
@@ -430,12 +432,12 @@ impl AccountActor {
         }
         self.hand_out(decision.replies);
         self.known.clear();
-        if let Some(account) = &mut self.slot.account {
+        if let Some(account) = &mut self.state.account {
             account.have_begun(&decision.dispatches, clock::now());
         }
         for (dispatch, slot) in decision.dispatches.into_iter().zip(std::mem::take(&mut self.slots)) {
             let acknowledged_at = acknowledged_at(&dispatch);
-            self.shared.dispatch(&self.slot.id, dispatch, slot, acknowledged_at);
+            self.shared.dispatch(&self.state.id, dispatch, slot, acknowledged_at);
         }
         self.free(ctx);
     }
@@ -443,7 +445,7 @@ impl AccountActor {
     /// Hands the answers to those who wait, and lets go of the executions that are no longer running.
     fn hand_out(&mut self, replies: Vec<Reply>) {
         for execution in self.queue.hand_out(replies, &self.shared.metrics) {
-            let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
+            let living = self.state.account.as_ref().filter(|account| !account.facts.deleted);
             if !living.is_some_and(|account| account.running.contains_key(&execution)) {
                 self.shared.flights.forget(execution);
             }
@@ -451,17 +453,17 @@ impl AccountActor {
     }
 
     fn erase(&mut self, ctx: &mut Context<Self>) {
-        let Some(uid) = self.slot.account.as_ref().map(|account| account.uid) else { return };
+        let Some(uid) = self.state.account.as_ref().map(|account| account.uid) else { return };
         self.busy();
         let store = self.shared.store.clone();
         ctx.spawn(async move { store.erase_some(uid).await }.into_actor(self).map(
             move |done, actor, ctx| match done {
                 Ok(done) => {
                     if done {
-                        tracing::info!(account.id = %actor.slot.id, "the account is erased");
+                        tracing::info!(account.id = %actor.state.id, "the account is erased");
                         actor.shared.misses().forget(uid);
-                        actor.shared.watchers.tell(&actor.slot.id, i64::MAX);
-                        actor.slot.account = None;
+                        actor.shared.watchers.tell(&actor.state.id, i64::MAX);
+                        actor.state.account = None;
                         actor.vitals.note(None);
                     }
                     actor.free(ctx);
@@ -476,10 +478,10 @@ impl AccountActor {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let Some(account) = self.slot.account.as_ref().filter(|_| self.shared.may_start.load(Ordering::SeqCst)) else {
+        let Some(account) = self.state.account.as_ref().filter(|_| self.shared.may_start.load(Ordering::SeqCst)) else {
             return;
         };
-        let has_slot = |webhook| self.shared.slots.available(&self.slot.id, webhook).0 > 0;
+        let has_slot = |webhook| self.shared.slots.available(&self.state.id, webhook).0 > 0;
         let Some(next) = due::next_start_at(account, now, self.shared.rules(), &has_slot) else { return };
         let wait_us = u64::try_from(next.0 - clock::now().0).unwrap_or_default();
         let timer = ctx.run_later(Duration::from_micros(wait_us.max(1_000)), |actor, ctx| actor.turn(ctx));
@@ -493,7 +495,7 @@ impl AccountActor {
         if self.is_busy || !self.queue.is_empty() || !idle {
             return;
         }
-        let Some(account) = &self.slot.account else { return ctx.stop() };
+        let Some(account) = &self.state.account else { return ctx.stop() };
         if !account.is_quiet() {
             return;
         }

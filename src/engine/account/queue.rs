@@ -14,8 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::super::{CommandReply, EngineError, Order, RESTART_REST};
 use crate::{
     domain::{
-        account::{change::CHANGE_ROWS_MAX, due::DueRows, history::Expired, job::JobRows},
-        attempt::Ended,
+        account::{change::CHANGE_ROWS_MAX, due::DueRows, history::ExpiredExecutions, job::JobRows},
+        attempt::AttemptReport,
         decision::{EventReply, Input, Reply, command::Command},
         event::Event,
         execution::{Recorded, Unfinished, Unreadable},
@@ -88,7 +88,7 @@ pub enum Rows {
     Due(DueRows),
     Resume(Vec<Unfinished>),
     Unreadable(Vec<Unreadable>),
-    Expired(Expired),
+    Expired(ExpiredExecutions),
     Job(JobRows),
     Tidy,
 }
@@ -128,7 +128,7 @@ enum Kind {
 /// What waits.
 #[derive(Default)]
 pub struct Queue {
-    outcomes: VecDeque<Ended>,
+    outcomes: VecDeque<AttemptReport>,
     rows: VecDeque<Rows>,
     calls: VecDeque<Call>,
     events: VecDeque<Events>,
@@ -147,7 +147,7 @@ impl Queue {
     }
 
     /// An attempt ended.
-    pub fn push_outcome(&mut self, ended: Ended) {
+    pub fn push_outcome(&mut self, ended: AttemptReport) {
         self.outcomes.push_back(ended);
     }
 
@@ -337,7 +337,7 @@ impl Queue {
     }
 
     /// Takes the oldest outcome out, which cannot be decided.
-    pub fn drop_outcome(&mut self) -> Option<Ended> {
+    pub fn drop_outcome(&mut self) -> Option<AttemptReport> {
         self.outcomes.pop_front()
     }
 

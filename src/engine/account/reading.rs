@@ -12,7 +12,7 @@ use crate::{
         account::{
             Account,
             due::{self, DueRows},
-            history::Expired,
+            history::ExpiredExecutions,
             job::JobRows,
         },
         execution::Recorded,
@@ -24,15 +24,15 @@ use crate::{
 
 /// What must be read before the next decision.
 #[derive(Default)]
-pub(super) struct Wanted {
+pub(super) struct ToRead {
     answer: Option<RequestId>,
     execution: Option<ExecutionUid>,
-    due: Vec<due::Wanted>,
+    due: Vec<due::RowsWanted>,
     expiring: Option<due::Expiring>,
     job: Option<due::JobWanted>,
 }
 
-impl Wanted {
+impl ToRead {
     /// Whether a decision can be made at once.
     pub(super) fn is_nothing(&self) -> bool {
         let of_calls = self.answer.is_none() && self.execution.is_none();
@@ -42,21 +42,21 @@ impl Wanted {
 
 /// What was read.
 #[derive(Default)]
-struct Found {
+struct ReadRows {
     answer: Option<FirstAnswer>,
     execution: Option<Recorded>,
     due: Vec<DueRows>,
-    expired: Option<Expired>,
+    expired: Option<ExpiredExecutions>,
     job: Option<JobRows>,
 }
 
 impl AccountActor {
     /// What must be read first.
-    pub(super) fn wanted(&self, now: Timestamp) -> Wanted {
+    pub(super) fn wanted(&self, now: Timestamp) -> ToRead {
         // A key may have been used for an account of this id that is gone by now.
         let answer = self.queue.repetition();
-        let living = self.slot.account.as_ref().filter(|account| !account.facts.deleted);
-        let Some(account) = living else { return Wanted { answer, ..Wanted::default() } };
+        let living = self.state.account.as_ref().filter(|account| !account.facts.deleted);
+        let Some(account) = living else { return ToRead { answer, ..ToRead::default() } };
         let may_start = self.shared.may_start.load(Ordering::SeqCst);
         let rules = self.shared.rules();
         let due = if self.queue.has_rows() || !may_start { Vec::new() } else { self.due(account, now) };
@@ -64,12 +64,12 @@ impl AccountActor {
         let is_turn = self.queue.is_empty() || !self.has_expired;
         let expiring = if self.queue.has_rows() || !is_turn { None } else { due::expiring(account, now, rules) };
         let job = if self.queue.has_rows() || !may_start { None } else { due::job(account, now, rules) };
-        Wanted { answer, execution: self.queue.execution(), due, expiring, job }
+        ToRead { answer, execution: self.queue.execution(), due, expiring, job }
     }
 
     /// Which rows are due that have slots; where there are too few of those that all accounts share, its turn is waited for.
-    fn due(&self, account: &Account, now: Timestamp) -> Vec<due::Wanted> {
-        let (slots, id) = (&self.shared.slots, &self.slot.id);
+    fn due(&self, account: &Account, now: Timestamp) -> Vec<due::RowsWanted> {
+        let (slots, id) = (&self.shared.slots, &self.state.id);
         // What one webhook of a class gets, another one of it does not.
         let mut given = [0; 2];
         let mut slots_of_all = |webhook, wanted: usize| {
@@ -86,15 +86,15 @@ impl AccountActor {
     }
 
     /// Reads it, then decides.
-    pub(super) fn read(&mut self, wanted: Wanted, ctx: &mut Context<Self>) {
+    pub(super) fn read(&mut self, wanted: ToRead, ctx: &mut Context<Self>) {
         // Without an account only answers are looked for.
-        let uid = self.slot.account.as_ref().map_or(AccountUid(Uuid::nil()), |account| account.uid);
-        let id = self.slot.id.clone();
+        let uid = self.state.account.as_ref().map_or(AccountUid(Uuid::nil()), |account| account.uid);
+        let id = self.state.id.clone();
         self.busy();
         let shared = Arc::clone(&self.shared);
         let (asked_answer, asked_execution) = (wanted.answer.is_some(), wanted.execution);
         let read = async move {
-            let mut found = Found::default();
+            let mut found = ReadRows::default();
             if let Some(key) = &wanted.answer {
                 found.answer = shared.store.answer(&id, key).await?;
             }

@@ -12,7 +12,7 @@ use crate::{
 impl AccountActor {
     /// Remembers why automations did not run.
     pub(super) fn note_misses(&self, misses: Vec<Miss>) {
-        let Some(account) = self.slot.account.as_ref().filter(|_| !misses.is_empty()) else { return };
+        let Some(account) = self.state.account.as_ref().filter(|_| !misses.is_empty()) else { return };
         let mut book = self.shared.misses();
         for miss in misses {
             book.push(account.uid, miss, clock::now());
@@ -21,7 +21,7 @@ impl AccountActor {
 
     /// Tells the log what people want to know.
     pub(super) fn tell_notices(&self, change: &Change) {
-        let id = &self.slot.id;
+        let id = &self.state.id;
         for notice in &change.notices {
             match notice {
                 Notice::LimitCrossed { percent, used, limit, paused } => tracing::warn!(

@@ -51,7 +51,7 @@ pub enum TokenFault {
 
 /// The stable reason of a status, in its `ErrorInfo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum ErrorReason {
     /// A field of the request can never be accepted as it is.
     InvalidArgument,
     /// The caller may not do this.
@@ -92,71 +92,73 @@ pub enum Reason {
     Precondition(Precondition),
 }
 
-impl Reason {
+impl ErrorReason {
     /// The word that clients match on.
     pub fn as_str(self) -> &'static str {
         match self {
-            Reason::InvalidArgument => "INVALID_ARGUMENT",
-            Reason::PermissionDenied => "PERMISSION_DENIED",
-            Reason::NotFound => "NOT_FOUND",
-            Reason::AlreadyExists => "ALREADY_EXISTS",
-            Reason::LimitReached => "LIMIT_REACHED",
-            Reason::StaleEtag => "STALE_ETAG",
-            Reason::Unavailable => "EFFECT_UNKNOWN",
-            Reason::DatabaseTrouble => "DATABASE_TROUBLE",
-            Reason::Starting => "STARTING",
-            Reason::ShuttingDown => "SHUTTING_DOWN",
-            Reason::CursorExpired => "CURSOR_EXPIRED",
-            Reason::SlowReader => "SLOW_READER",
-            Reason::MessageTooLarge => "MESSAGE_TOO_LARGE",
-            Reason::MessageTimeout => "MESSAGE_TIMEOUT",
-            Reason::TooManyCalls => "TOO_MANY_CALLS",
-            Reason::Full => "EVENTS_FULL",
-            Reason::Internal => "INTERNAL",
-            Reason::Token(TokenFault::Missing) => "TOKEN_MISSING",
-            Reason::Token(TokenFault::Malformed) => "TOKEN_MALFORMED",
-            Reason::Token(TokenFault::Algorithm) => "TOKEN_WRONG_ALGORITHM",
-            Reason::Token(TokenFault::Key) => "TOKEN_UNKNOWN_KEY",
-            Reason::Token(TokenFault::Expired) => "TOKEN_EXPIRED",
-            Reason::Token(TokenFault::NotYetValid) => "TOKEN_NOT_YET_VALID",
-            Reason::Token(TokenFault::Audience) => "TOKEN_WRONG_AUDIENCE",
-            Reason::Token(TokenFault::Issuer) => "TOKEN_WRONG_ISSUER",
-            Reason::Token(TokenFault::Claims) => "TOKEN_BAD_CLAIMS",
-            Reason::Precondition(reason) => reason.reason(),
+            ErrorReason::InvalidArgument => "INVALID_ARGUMENT",
+            ErrorReason::PermissionDenied => "PERMISSION_DENIED",
+            ErrorReason::NotFound => "NOT_FOUND",
+            ErrorReason::AlreadyExists => "ALREADY_EXISTS",
+            ErrorReason::LimitReached => "LIMIT_REACHED",
+            ErrorReason::StaleEtag => "STALE_ETAG",
+            ErrorReason::Unavailable => "EFFECT_UNKNOWN",
+            ErrorReason::DatabaseTrouble => "DATABASE_TROUBLE",
+            ErrorReason::Starting => "STARTING",
+            ErrorReason::ShuttingDown => "SHUTTING_DOWN",
+            ErrorReason::CursorExpired => "CURSOR_EXPIRED",
+            ErrorReason::SlowReader => "SLOW_READER",
+            ErrorReason::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            ErrorReason::MessageTimeout => "MESSAGE_TIMEOUT",
+            ErrorReason::TooManyCalls => "TOO_MANY_CALLS",
+            ErrorReason::Full => "EVENTS_FULL",
+            ErrorReason::Internal => "INTERNAL",
+            ErrorReason::Token(TokenFault::Missing) => "TOKEN_MISSING",
+            ErrorReason::Token(TokenFault::Malformed) => "TOKEN_MALFORMED",
+            ErrorReason::Token(TokenFault::Algorithm) => "TOKEN_WRONG_ALGORITHM",
+            ErrorReason::Token(TokenFault::Key) => "TOKEN_UNKNOWN_KEY",
+            ErrorReason::Token(TokenFault::Expired) => "TOKEN_EXPIRED",
+            ErrorReason::Token(TokenFault::NotYetValid) => "TOKEN_NOT_YET_VALID",
+            ErrorReason::Token(TokenFault::Audience) => "TOKEN_WRONG_AUDIENCE",
+            ErrorReason::Token(TokenFault::Issuer) => "TOKEN_WRONG_ISSUER",
+            ErrorReason::Token(TokenFault::Claims) => "TOKEN_BAD_CLAIMS",
+            ErrorReason::Precondition(reason) => reason.reason(),
         }
     }
 
     /// The code of its status.
     pub fn code(self) -> Code {
         match self {
-            Reason::InvalidArgument => Code::InvalidArgument,
-            Reason::PermissionDenied => Code::PermissionDenied,
-            Reason::NotFound => Code::NotFound,
-            Reason::AlreadyExists => Code::AlreadyExists,
-            Reason::LimitReached | Reason::SlowReader | Reason::TooManyCalls => Code::ResourceExhausted,
-            Reason::CursorExpired | Reason::MessageTooLarge => Code::OutOfRange,
-            Reason::MessageTimeout => Code::DeadlineExceeded,
-            Reason::StaleEtag => Code::Aborted,
-            Reason::Unavailable | Reason::DatabaseTrouble | Reason::Starting | Reason::ShuttingDown | Reason::Full => {
-                Code::Unavailable
-            }
-            Reason::Internal => Code::Internal,
-            Reason::Token(_) => Code::Unauthenticated,
-            Reason::Precondition(_) => Code::FailedPrecondition,
+            ErrorReason::InvalidArgument => Code::InvalidArgument,
+            ErrorReason::PermissionDenied => Code::PermissionDenied,
+            ErrorReason::NotFound => Code::NotFound,
+            ErrorReason::AlreadyExists => Code::AlreadyExists,
+            ErrorReason::LimitReached | ErrorReason::SlowReader | ErrorReason::TooManyCalls => Code::ResourceExhausted,
+            ErrorReason::CursorExpired | ErrorReason::MessageTooLarge => Code::OutOfRange,
+            ErrorReason::MessageTimeout => Code::DeadlineExceeded,
+            ErrorReason::StaleEtag => Code::Aborted,
+            ErrorReason::Unavailable
+            | ErrorReason::DatabaseTrouble
+            | ErrorReason::Starting
+            | ErrorReason::ShuttingDown
+            | ErrorReason::Full => Code::Unavailable,
+            ErrorReason::Internal => Code::Internal,
+            ErrorReason::Token(_) => Code::Unauthenticated,
+            ErrorReason::Precondition(_) => Code::FailedPrecondition,
         }
     }
 }
 
-fn status(reason: Reason, message: &str, metadata: HashMap<String, String>, mut details: ErrorDetails) -> Status {
+fn status(reason: ErrorReason, message: &str, metadata: HashMap<String, String>, mut details: ErrorDetails) -> Status {
     details.set_error_info(reason.as_str(), ERROR_DOMAIN, metadata);
-    if reason.code() == Code::Unavailable || reason == Reason::TooManyCalls {
+    if reason.code() == Code::Unavailable || reason == ErrorReason::TooManyCalls {
         let delay = details.retry_info().and_then(|info| info.retry_delay);
         details.set_retry_info(Some(delay.unwrap_or(RETRY_DELAY)));
     }
     Status::with_error_details(reason.code(), shorten(message), details)
 }
 
-fn plain(reason: Reason, message: &str) -> Status {
+fn plain(reason: ErrorReason, message: &str) -> Status {
     status(reason, message, HashMap::new(), ErrorDetails::new())
 }
 
@@ -167,30 +169,30 @@ pub fn refused(refusal: &Refusal) -> Status {
     let reason = match refusal {
         Refusal::Invalid(violations) => {
             add_violations(&mut details, violations);
-            Reason::InvalidArgument
+            ErrorReason::InvalidArgument
         }
-        Refusal::Denied { .. } => Reason::PermissionDenied,
+        Refusal::Denied { .. } => ErrorReason::PermissionDenied,
         Refusal::NotFound { kind, name } => {
             details.set_resource_info(*kind, name, "", "");
-            Reason::NotFound
+            ErrorReason::NotFound
         }
         Refusal::AlreadyExists { kind, name, .. } => {
             details.set_resource_info(*kind, name, "", "");
-            Reason::AlreadyExists
+            ErrorReason::AlreadyExists
         }
         Refusal::Precondition { reason, subject, message } => {
             details.add_precondition_failure_violation(reason.reason(), subject, message);
             metadata.insert("subject".to_owned(), subject.clone());
-            Reason::Precondition(*reason)
+            ErrorReason::Precondition(*reason)
         }
         Refusal::Exhausted { subject, message } => {
             details.add_quota_failure_violation(subject, message);
             metadata.insert("subject".to_owned(), subject.clone());
-            Reason::LimitReached
+            ErrorReason::LimitReached
         }
         Refusal::StaleEtag { name } => {
             details.set_resource_info(kind_of(name), name, "", "");
-            Reason::StaleEtag
+            ErrorReason::StaleEtag
         }
     };
     status(reason, &refusal.to_string(), metadata, details)
@@ -222,36 +224,36 @@ pub fn too_large(fault: &TooLarge) -> Status {
         TooLarge::Depth(field) => return invalid(field, "nests too deep"),
         TooLarge::Bytes { .. } | TooLarge::OfAll => fault.to_string(),
     };
-    plain(Reason::MessageTooLarge, &message)
+    plain(ErrorReason::MessageTooLarge, &message)
 }
 
 /// The status of what cannot be read as the method's message.
 pub fn malformed(why: &str) -> Status {
-    plain(Reason::InvalidArgument, &format!("the message cannot be read: {why}"))
+    plain(ErrorReason::InvalidArgument, &format!("the message cannot be read: {why}"))
 }
 
 /// The status of a message that does not come in.
 pub fn slow_message(timeout: Duration) -> Status {
     let message = format!("the message did not come in within {timeout:?}: send it faster, or in smaller parts");
-    plain(Reason::MessageTimeout, &message)
+    plain(ErrorReason::MessageTimeout, &message)
 }
 
 /// The status of a call for which there is no place.
 pub fn too_many_calls(of: &str, most: usize) -> Status {
     let message = format!("{most} calls ({of}) are under way, which is the limit: wait for some to end");
-    plain(Reason::TooManyCalls, &message)
+    plain(ErrorReason::TooManyCalls, &message)
 }
 
 /// The status of events for which there is no room.
 pub fn full() -> Status {
     let message = "as many bytes of events are held, and wait to be held, as may be: send these again in a moment";
-    plain(Reason::Full, message)
+    plain(ErrorReason::Full, message)
 }
 
 /// The status of a call whose token is not good.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 pub fn unauthenticated(fault: TokenFault, message: String) -> Status {
-    plain(Reason::Token(fault), &message)
+    plain(ErrorReason::Token(fault), &message)
 }
 
 /// The status of what the engine did not do.
@@ -263,41 +265,41 @@ pub fn engine(error: &EngineError) -> Status {
                 "the call may or may not have been carried out ({why}): repeat it with the same request_id or event ids"
             );
             let details = ErrorDetails::with_retry_info(Some(*retry_after));
-            status(Reason::Unavailable, &message, HashMap::new(), details)
+            status(ErrorReason::Unavailable, &message, HashMap::new(), details)
         }
-        EngineError::Internal(why) => plain(Reason::Internal, why),
+        EngineError::Internal(why) => plain(ErrorReason::Internal, why),
     }
 }
 
 /// The status of every call until the database is open.
 pub fn starting() -> Status {
     let message = "the server is starting: its database is being opened, or another process still holds it; try again";
-    plain(Reason::Starting, message)
+    plain(ErrorReason::Starting, message)
 }
 
 /// The status of what a shutdown cuts short.
 pub fn stopping() -> Status {
     let message = "the server is shutting down: connect again and send again what was not acknowledged";
-    plain(Reason::ShuttingDown, message)
+    plain(ErrorReason::ShuttingDown, message)
 }
 
 /// The status of a watch whose cursor leads nowhere any more.
 pub fn cursor_expired(why: &str) -> Status {
-    plain(Reason::CursorExpired, &format!("{why}: list the executions, and watch anew without a cursor"))
+    plain(ErrorReason::CursorExpired, &format!("{why}: list the executions, and watch anew without a cursor"))
 }
 
 /// The status of a watch whose client does not read.
 pub fn slow_reader(stall_max: Duration) -> Status {
     let message =
         format!("answers were left unread for {stall_max:?}: read faster, and go on after the last one that was read");
-    plain(Reason::SlowReader, &message)
+    plain(ErrorReason::SlowReader, &message)
 }
 
 /// The status of a read that failed; logged here, once.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 pub fn store(error: StoreError) -> Status {
     tracing::error!(error = ?error, "a read failed");
-    plain(Reason::DatabaseTrouble, "the database is in trouble: try again")
+    plain(ErrorReason::DatabaseTrouble, "the database is in trouble: try again")
 }
 
 /// Names every fault there is room for, and how many more there are.

@@ -12,8 +12,8 @@ use crate::{
 };
 use tonic::Status;
 
-pub fn parse_place(place: &str) -> Result<(i64, i32), Status> {
-    let parsed = place.split_once(':').and_then(|(revision, no)| Some((revision.parse().ok()?, no.parse().ok()?)));
+pub fn parse_cursor(cursor: &str) -> Result<(i64, i32), Status> {
+    let parsed = cursor.split_once(':').and_then(|(revision, no)| Some((revision.parse().ok()?, no.parse().ok()?)));
     parsed.ok_or_else(|| status::invalid("page_token", "is not a token of this list"))
 }
 

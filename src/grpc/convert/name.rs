@@ -73,12 +73,12 @@ pub fn page_size(size: i32) -> Result<usize, Status> {
 }
 
 /// Makes a page token of a place; it is good only for the same query.
-pub fn page_token(place: &str, query: &str) -> String {
-    BASE64.encode(format!("{}{place}", query_mark(query)))
+pub fn page_token(cursor: &str, query: &str) -> String {
+    BASE64.encode(format!("{}{cursor}", query_mark(query)))
 }
 
 /// Reads the place of a page token.
-pub fn page_place(token: &str, query: &str) -> Result<Option<String>, Status> {
+pub fn page_cursor(token: &str, query: &str) -> Result<Option<String>, Status> {
     if token.is_empty() {
         return Ok(None);
     }
@@ -105,8 +105,8 @@ pub enum TokenPlaceFault {
 pub fn token_place(token: &str, query: &str) -> Result<String, TokenPlaceFault> {
     let text = BASE64.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let text = text.ok_or(TokenPlaceFault::Malformed)?;
-    let place = text.strip_prefix(&query_mark(query)).ok_or(TokenPlaceFault::OtherQuery)?;
-    Ok(place.to_owned())
+    let cursor = text.strip_prefix(&query_mark(query)).ok_or(TokenPlaceFault::OtherQuery)?;
+    Ok(cursor.to_owned())
 }
 
 fn query_mark(query: &str) -> String {

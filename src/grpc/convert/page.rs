@@ -31,20 +31,20 @@ pub fn fitting<T, P: Message>(items: &[T], show: impl Fn(&T) -> P) -> Vec<P> {
 pub fn shown_page<T, P: Message>(
     page: &Page<T>,
     query: &str,
-    place: impl Fn(&T) -> Uuid,
+    cursor: impl Fn(&T) -> Uuid,
     show: impl Fn(&T) -> P,
 ) -> (Vec<P>, String) {
     let shown = fitting(&page.items, show);
     let is_cut = shown.len() < page.items.len();
-    let next = if is_cut { page.items[..shown.len()].last().map(place) } else { page.next };
+    let next = if is_cut { page.items[..shown.len()].last().map(cursor) } else { page.next };
     (shown, next_token(next, query))
 }
 
 /// The place of a page token that is a UUID.
-pub fn uuid_place(token: &str, query: &str) -> Result<Option<Uuid>, Status> {
+pub fn uuid_cursor(token: &str, query: &str) -> Result<Option<Uuid>, Status> {
     let malformed = || status::invalid("page_token", "is not a token of this list");
-    let place = name::page_place(token, query)?;
-    place.map(|place| Uuid::try_parse(&place).map_err(|_| malformed())).transpose()
+    let cursor = name::page_cursor(token, query)?;
+    cursor.map(|cursor| Uuid::try_parse(&cursor).map_err(|_| malformed())).transpose()
 }
 
 /// The token of the next page, empty where there is none.

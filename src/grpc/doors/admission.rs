@@ -66,7 +66,7 @@ pub struct Admission {
 }
 
 /// A place for one call, free again when it is dropped.
-pub struct Place {
+pub struct CallPermit {
     _of_caller: Share<Caller>,
     _of_party: Share<Party>,
     _permits: [OwnedSemaphorePermit; 2],
@@ -97,7 +97,7 @@ impl Admission {
     }
 
     /// A place for one more call of a caller.
-    fn place(&self, caller: &Caller) -> Result<Place, Status> {
+    fn permit(&self, caller: &Caller) -> Result<CallPermit, Status> {
         let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_owned().ok();
         let most = self.of_caller.most();
         let of_caller =
@@ -115,12 +115,12 @@ impl Admission {
         let of_kind = take(of_kind).ok_or_else(|| status::too_many_calls(kind, most))?;
         let of_all = take(&self.of_all).ok_or_else(|| status::too_many_calls("of all", self.bounds.calls_max))?;
         let receiving = self.receiving_of_party.of(&party);
-        Ok(Place { _of_caller: of_caller, _of_party: of_party, _permits: [of_kind, of_all], receiving })
+        Ok(CallPermit { _of_caller: of_caller, _of_party: of_party, _permits: [of_kind, of_all], receiving })
     }
 
-    fn receiving(&self, body: Body, method: MethodBounds, place: Option<&Place>) -> Body {
+    fn receiving(&self, body: Body, method: MethodBounds, permit: Option<&CallPermit>) -> Body {
         // The caller's own first: who waits for that must not hold any of what is everybody's.
-        let budgets = [place.and_then(|place| place.receiving.semaphore()), Some(&self.receiving)];
+        let budgets = [permit.and_then(|permit| permit.receiving.semaphore()), Some(&self.receiving)];
         let budgets = budgets.into_iter().flatten().cloned().collect();
         Body::new(ReceivingBody::new(body, method, budgets, self.bounds.message_timeout))
     }
@@ -129,10 +129,10 @@ impl Admission {
 /// Lets a call in, or answers why not without reading what it sends.
 pub async fn admitted(State(admission): State<Admission>, request: Request<Body>, next: Next) -> Response<Body> {
     match admission.admit(request) {
-        Ok((request, place)) => {
+        Ok((request, permit)) => {
             let answer = next.run(request).await;
-            answer.map(|body| match place {
-                Some(place) => Body::new(HeldBody::new(body, place)),
+            answer.map(|body| match permit {
+                Some(permit) => Body::new(HeldBody::new(body, permit)),
                 None => body,
             })
         }
@@ -141,7 +141,7 @@ pub async fn admitted(State(admission): State<Admission>, request: Request<Body>
 }
 
 impl Admission {
-    fn admit(&self, mut request: Request<Body>) -> Result<(Request<Body>, Option<Place>), Status> {
+    fn admit(&self, mut request: Request<Body>) -> Result<(Request<Body>, Option<CallPermit>), Status> {
         let path = request.uri().path();
         let method = bounds::method(path).unwrap_or(MethodBounds { bytes_max: FOREIGN_BYTES_MAX, is_stream: true });
         let connection = request.extensions().get::<Connection>().cloned();
@@ -154,13 +154,13 @@ impl Admission {
             return Ok((request, None));
         }
         let caller = self.auth.caller(request.headers())?;
-        let place = self.place(&caller)?;
+        let permit = self.permit(&caller)?;
         if let Some(connection) = &connection {
             connection.trust(caller.party());
         }
         request.extensions_mut().insert(caller);
-        let request = request.map(|body| self.receiving(body, method, Some(&place)));
-        Ok((request, Some(place)))
+        let request = request.map(|body| self.receiving(body, method, Some(&permit)));
+        Ok((request, Some(permit)))
     }
 }
 

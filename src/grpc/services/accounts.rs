@@ -93,7 +93,7 @@ impl Api {
             AccountScope::Only(ids) => Some(ids.as_slice()),
         };
         let size = name::page_size(request.page_size)?;
-        let after = name::page_place(&request.page_token, "accounts")?.unwrap_or_default();
+        let after = name::page_cursor(&request.page_token, "accounts")?.unwrap_or_default();
         let (found, has_more) = self.store.list_accounts(only, &after, size).await.map_err(status::store)?;
         let next = found.last().filter(|_| has_more).map(|last| name::page_token(last.id.as_str(), "accounts"));
         Ok(pb::ListAccountsResponse {

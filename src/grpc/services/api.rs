@@ -9,7 +9,7 @@ use crate::{
     domain::{account::Rules, id::AccountId, refusal::Refusal, url::UrlPolicy},
     engine::Engine,
     grpc::{
-        calls::{bounds, room::Room, status},
+        calls::{bounds, byte_budget::ByteBudget, status},
         pb,
     },
     shares::Shares,
@@ -45,7 +45,7 @@ pub struct Api {
     /// Places for the readings of each account.
     pub reads: Shares<AccountId>,
     /// Room for the bytes of all streams that are held unacknowledged.
-    pub room: Room,
+    pub budget: ByteBudget,
     /// Makes the spans of events.
     pub spans: Spans,
     /// Measures calls.

@@ -10,7 +10,7 @@ use super::{
 use crate::grpc::{
     calls::status,
     convert::{
-        audit::{entry, filter, parse_place},
+        audit::{entry, filter, parse_cursor},
         name,
     },
     pb,
@@ -32,14 +32,14 @@ impl Api {
         let same_query =
             pb::ListAuditEntriesRequest { page_token: String::new(), page_size: 0, ..request.clone() }.encode_to_vec();
         let query = format!("audit:{same_query:?}");
-        let before = name::page_place(&request.page_token, &query)?.map(|place| parse_place(&place)).transpose()?;
+        let before = name::page_cursor(&request.page_token, &query)?.map(|cursor| parse_cursor(&cursor)).transpose()?;
         let size = name::page_size(request.page_size)?;
         let filter = filter(&entered.account, &request)?;
         let (found, has_more) = self.store.list_audit(view.uid, &filter, before, size).await.map_err(status::store)?;
         let entries = crate::grpc::convert::page::fitting(&found, entry);
         let has_more = has_more || entries.len() < found.len();
         let next = found[..entries.len()].last().filter(|_| has_more).map(|last| {
-            let (revision, no) = last.place;
+            let (revision, no) = last.cursor;
             name::page_token(&format!("{revision}:{no}"), &query)
         });
         Ok(pb::ListAuditEntriesResponse { entries, next_page_token: next.unwrap_or_default() })

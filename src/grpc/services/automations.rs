@@ -105,7 +105,7 @@ impl Api {
     ) -> Result<pb::ListAutomationsResponse, Status> {
         let view = self.account_of(&entered.account).await?;
         let query = format!("automations:{}", entered.account);
-        let after = convert::page::uuid_place(&request.page_token, &query)?;
+        let after = convert::page::uuid_cursor(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_automations(view.uid, after, size).await.map_err(status::store)?;
         let living = self.store.living_webhooks(view.uid).await.map_err(status::store)?;

@@ -118,7 +118,7 @@ impl Api {
         let same_query =
             pb::ListExecutionsRequest { page_token: String::new(), page_size: 0, ..request.clone() }.encode_to_vec();
         let query = format!("executions:{same_query:?}");
-        let before = convert::page::uuid_place(&request.page_token, &query)?;
+        let before = convert::page::uuid_cursor(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let mut filter = convert::execution_filter(&entered.account, &given(request), "")?;
         filter.reader = entered.caller.history_of().cloned();

@@ -122,7 +122,7 @@ impl Api {
     ) -> Result<pb::ListJobsResponse, Status> {
         let view = self.account_of(&entered.account).await?;
         let query = format!("jobs:{}", entered.account);
-        let before = convert::page::uuid_place(&request.page_token, &query)?;
+        let before = convert::page::uuid_cursor(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_jobs(view.uid, before, size).await.map_err(status::store)?;
         let show = |job: &_| convert::job(&entered.account, job);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     grpc::{calls::status, convert::name, pb},
-    store::RotationPlace,
+    store::RotationCursor,
 };
 
 /// What tokens of a rotation belong to.
@@ -28,8 +28,8 @@ impl Api {
         request: pb::RotateKeysRequest,
     ) -> Result<pb::RotateKeysResponse, Status> {
         backend.require_all("only a service whose token lists * may change the installation's key")?;
-        let place = name::page_place(&request.page_token, QUERY)?.map(|place| parse(&place)).transpose()?;
-        let rotated = self.store.rotate_some(place.unwrap_or_default()).await.map_err(status::store)?;
+        let cursor = name::page_cursor(&request.page_token, QUERY)?.map(|cursor| parse(&cursor)).transpose()?;
+        let rotated = self.store.rotate_some(cursor.unwrap_or_default()).await.map_err(status::store)?;
         let remaining = match rotated.next {
             Some(_) => None,
             None => Some(self.store.sealed_by_others().await.map_err(status::store)?),
@@ -46,14 +46,14 @@ impl Api {
     }
 }
 
-fn text(place: RotationPlace) -> String {
-    match place.attempt {
-        Some((execution, action, number)) => format!("{}:{execution}:{action}:{number}", place.account),
-        None => place.account.to_string(),
+fn text(cursor: RotationCursor) -> String {
+    match cursor.attempt {
+        Some((execution, action, number)) => format!("{}:{execution}:{action}:{number}", cursor.account),
+        None => cursor.account.to_string(),
     }
 }
 
-fn parse(text: &str) -> Result<RotationPlace, Status> {
+fn parse(text: &str) -> Result<RotationCursor, Status> {
     let read = || {
         let mut parts = text.split(':');
         let account = Uuid::try_parse(parts.next()?).ok()?;
@@ -64,7 +64,7 @@ fn parse(text: &str) -> Result<RotationPlace, Status> {
             }
             _ => return None,
         };
-        Some(RotationPlace { account, attempt })
+        Some(RotationCursor { account, attempt })
     };
     read().ok_or_else(|| status::invalid("page_token", "is not a token of a rotation: begin without one"))
 }

@@ -139,7 +139,7 @@ impl Api {
     ) -> Result<pb::ListWebhooksResponse, Status> {
         let view = self.account_of(&entered.account).await?;
         let query = format!("webhooks:{}", entered.account);
-        let after = convert::page::uuid_place(&request.page_token, &query)?;
+        let after = convert::page::uuid_cursor(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_webhooks(view.uid, after, size).await.map_err(status::store)?;
         let show =

@@ -19,14 +19,14 @@ pub use self::{
 use super::{
     StoreError,
     entities::{accounts, attempts, automations, events, executions},
-    seal::{Place, Sealer},
+    seal::{SealContext, Sealer},
 };
 use crate::{
     domain::{
         account::{
             AccountFacts,
-            change::{AttemptEnded, Change},
-            history::{History, StateCounts},
+            change::{Change, RecordedAttempt},
+            history::{HistorySummary, StateCounts},
             limits::{Backlog, Window},
         },
         attempt::{Attempt, Fate, Outcome, Reason},
@@ -115,17 +115,17 @@ pub fn account_row(sealer: &Sealer, change: &Change, facts: &AccountFacts) -> St
 }
 
 /// How many executions are in each state, as it is written.
-pub fn counts(history: &History) -> Stored<String> {
+pub fn counts(history: &HistorySummary) -> Stored<String> {
     let numbers: Vec<_> = history.counts.0.iter().chain([&history.regular_waiting]).collect();
     serde_json::to_string(&numbers).map_err(StoreError::Encoding)
 }
 
 /// What an account knows of its history, from its row.
-pub fn history(row: &accounts::Model) -> Stored<History> {
+pub fn history(row: &accounts::Model) -> Stored<HistorySummary> {
     let numbers: Vec<u64> = serde_json::from_str(&row.counts).map_err(StoreError::Encoding)?;
     let mut counts = StateCounts::default();
     counts.0.iter_mut().zip(&numbers).for_each(|(count, number)| *count = *number);
-    Ok(History {
+    Ok(HistorySummary {
         counts,
         regular_waiting: numbers.get(counts.0.len()).copied().unwrap_or_default(),
         expires_at: row.expires_at.map(Timestamp),
@@ -432,9 +432,9 @@ pub fn unfinished(row: &executions::Model, beginnings: &Beginnings) -> Stored<Un
 }
 
 /// The row of an attempt.
-pub fn attempt_row(sealer: &Sealer, account: AccountUid, ended: &AttemptEnded) -> Stored<attempts::Model> {
+pub fn attempt_row(sealer: &Sealer, account: AccountUid, ended: &RecordedAttempt) -> Stored<attempts::Model> {
     let attempt = &ended.attempt;
-    let place = attempt_place(account.0, ended.execution.0);
+    let place = attempt_context(account.0, ended.execution.0);
     let mut row = attempts::Model {
         account_uid: account.0,
         execution_uid: ended.execution.0,
@@ -468,8 +468,8 @@ pub fn attempt_row(sealer: &Sealer, account: AccountUid, ended: &AttemptEnded) -
 }
 
 /// What an attempt's sealed URL belongs to.
-pub fn attempt_place(account: Uuid, execution: Uuid) -> Place {
-    Place { account, webhook: execution, field: "attempt_url" }
+pub fn attempt_context(account: Uuid, execution: Uuid) -> SealContext {
+    SealContext { account, webhook: execution, field: "attempt_url" }
 }
 
 fn fate_number(fate: Fate) -> i16 {
@@ -491,7 +491,7 @@ pub fn fate_of(number: i16, status: Option<i32>) -> Fate {
 
 /// An attempt from its row; its real URL only where it may be shown. What cannot be read of it is left out.
 pub fn attempt(sealer: &Sealer, row: attempts::Model, shows_secrets: bool) -> Attempt {
-    let place = attempt_place(row.account_uid, row.execution_uid);
+    let place = attempt_context(row.account_uid, row.execution_uid);
     let sealed = row.sealed_url.as_deref().filter(|_| shows_secrets);
     let plain = sealed.and_then(|sealed| sealer.open(place, sealed).ok());
     let secret_url = plain.map(|plain| String::from_utf8_lossy(&plain).into_owned());

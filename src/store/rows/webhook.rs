@@ -20,7 +20,7 @@ use crate::{
     store::{
         StoreError,
         entities::webhooks,
-        seal::{Place, Sealer},
+        seal::{SealContext, Sealer},
     },
     telemetry::chain,
 };
@@ -150,7 +150,7 @@ pub fn webhook_kind_word(kind: WebhookKind) -> Stored<String> {
 
 /// The row of a webhook, its secrets sealed.
 pub fn webhook_row(sealer: &Sealer, account: AccountUid, webhook: &Webhook) -> Stored<webhooks::Model> {
-    let place = |field| Place { account: account.0, webhook: webhook.uid.0, field };
+    let place = |field| SealContext { account: account.0, webhook: webhook.uid.0, field };
     let store = |secret: &SigningSecret| StoredSecret::Dated {
         secret: secret.secret.expose_secret().to_owned(),
         until: secret.until,
@@ -194,7 +194,7 @@ pub fn webhook(sealer: &Sealer, row: webhooks::Model) -> Webhook {
 }
 
 fn readable_webhook(sealer: &Sealer, row: &webhooks::Model) -> Stored<Webhook> {
-    let place = |field| Place { account: row.account_uid, webhook: row.uid, field };
+    let place = |field| SealContext { account: row.account_uid, webhook: row.uid, field };
     let url = sealer.open(place("url"), &row.sealed_url)?;
     let endpoint = std::str::from_utf8(&url).ok().and_then(EndpointUrl::from_stored);
     let secrets = sealer.open(place("secrets"), &row.sealed_secrets)?;
@@ -226,7 +226,7 @@ fn readable_webhook(sealer: &Sealer, row: &webhooks::Model) -> Stored<Webhook> {
 
 /// What can be read in any case of a webhook's row. Only to look at and to delete: its row is never written from this.
 fn unreadable_webhook(sealer: &Sealer, row: webhooks::Model) -> Webhook {
-    let place = Place { account: row.account_uid, webhook: row.uid, field: "url" };
+    let place = SealContext { account: row.account_uid, webhook: row.uid, field: "url" };
     let url = sealer.open(place, &row.sealed_url).ok().and_then(|url| String::from_utf8(url).ok());
     let endpoint = url.as_deref().and_then(EndpointUrl::from_stored);
     let policy: Option<StoredPolicy> = from_bytes(&row.policy).ok();

@@ -23,7 +23,7 @@ async fn open(path: &std::path::Path, keys: &[[u8; 32]]) -> Store {
 }
 
 fn sealed_url(of: u128, sealer: &Sealer, account: Uuid) -> Vec<u8> {
-    let place = attempt_place(account, Uuid::from_u128(of));
+    let place = attempt_context(account, Uuid::from_u128(of));
     sealer.seal(place, format!("https://h.example/?key={of}").as_bytes()).expect("seals")
 }
 
@@ -75,10 +75,10 @@ async fn what_an_old_key_sealed_in_the_history_gets_the_data_key() {
     let store = open(&path, &[[2; 32], [1; 32]]).await;
     assert_eq!(store.sealed_by_others().await.expect("counts"), i64::try_from(sealed).expect("fits"));
     // It is cut off after two steps, and begins anew.
-    let first = store.rotate_some(RotationPlace::default()).await.expect("a step");
+    let first = store.rotate_some(RotationCursor::default()).await.expect("a step");
     let second = store.rotate_some(first.next.expect("there is more")).await.expect("a step");
     assert_eq!((first.resealed, second.resealed), (500, 500));
-    let (mut place, mut resealed) = (Some(RotationPlace::default()), 0);
+    let (mut place, mut resealed) = (Some(RotationCursor::default()), 0);
     while let Some(from) = place {
         let step = store.rotate_some(from).await.expect("a step");
         resealed += step.resealed;
@@ -92,7 +92,7 @@ async fn what_an_old_key_sealed_in_the_history_gets_the_data_key() {
     store.ensure_data_key(AccountUid(account)).await.expect("the data key");
     for row in attempts::Entity::find().all(&other).await.expect("reads") {
         let Some(sealed) = row.sealed_url else { continue };
-        let place = attempt_place(account, row.execution_uid);
+        let place = attempt_context(account, row.execution_uid);
         let plain = store.sealer.open(place, &sealed).expect("opens without the old key");
         assert_eq!(plain, format!("https://h.example/?key={}", row.execution_uid.as_u128()).as_bytes());
     }

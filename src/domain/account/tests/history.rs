@@ -12,7 +12,7 @@ fn it_is_looked_at_again_within_a_day_but_not_within_an_hour() {
 
 #[test]
 fn each_kind_leaves_a_quarter_of_what_may_wait_to_the_other() {
-    let mut history = History::default();
+    let mut history = HistorySummary::default();
     for _ in 0..6 {
         history.enter(SourceKind::RegularWebhook, State::Paused);
     }

@@ -3,13 +3,13 @@ use super::*;
 #[test]
 fn retries_leave_half_of_a_window_free() {
     let window = |used| Window { no: 1, start: Timestamp(0), used };
-    assert_eq!(retry_room(window(0), 1_000, 0), 500);
-    assert_eq!(retry_room(window(499), 1_000, 0), 1);
-    assert_eq!(retry_room(window(500), 1_000, 0), 0);
-    assert_eq!(retry_room(window(900), 1_000, 0), 0);
-    assert_eq!(retry_room(window(0), 1_000, 1), 0, "not while anything is paused");
-    assert_eq!(retry_room(window(0), 1, 0), 1, "the smallest window has room for one");
-    assert_eq!(retry_room(window(0), 0, 0), 0);
+    assert_eq!(retries_allowed(window(0), 1_000, 0), 500);
+    assert_eq!(retries_allowed(window(499), 1_000, 0), 1);
+    assert_eq!(retries_allowed(window(500), 1_000, 0), 0);
+    assert_eq!(retries_allowed(window(900), 1_000, 0), 0);
+    assert_eq!(retries_allowed(window(0), 1_000, 1), 0, "not while anything is paused");
+    assert_eq!(retries_allowed(window(0), 1, 0), 1, "the smallest window has room for one");
+    assert_eq!(retries_allowed(window(0), 0, 0), 0);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn windows_only_count_up() {
 #[test]
 fn each_kind_leaves_a_quarter() {
     let limits = PlanLimits::default().resolve(Plan::Advanced, &LimitOverrides::default());
-    let mut flight = Flight::default();
+    let mut flight = RequestsInFlight::default();
     assert_eq!(flight.free(SourceKind::Automation, &limits), 12);
     for _ in 0..12 {
         flight.add(SourceKind::Automation);

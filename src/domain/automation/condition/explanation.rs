@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Clause, Operator, Reached, State, differ, elements,
+    Clause, ObjectState, Operator, Reached, differ, elements,
     operand::{Operand, shown},
 };
 use crate::domain::{
@@ -36,7 +36,7 @@ pub struct Explanation {
 }
 
 impl Clause {
-    pub(super) fn explain(&self, path: String, state: State<'_>) -> Explanation {
+    pub(super) fn explain(&self, path: String, state: ObjectState<'_>) -> Explanation {
         let field = &self.field;
         let now = self.reach(state.data, state);
         let before = self.before(state);

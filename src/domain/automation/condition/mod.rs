@@ -201,7 +201,7 @@ impl Operator {
 
 /// What conditions look at.
 #[derive(Clone, Copy)]
-pub struct State<'e> {
+pub struct ObjectState<'e> {
     /// What happened.
     pub action: Action,
     /// The object's data.
@@ -258,12 +258,12 @@ impl Conditions {
     }
 
     /// Whether they hold.
-    pub fn hold(&self, state: State<'_>) -> bool {
+    pub fn hold(&self, state: ObjectState<'_>) -> bool {
         self.root.as_ref().is_none_or(|group| group.holds(state))
     }
 
     /// How every clause is decided, in the order of the tree.
-    pub fn explain(&self, state: State<'_>) -> Vec<Explanation> {
+    pub fn explain(&self, state: ObjectState<'_>) -> Vec<Explanation> {
         let mut found = Vec::new();
         if let Some(root) = &self.root {
             root.explain("conditions", state, &mut found);
@@ -278,7 +278,7 @@ impl Conditions {
 }
 
 impl Group {
-    fn holds(&self, state: State<'_>) -> bool {
+    fn holds(&self, state: ObjectState<'_>) -> bool {
         let holds = |member: &Member| match member {
             Member::Group(group) => group.holds(state),
             Member::Clause(clause) => clause.holds(state),
@@ -290,7 +290,7 @@ impl Group {
         }
     }
 
-    fn explain(&self, at: &str, state: State<'_>, found: &mut Vec<Explanation>) {
+    fn explain(&self, at: &str, state: ObjectState<'_>, found: &mut Vec<Explanation>) {
         for (index, member) in self.members.iter().enumerate() {
             let at = format!("{at}.conditions[{index}]");
             match member {
@@ -312,14 +312,14 @@ impl Group {
 type Reached<'e> = Vec<Option<Cow<'e, Node<'e>>>>;
 
 impl Clause {
-    fn holds(&self, state: State<'_>) -> bool {
+    fn holds(&self, state: ObjectState<'_>) -> bool {
         if let Some(positive) = self.operator.positive() {
             return !self.decide(positive, state);
         }
         self.decide(self.operator, state)
     }
 
-    fn decide(&self, operator: Operator, state: State<'_>) -> bool {
+    fn decide(&self, operator: Operator, state: ObjectState<'_>) -> bool {
         let now = self.reach(state.data, state);
         if !operator.is_active() {
             return self.any_passes(operator, &now);
@@ -338,7 +338,7 @@ impl Clause {
     }
 
     /// What the field leads to; where it leads nowhere and asks for the label of an option, the labels of those chosen.
-    fn reach<'e>(&self, root: &'e Node<'e>, state: State<'e>) -> Reached<'e> {
+    fn reach<'e>(&self, root: &'e Node<'e>, state: ObjectState<'e>) -> Reached<'e> {
         let found = self.field.reach(root);
         if let Some(labelled) = &self.labelled
             && found.iter().all(Option::is_none)
@@ -351,7 +351,7 @@ impl Clause {
     }
 
     /// What the field led to, as far as the event tells.
-    fn before<'e>(&self, state: State<'e>) -> Option<Reached<'e>> {
+    fn before<'e>(&self, state: ObjectState<'e>) -> Option<Reached<'e>> {
         match (state.action, state.previous) {
             (Action::Create, _) => Some(vec![None]),
             (Action::Change, Some(previous)) => {

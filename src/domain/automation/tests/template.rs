@@ -37,10 +37,10 @@ pub(in crate::domain) fn with_scope<T>(event: &Event, read: impl FnOnce(Scope<'_
     })
 }
 
-fn compile(spec: &BodySpec) -> Result<Body, String> {
+fn compile(spec: &BodySpec) -> Result<BodyTemplate, String> {
     let mut faults = Violations::default();
     let object = "deal".parse().expect("a name");
-    let body = Body::compile(spec, &object, "body", &mut faults);
+    let body = BodyTemplate::compile(spec, &object, "body", &mut faults);
     body.ok_or_else(|| faults.check().expect_err("a fault").to_string())
 }
 
@@ -82,7 +82,7 @@ fn lists_keys_in_brackets_and_our_own_words() {
             (holes.iter().enumerate()).map(|(at, hole)| (at.to_string(), (*hole).to_owned())).collect();
         let object = object.parse().expect("a name");
         let mut faults = Violations::default();
-        let body = Body::compile(&BodySpec::KeyValue(entries), &object, "body", &mut faults);
+        let body = BodyTemplate::compile(&BodySpec::KeyValue(entries), &object, "body", &mut faults);
         let body = body.unwrap_or_else(|| panic!("{:?}", faults.check()));
         let rendered = with_scope(event, |scope| body.render(scope, 64 * 1024)).expect("fits");
         let rendered: Theirs = serde_json::from_str(&rendered).expect("JSON");

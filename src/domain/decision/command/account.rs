@@ -9,9 +9,9 @@ use crate::domain::{
 };
 
 pub fn create_account(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan) -> Result<Answer, Refusal> {
-    let id = &draft.slot.id;
+    let id = &draft.state.id;
     command.caller.require_service(id)?;
-    match &draft.slot.account {
+    match &draft.state.account {
         Some(account) if account.facts.deleted => {
             return Err(Refusal::precondition(
                 Precondition::AccountBeingErased,
@@ -42,7 +42,7 @@ pub fn create_account(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan) 
 }
 
 pub fn set_plan(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan, etag: &str) -> Result<Answer, Refusal> {
-    let id = draft.slot.id.clone();
+    let id = draft.state.id.clone();
     command.caller.require_service(&id)?;
     let account = draft.account()?;
     check_etag(etag, account.facts.revision, account_name(&id))?;
@@ -58,7 +58,7 @@ pub fn set_limits(
     overrides: LimitOverrides,
     etag: &str,
 ) -> Result<Answer, Refusal> {
-    let id = draft.slot.id.clone();
+    let id = draft.state.id.clone();
     command.caller.require_service(&id)?;
     let account = draft.account()?;
     check_etag(etag, account.facts.revision, account_name(&id))?;
@@ -77,11 +77,11 @@ fn change_facts(draft: &mut Draft<'_, '_>, facts: AccountFacts) -> Result<Answer
         *expires_at = draft.around.now;
     }
     draft.change.facts = Some(facts.clone());
-    Ok(Answer::Account(draft.slot.id.clone(), facts))
+    Ok(Answer::Account(draft.state.id.clone(), facts))
 }
 
 pub fn delete_account(draft: &mut Draft<'_, '_>, command: &Command, etag: &str) -> Result<Answer, Refusal> {
-    let id = draft.slot.id.clone();
+    let id = draft.state.id.clone();
     command.caller.require_service(&id)?;
     let account = draft.account()?;
     check_etag(etag, account.facts.revision, account_name(&id))?;

@@ -30,7 +30,7 @@ pub fn create_automation(
     id: Option<&ResourceId>,
     new: &NewAutomation,
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     let owner: UserId = command.caller.require_automation_writer(&account_id)?.clone();
     let account = draft.account()?;
     require_plan(account, "automation", "automations")?;
@@ -75,7 +75,7 @@ fn put(draft: &mut Draft<'_, '_>, account: &Account, automation: Automation) -> 
     let named: HashSet<_> = automation.spec.actions.iter().map(|action| action.webhook_uid).collect();
     let living = account.living_webhooks().filter(|webhook| named.contains(&webhook.uid));
     let living = living.map(|webhook| (webhook.uid.0, webhook.is_enabled())).collect();
-    Answer::Automation(draft.slot.id.clone(), automation, account.facts.plan, Arc::clone(&account.catalogue), living)
+    Answer::Automation(draft.state.id.clone(), automation, account.facts.plan, Arc::clone(&account.catalogue), living)
 }
 
 /// Finds the webhooks of a new automation and makes its rules ready.
@@ -139,7 +139,7 @@ pub fn update_automation(
     etag: &str,
     patch: &AutomationPatch,
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     command.caller.require_automation_writer(&account_id)?;
     let account = draft.account()?;
     let before = find_automation(account, &account_id, id)?;
@@ -200,7 +200,7 @@ pub fn delete_automation(
     id: &ResourceId,
     etag: &str,
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     command.caller.require_automation_writer(&account_id)?;
     let account = draft.account()?;
     // One that cannot be read has no etag that anybody could know.
@@ -234,7 +234,7 @@ pub fn deactivate(
     id: &ResourceId,
     whom: &Whom,
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     let check = |automation: &Automation, whom: Option<&[UserId]>| match whom {
         Some(_) if automation.activation.everyone => {
             let message = "the automation is active for everyone, and so for these users: a global admin can deactivate it \
@@ -259,7 +259,7 @@ fn set_activation(
     check: impl Fn(&Automation, Option<&[UserId]>) -> Result<(), Refusal>,
     change: impl Fn(&mut Activation, Option<&[UserId]>),
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     let caller = command.caller.require_user(&account_id)?;
     let own = [caller.clone()];
     let users = match whom {

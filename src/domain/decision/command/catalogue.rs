@@ -16,7 +16,7 @@ pub fn set_fields(
     object: &ObjectName,
     fields: &Arc<Vec<Field>>,
 ) -> Result<Answer, Refusal> {
-    command.caller.require_service(&draft.slot.id)?;
+    command.caller.require_service(&draft.state.id)?;
     let account = draft.account()?;
     let mut faults = Violations::default();
     check_fields(fields, &mut faults);

@@ -15,7 +15,7 @@ use crate::domain::{
         notification::{beginning, notification},
         record::{Basis, Record},
         request::build,
-        retry::{Done, Misfit, begin_anew, go_on_as_stored, go_on_rebuilt},
+        retry::{DoneActions, Misfit, begin_anew, go_on_as_stored, go_on_rebuilt},
     },
     id::{AutomationUid, ExecutionUid, WebhookUid},
     refusal::{Precondition, Refusal},
@@ -29,7 +29,7 @@ pub fn cancel_execution(
     uid: ExecutionUid,
     read: Option<&Recorded>,
 ) -> Result<Answer, Refusal> {
-    command.caller.require_operator(&draft.slot.id)?;
+    command.caller.require_operator(&draft.state.id)?;
     let account = draft.account()?;
     let recorded = found(draft, uid, read)?;
     cancel(draft, account, recorded)?;
@@ -44,16 +44,16 @@ pub fn retry_execution(
     how: Retry,
     read: Option<&Recorded>,
 ) -> Result<Answer, Refusal> {
-    command.caller.require_operator(&draft.slot.id)?;
+    command.caller.require_operator(&draft.state.id)?;
     let account = draft.account()?;
     let recorded = found(draft, uid, read)?;
     let new = retry(draft, account, recorded, how)?;
     let new = Arc::new(draft.add(new).clone());
-    Ok(Answer::Execution(draft.slot.id.clone(), new, draft.change.revision))
+    Ok(Answer::Execution(draft.state.id.clone(), new, draft.change.revision))
 }
 
 fn name_of(draft: &Draft<'_, '_>, uid: ExecutionUid) -> String {
-    format!("accounts/{}/executions/{uid}", draft.slot.id)
+    format!("accounts/{}/executions/{uid}", draft.state.id)
 }
 
 fn found<'r>(draft: &Draft<'_, '_>, uid: ExecutionUid, read: Option<&'r Recorded>) -> Result<&'r Recorded, Refusal> {
@@ -109,7 +109,7 @@ pub fn retry(
         _ => rebuild(draft, account, recorded, uid)?,
     };
     let mut record = left_out(record, account, recorded, how).map_err(|misfit| {
-        let subject = automation_name(&draft.slot.id, &before.record.source_id);
+        let subject = automation_name(&draft.state.id, &before.record.source_id);
         Refusal::precondition(Precondition::ActionsEdited, subject, misfit.message())
     })?;
     if record.requests.iter().all(|request| request.is_left_out) {
@@ -117,7 +117,7 @@ pub fn retry(
         return Err(Refusal::precondition(Precondition::NothingToRetry, name, message));
     }
     for request in record.requests.iter().filter(|request| !request.is_left_out) {
-        let webhook_name = webhook_name(&draft.slot.id, &request.webhook_id);
+        let webhook_name = webhook_name(&draft.state.id, &request.webhook_id);
         match draft.webhook(account, request.webhook).filter(|webhook| webhook.deleted_at.is_none()) {
             Some(webhook) if webhook.is_enabled() => {}
             Some(_) => {
@@ -156,7 +156,7 @@ pub fn retry(
 /// The requests of a retry, with the marks of those that it leaves out.
 fn left_out(mut record: Record, account: &Account, recorded: &Recorded, how: Retry) -> Result<Record, Misfit> {
     let before = &recorded.execution.record.requests;
-    let done = Done { succeeded: &recorded.succeeded, may_be_done: &recorded.may_be_done };
+    let done = DoneActions { succeeded: &recorded.succeeded, may_be_done: &recorded.may_be_done };
     let requests = &mut record.requests;
     match (how.start, how.requests) {
         (RetryStart::First, _) => begin_anew(requests, before, done),
@@ -184,7 +184,7 @@ fn rebuild(
         return rebuild_notification(draft, account, recorded);
     }
     let gone = |message: &str| {
-        let name = automation_name(&draft.slot.id, &before.source_id);
+        let name = automation_name(&draft.state.id, &before.source_id);
         Refusal::precondition(Precondition::AutomationNotFound, name, message)
     };
     let automation = account.automations.get(&AutomationUid(recorded.source));
@@ -199,7 +199,7 @@ fn rebuild(
         event,
         data: &trees.data,
         previous: trees.previous.as_ref(),
-        account: &draft.slot.id,
+        account: &draft.state.id,
         automation_name: &automation.display_name,
         execution: uid,
         catalogue: &account.catalogue,
@@ -221,7 +221,7 @@ fn rebuild_notification(draft: &Draft<'_, '_>, account: &Account, recorded: &Rec
     match (webhook, recorded.event.as_deref()) {
         (Some(webhook), Some(event)) => Ok(Record {
             source_name: webhook.display_name.clone(),
-            requests: vec![notification(&draft.slot.id, webhook, event, &beginning(event))],
+            requests: vec![notification(&draft.state.id, webhook, event, &beginning(event))],
             ..Record::clone(before)
         }),
         // Without them the stored request says what is wrong.

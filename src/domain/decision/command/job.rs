@@ -9,7 +9,7 @@ use super::{
 use crate::domain::{
     account::{
         Account,
-        job::{JOBS_UNFINISHED_MAX, Job, JobProgress, JobRows, JobState, JobTask, retry_room},
+        job::{JOBS_UNFINISHED_MAX, Job, JobProgress, JobRows, JobState, JobTask, retries_allowed},
     },
     decision::draft::Draft,
     execution::{Recorded, filter::ExecutionFilter},
@@ -24,7 +24,7 @@ pub fn start_job(
     task: JobTask,
     filter: &ExecutionFilter,
 ) -> Result<Answer, Refusal> {
-    command.caller.require_operator(&draft.slot.id)?;
+    command.caller.require_operator(&draft.state.id)?;
     let account = draft.account()?;
     if draft.jobs(account).filter(|job| job.is_running()).count() >= JOBS_UNFINISHED_MAX {
         let message = format!("{JOBS_UNFINISHED_MAX} jobs are unfinished: wait for one to end, or cancel it");
@@ -43,7 +43,7 @@ pub fn start_job(
 }
 
 pub fn cancel_job(draft: &mut Draft<'_, '_>, command: &Command, uid: JobUid) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     command.caller.require_operator(&account_id)?;
     let account = draft.account()?;
     let job = draft.jobs(account).find(|job| job.uid == uid).cloned();
@@ -58,7 +58,7 @@ pub fn cancel_job(draft: &mut Draft<'_, '_>, command: &Command, uid: JobUid) -> 
 fn put(draft: &mut Draft<'_, '_>, job: Job) -> Answer {
     let job = Arc::new(job);
     draft.change.jobs.push(Arc::clone(&job));
-    Answer::Job(draft.slot.id.clone(), job)
+    Answer::Job(draft.state.id.clone(), job)
 }
 
 /// Whether one more execution may be run again: what counts in no window needs no room in it.
@@ -67,7 +67,7 @@ fn has_room(draft: &Draft<'_, '_>, account: &Account, recorded: &Recorded) -> bo
         recorded.execution.source_kind == SourceKind::Automation && account.facts.plan.has_automation_webhooks();
     let limit = account.execution_limit(&draft.limits);
     let is_full = draft.change.history.is_full(recorded.execution.source_kind, draft.around.rules.waiting_max);
-    !is_full && (!counts || retry_room(draft.change.window, limit, draft.change.backlog.count) > 0)
+    !is_full && (!counts || retries_allowed(draft.change.window, limit, draft.change.backlog.count) > 0)
 }
 
 /// Carries a job on: what it does with the executions it looks at next, and how far it has come.

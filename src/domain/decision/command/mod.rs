@@ -282,7 +282,7 @@ pub fn etag_of(revision: i64) -> String {
 
 impl<'a> Draft<'a, '_> {
     fn account(&self) -> Result<&'a Account, Refusal> {
-        self.living().ok_or_else(|| Refusal::not_found("account", account_name(&self.slot.id)))
+        self.living().ok_or_else(|| Refusal::not_found("account", account_name(&self.state.id)))
     }
 
     fn now(&self) -> Timestamp {

@@ -31,7 +31,7 @@ pub fn create_webhook(
     id: Option<&ResourceId>,
     new: &NewWebhook,
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     let owner = owner_of(command, &account_id, new)?;
     let account = draft.account()?;
     if new.kind == WebhookKind::Automation {
@@ -128,7 +128,7 @@ fn put(draft: &mut Draft<'_, '_>, webhook: Webhook, secret: Option<SigningSecret
     let webhook = Arc::new(Webhook { revision, updated_at, ..webhook });
     draft.write_webhook(Arc::clone(&webhook));
     let secret = secret.map(|secret| secret.secret);
-    Answer::Webhook { account: draft.slot.id.clone(), webhook, secret, warnings: Vec::new() }
+    Answer::Webhook { account: draft.state.id.clone(), webhook, secret, warnings: Vec::new() }
 }
 
 pub fn update_webhook(
@@ -138,7 +138,7 @@ pub fn update_webhook(
     etag: &str,
     patch: &WebhookPatch,
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
     before.require_manager(&command.caller, &account_id)?;
@@ -218,7 +218,7 @@ pub fn rotate_secret(
     id: &ResourceId,
     overlap_ms: u64,
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
     before.require_manager(&command.caller, &account_id)?;
@@ -241,7 +241,7 @@ pub fn test_webhook(
     id: &ResourceId,
     under_way: usize,
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     let account = draft.account()?;
     let webhook = find_webhook(account, &account_id, id)?;
     webhook.require_manager(&command.caller, &account_id)?;
@@ -273,7 +273,7 @@ pub fn delete_webhook(
     id: &ResourceId,
     etag: &str,
 ) -> Result<Answer, Refusal> {
-    let account_id = draft.slot.id.clone();
+    let account_id = draft.state.id.clone();
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
     before.require_manager(&command.caller, &account_id)?;

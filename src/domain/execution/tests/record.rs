@@ -37,7 +37,7 @@ fn the_stored_form_stays_readable_and_keeps_every_digit() {
     assert_eq!(Record::from_stored(&stored, None).expect("reads"), null, "null is a body");
     let mut shared = record.clone();
     let beginning: Arc<str> = r#"{"data":{"n": 1.50},"meta":{"#.into();
-    shared.requests[0].body = Body::shared(&beginning, r#""attempt":1}}"#.into());
+    shared.requests[0].body = RequestBody::shared(&beginning, r#""attempt":1}}"#.into());
     let stored = shared.to_stored().expect("serializes");
     assert!(!String::from_utf8_lossy(&stored).contains("1.50"), "the event is not stored again");
     assert_eq!(Record::from_stored(&stored, Some(&beginning)).expect("reads"), shared);
@@ -52,7 +52,7 @@ fn the_stored_form_stays_readable_and_keeps_every_digit() {
     assert_eq!(Record::depth_of_stored(golden.as_bytes()).ok(), Some(0));
     let mut retried = Record { basis: Basis::Retry, ..record.clone() };
     let request = &mut retried.requests[0];
-    (request.is_left_out, request.may_be_done, request.body) = (true, true, Body::none());
+    (request.is_left_out, request.may_be_done, request.body) = (true, true, RequestBody::none());
     request.action = Some("at-1".parse().expect("an id"));
     let stored = retried.to_stored().expect("serializes");
     let end = r#","failure":"UNSAFE_PATH","action":"at-1","left_out":true,"may_be_done":true,"no_body":true}],"basis":"retry"}"#;

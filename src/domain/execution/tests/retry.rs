@@ -1,7 +1,7 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{execution::request::Body, id::WebhookUid};
+use crate::domain::{execution::request::RequestBody, id::WebhookUid};
 
 /// Requests of the actions of these names; without ids where a name begins with an underscore.
 fn requests(names: &str) -> Vec<Request> {
@@ -11,7 +11,7 @@ fn requests(names: &str) -> Vec<Request> {
         method: Method::Delete,
         endpoint: "https://h.example/".into(),
         path: name.to_string(),
-        body: Body::none(),
+        body: RequestBody::none(),
         attempt_at: None,
         continue_on_failure: false,
         failure: None,
@@ -28,7 +28,7 @@ fn sent(before: &str, succeeded: &str, rebuilt: &str, were_edited: bool) -> Resu
     let done: HashSet<usize> = succeeded.chars().filter_map(|name| before.find(name)).collect();
     let mut new = requests(rebuilt);
     let none = HashSet::new();
-    go_on_rebuilt(&mut new, &old, Done { succeeded: &done, may_be_done: &none }, were_edited)?;
+    go_on_rebuilt(&mut new, &old, DoneActions { succeeded: &done, may_be_done: &none }, were_edited)?;
     Ok(new.iter().filter(|request| !request.is_left_out).map(|request| request.path.as_str()).collect())
 }
 
@@ -74,7 +74,7 @@ fn without_ids_places_count_as_long_as_nothing_was_edited() {
 fn what_may_be_done_is_remembered_for_the_same_resource_only() {
     let old = requests("ab");
     let (succeeded, may_be_done) = (HashSet::from([0]), HashSet::from([1]));
-    let done = Done { succeeded: &succeeded, may_be_done: &may_be_done };
+    let done = DoneActions { succeeded: &succeeded, may_be_done: &may_be_done };
     let flags = |requests: &[Request]| {
         requests.iter().map(|request| (request.is_left_out, request.may_be_done)).collect::<Vec<_>>()
     };

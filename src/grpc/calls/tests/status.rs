@@ -14,24 +14,24 @@ const TOKEN_FAULTS: [TokenFault; 9] = [
     TokenFault::Issuer,
     TokenFault::Claims,
 ];
-const OTHERS: [Reason; 17] = [
-    Reason::InvalidArgument,
-    Reason::PermissionDenied,
-    Reason::NotFound,
-    Reason::AlreadyExists,
-    Reason::LimitReached,
-    Reason::StaleEtag,
-    Reason::Unavailable,
-    Reason::DatabaseTrouble,
-    Reason::Starting,
-    Reason::ShuttingDown,
-    Reason::CursorExpired,
-    Reason::SlowReader,
-    Reason::MessageTooLarge,
-    Reason::MessageTimeout,
-    Reason::TooManyCalls,
-    Reason::Full,
-    Reason::Internal,
+const OTHERS: [ErrorReason; 17] = [
+    ErrorReason::InvalidArgument,
+    ErrorReason::PermissionDenied,
+    ErrorReason::NotFound,
+    ErrorReason::AlreadyExists,
+    ErrorReason::LimitReached,
+    ErrorReason::StaleEtag,
+    ErrorReason::Unavailable,
+    ErrorReason::DatabaseTrouble,
+    ErrorReason::Starting,
+    ErrorReason::ShuttingDown,
+    ErrorReason::CursorExpired,
+    ErrorReason::SlowReader,
+    ErrorReason::MessageTooLarge,
+    ErrorReason::MessageTimeout,
+    ErrorReason::TooManyCalls,
+    ErrorReason::Full,
+    ErrorReason::Internal,
 ];
 
 /// The reasons of a section of the page: the first column of its table, each with a remedy.
@@ -49,8 +49,10 @@ fn listed(page: &str, section: &str) -> Vec<String> {
 #[test]
 fn the_page_lists_every_reason_and_no_other() {
     let page = include_str!("../../../../docs/errors.md");
-    let reasons =
-        OTHERS.into_iter().chain(TOKEN_FAULTS.map(Reason::Token)).chain(Precondition::ALL.map(Reason::Precondition));
+    let reasons = OTHERS
+        .into_iter()
+        .chain(TOKEN_FAULTS.map(ErrorReason::Token))
+        .chain(Precondition::ALL.map(ErrorReason::Precondition));
     let mut known: Vec<_> = reasons
         .map(|reason| {
             let code = serde_json::to_value(format!("{:?}", reason.code())).expect("a word");

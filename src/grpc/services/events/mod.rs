@@ -29,8 +29,8 @@ use crate::{
     engine::{Engine, EngineError, Order, Pending},
     grpc::{
         calls::{
+            byte_budget::ByteBudget,
             measured::{Measured, PUBLISH},
-            room::Room,
             status,
         },
         convert::{
@@ -80,7 +80,7 @@ impl Api {
             engine: self.engine.clone(),
             backend,
             stopping: self.stopping.clone(),
-            room: self.room.clone(),
+            budget: self.budget.clone(),
             spans: self.spans.clone(),
             metrics: self.metrics.clone(),
             answers,
@@ -96,10 +96,10 @@ impl Api {
         request: pb::PublishBatchRequest,
     ) -> Result<pb::PublishBatchResponse, Status> {
         check_size(request.events.len())?;
-        let _room = self.room.enter(&request).await?;
+        let _held = self.budget.enter(&request).await?;
         let traced = Traced { spans: &self.spans, call: entered.trace.as_deref() };
         let order = Order::default();
-        let frame = Frame::take_in(&self.engine, traced, &entered.account, (0, &order), request.events).await;
+        let frame = Frame::submit(&self.engine, traced, &entered.account, (0, &order), request.events).await;
         let frame = frame.map_err(|error| status::engine(&error))?;
         let results = frame.done(&self.metrics).await.map_err(|error| status::engine(&error))?;
         Ok(pb::PublishBatchResponse { results })
@@ -160,7 +160,7 @@ impl Traced<'_> {
 
 impl Frame {
     /// Converts a frame's events and hands them to the engine; frames of an account keep their order.
-    async fn take_in(
+    async fn submit(
         engine: &Engine,
         traced: Traced<'_>,
         account: &AccountId,
@@ -216,7 +216,7 @@ struct Session {
     engine: Engine,
     backend: Backend,
     stopping: CancellationToken,
-    room: Room,
+    budget: ByteBudget,
     spans: Spans,
     metrics: Metrics,
     answers: Answers,
@@ -274,7 +274,7 @@ impl Session {
                 () = self.stopping.cancelled(), if is_open => ending = Some(self.announce_shutdown().await),
                 Some(entered) = &mut entering, if is_open && is_entering => {
                     is_entering = false;
-                    match self.take_in(entered, &mut pending, &mut accounts).await {
+                    match self.take_frame(entered, &mut pending, &mut accounts).await {
                         Ok(load) => held = Load { events: held.events + load.events, bytes: held.bytes + load.bytes },
                         Err(status) => ending = Some(Err(status)),
                     }
@@ -285,7 +285,7 @@ impl Session {
                             accounts.takes_later |= expected == 1 && frame.accepts_retry_later;
                             expected += 1;
                             is_entering = true;
-                            entering = Some(enter(self.room.clone(), account, frame).boxed()).into();
+                            entering = Some(enter(self.budget.clone(), account, frame).boxed()).into();
                         }
                         Err(status) => ending = Some(Err(status)),
                     },
@@ -309,14 +309,14 @@ impl Session {
     }
 
     /// Hands a frame to the engine. Its part of the room is free again once it is done.
-    async fn take_in(
+    async fn take_frame(
         &self,
         entered: Result<(OwnedSemaphorePermit, AccountId, pb::PublishRequest), Status>,
         pending: &mut Pendings,
         accounts: &mut Accounts,
     ) -> Result<Load, Status> {
-        let (room, account, frame) = entered?;
-        let load = Load { events: frame.events.len(), bytes: room.num_permits() };
+        let (held, account, frame) = entered?;
+        let load = Load { events: frame.events.len(), bytes: held.num_permits() };
         let sequence = frame.sequence;
         let traced = Traced { spans: &self.spans, call: self.backend.trace.as_deref() };
         let order = match accounts.enter(&account, Instant::now()) {
@@ -329,14 +329,14 @@ impl Session {
                 return Ok(load);
             }
         };
-        let frame = Frame::take_in(&self.engine, traced, &account, (sequence, &order), frame.events).await;
+        let frame = Frame::submit(&self.engine, traced, &account, (sequence, &order), frame.events).await;
         let metrics = self.metrics.clone();
         let done = async move {
             let results = match frame {
                 Ok(frame) => frame.done(&metrics).await,
                 Err(error) => Err(error),
             };
-            drop(room);
+            drop(held);
             Done { sequence, account: Some(account), load, results }
         };
         pending.push_back(done.boxed());
@@ -403,9 +403,9 @@ impl Session {
 }
 
 async fn enter(
-    room: Room,
+    budget: ByteBudget,
     account: AccountId,
     frame: pb::PublishRequest,
 ) -> Result<(OwnedSemaphorePermit, AccountId, pb::PublishRequest), Status> {
-    Ok((room.enter(&frame).await?, account, frame))
+    Ok((budget.enter(&frame).await?, account, frame))
 }

@@ -16,7 +16,7 @@ fn holds(spec: &GroupSpec, action: Action, data: &str, previous: Option<&str>) -
     let data = json::parse(data).expect("data");
     let previous = previous.map(|text| json::parse(text).expect("previous"));
     let catalogue = Catalogue::default();
-    let state = State { action, data: &data, previous: previous.as_ref(), object: "deal", catalogue: &catalogue };
+    let state = ObjectState { action, data: &data, previous: previous.as_ref(), object: "deal", catalogue: &catalogue };
     (conditions.hold(state), conditions.explain(state))
 }
 
@@ -285,8 +285,13 @@ fn labels_of_options_are_compared_like_texts() {
         r#"{"custom_fields": {"tier": {"id": 17}, "tags": {"values": [{"id": 17}, {"id": 99}]}}, "label_ids": [18]}"#;
     let previous = r#"{"custom_fields": {"tier": {"id": 18}, "tags": null}, "label_ids": [17]}"#;
     let (data, previous) = (json::parse(data).expect("data"), json::parse(previous).expect("previous"));
-    let state =
-        State { action: Action::Change, data: &data, previous: Some(&previous), object: "deal", catalogue: &catalogue };
+    let state = ObjectState {
+        action: Action::Change,
+        data: &data,
+        previous: Some(&previous),
+        object: "deal",
+        catalogue: &catalogue,
+    };
     for (field, operator, values, expected, part) in [
         ("custom_fields.tier.label", O::Is, vec![text("Gold")], true, "custom_fields.tier.label is \"Gold\";"),
         ("custom_fields.tier.label", O::Is, vec![text("gold")], false, ""),
@@ -351,7 +356,8 @@ fn a_label_is_a_text_whatever_it_says() {
     ] {
         let (data, previous) = (json::parse(data).expect("data"), json::parse(previous).expect("previous"));
         let catalogue = &catalogue;
-        let state = State { action: Action::Change, data: &data, previous: Some(&previous), object: "deal", catalogue };
+        let state =
+            ObjectState { action: Action::Change, data: &data, previous: Some(&previous), object: "deal", catalogue };
         let mut faults = Violations::default();
         let spec = clause("tier.label", Operator::Changed, &[]);
         let conditions = Conditions::compile(Some(&spec), Action::Change, "conditions", &mut faults).expect("compiles");

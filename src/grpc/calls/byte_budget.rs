@@ -15,18 +15,18 @@ const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The room.
 #[derive(Clone)]
-pub struct Room {
+pub struct ByteBudget {
     held: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
-impl Default for Room {
+impl Default for ByteBudget {
     fn default() -> Self {
         Self::new(UNACKED_BYTES_OF_ALL_MAX, WAITING_BYTES_MAX)
     }
 }
 
-impl Room {
+impl ByteBudget {
     fn new(held: usize, waiting: usize) -> Self {
         Self { held: Arc::new(Semaphore::new(held)), waiting: Arc::new(Semaphore::new(waiting)) }
     }
@@ -36,7 +36,7 @@ impl Room {
     pub async fn enter(&self, frame: &impl prost::Message) -> Result<OwnedSemaphorePermit, Status> {
         let bytes = u32::try_from(frame.encoded_len()).unwrap_or(u32::MAX);
         match Arc::clone(&self.held).try_acquire_many_owned(bytes) {
-            Ok(room) => return Ok(room),
+            Ok(held) => return Ok(held),
             Err(TryAcquireError::Closed) => return Err(status::stopping()),
             Err(TryAcquireError::NoPermits) => {}
         }
@@ -46,5 +46,5 @@ impl Room {
 }
 
 #[cfg(test)]
-#[path = "tests/room.rs"]
+#[path = "tests/byte_budget.rs"]
 mod tests;

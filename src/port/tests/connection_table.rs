@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use super::*;
 
-fn places(of_all: usize, of_address: usize, oldest_goes_first: bool) -> Arc<Places> {
+fn places(of_all: usize, of_address: usize, oldest_goes_first: bool) -> Arc<ConnectionTable> {
     let second = Duration::from_secs(1);
-    Arc::new(Places::new(&Bounds {
+    Arc::new(ConnectionTable::new(&Bounds {
         connections_max: of_all,
         connections_of_address_max: of_address,
         oldest_goes_first,

@@ -26,7 +26,7 @@ pub enum Full {
 }
 
 /// The connections of a port, oldest first.
-pub struct Places {
+pub struct ConnectionTable {
     of_all_max: usize,
     of_address_max: usize,
     oldest_goes_first: bool,
@@ -82,7 +82,7 @@ impl Taken {
     }
 }
 
-impl Places {
+impl ConnectionTable {
     /// No place is taken yet.
     pub fn new(bounds: &Bounds) -> Self {
         Self {
@@ -147,5 +147,5 @@ fn counted(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
-#[path = "tests/places.rs"]
+#[path = "tests/connection_table.rs"]
 mod tests;
