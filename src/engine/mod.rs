@@ -295,7 +295,7 @@ impl Engine {
         let left = place.semaphore().map_or(0, |semaphore| semaphore.available_permits());
         let task = Task::TestWebhook { id, under_way: (TESTS_AT_ONCE_MAX - 1).saturating_sub(left) };
         let webhook = match self.command(account, Command { caller, task, repeat: None }).await? {
-            CommandReply::Fresh(Answer::Webhook { webhook, .. }) => webhook,
+            CommandReply::Fresh(Answer::Webhook(answer)) => answer.webhook,
             _ => return Err(gone()),
         };
         let Some(_slot) = self.shared.slots.take(account, webhook.uid) else {

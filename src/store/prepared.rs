@@ -107,7 +107,7 @@ impl Prepared {
             webhooks: change
                 .webhooks
                 .iter()
-                .map(|one| rows::webhook_row(sealer, account, one))
+                .map(|one| rows::webhook_row(sealer, account, &one.webhook))
                 .collect::<Result<_, _>>()?,
             health: change
                 .health
@@ -127,7 +127,7 @@ impl Prepared {
                 .map(|one| rows::automation_row(account, one))
                 .collect::<Result<_, _>>()?,
             activations: change.automations.iter().flat_map(collect).collect(),
-            deleted_automation: change.deleted_automation.map(|(uid, time)| (uid.0, time.0)),
+            deleted_automation: change.deleted_automation.map(|gone| (gone.uid.0, gone.deleted_at.0)),
             events: change.events.iter().map(|one| rows::event_row(account, one, now)).collect::<Result<_, _>>()?,
             executions: (change.executions.iter())
                 .map(|one| rows::execution_row(account, change.revision, one))
@@ -139,7 +139,7 @@ impl Prepared {
                 .map(|one| rows::attempt_row(sealer, account, one))
                 .collect::<Result<_, _>>()?,
             catalogue: (change.catalogue.as_ref())
-                .map(|(object, fields)| rows::catalogue_row(account, object, fields))
+                .map(|added| rows::catalogue_row(account, &added.object, &added.fields))
                 .transpose()?,
             audit: rows::audit_rows(account, change, now)?,
             notices: rows::notice_rows(account, change, now)?,

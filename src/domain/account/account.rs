@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    change::{Change, ExecutionStep},
+    change::{Change, DeletedAutomation, ExecutionStep, ObjectFields, StillWaiting, WebhookChange},
     facts::AccountFacts,
     history::HistorySummary,
     job::Job,
     limits::{Backlog, RequestsInFlight, Window, webhook_slots},
-    loops::Loops,
+    loops::{LoopKey, Loops},
 };
 use crate::domain::{
     automation::{Automation, UnreadableAutomation, catalogue::Catalogue, miss::Automations},
@@ -383,7 +383,7 @@ impl AccountState {
         if let Some(facts) = &change.facts {
             account.facts = facts.clone();
         }
-        for webhook in &change.webhooks {
+        for WebhookChange { webhook, .. } in &change.webhooks {
             account.webhooks.insert(webhook.uid, Arc::clone(webhook));
         }
         if !change.webhooks.is_empty() {
@@ -396,14 +396,14 @@ impl AccountState {
         for automation in &change.automations {
             account.automations.insert(automation.uid, Arc::clone(automation));
         }
-        if let Some((uid, _)) = change.deleted_automation {
+        if let Some(DeletedAutomation { uid, .. }) = change.deleted_automation {
             account.automations.remove(&uid);
             account.unreadable.retain(|automation| automation.uid != uid);
         }
         if !change.automations.is_empty() || change.deleted_automation.is_some() {
             account.index_triggers();
         }
-        if let Some((object, fields)) = &change.catalogue {
+        if let Some(ObjectFields { object, fields }) = &change.catalogue {
             Arc::make_mut(&mut account.catalogue).set(object.clone(), Arc::clone(fields));
         }
         account.traffic.extend(change.traffic.iter().cloned());
@@ -414,7 +414,7 @@ impl AccountState {
                 account.jobs.remove(&job.uid);
             }
         }
-        for (waits_for, next) in &change.waiting {
+        for StillWaiting { waits_for, next } in &change.waiting {
             match next {
                 Some(next) => account.waiting.insert(*waits_for, *next),
                 None => account.waiting.remove(waits_for),
@@ -429,8 +429,8 @@ impl AccountState {
         }
         for execution in &change.executions {
             if execution.is_caused {
-                let circle = (execution.source, execution.object.clone(), execution.entity_id.clone());
-                account.loops.note(circle, execution.created_at);
+                let key = LoopKey::new(execution.source, &execution.object, &execution.entity_id);
+                account.loops.note(key, execution.created_at);
             }
             let placed = Unfinished {
                 uid: execution.uid,

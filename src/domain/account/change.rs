@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    audit::AuditEntry,
+    audit::{Actor, AuditEntry},
     facts::AccountFacts,
     history::{ExpiredExecutions, HistorySummary},
     job::Job,
@@ -49,7 +49,7 @@ pub struct Change {
     /// The account's own facts, where they change.
     pub facts: Option<AccountFacts>,
     /// Webhooks to write.
-    pub webhooks: Vec<Arc<Webhook>>,
+    pub webhooks: Vec<WebhookChange>,
     /// How endpoints do.
     pub health: Vec<HealthChange>,
     /// How webhooks' attempts have gone; what is unwritten stays so.
@@ -61,7 +61,7 @@ pub struct Change {
     /// Automations to write.
     pub automations: Vec<Arc<Automation>>,
     /// An automation to delete.
-    pub deleted_automation: Option<(AutomationUid, Timestamp)>,
+    pub deleted_automation: Option<DeletedAutomation>,
     /// Events to store.
     pub events: Vec<Arc<Event>>,
     /// New executions.
@@ -71,7 +71,7 @@ pub struct Change {
     /// Attempts that ended.
     pub attempts: Vec<RecordedAttempt>,
     /// What is added to an object of the catalogue.
-    pub catalogue: Option<(ObjectName, Arc<Vec<Field>>)>,
+    pub catalogue: Option<ObjectFields>,
     /// Who changed what.
     pub audit: Vec<AuditEntry>,
     /// What people want to know of it.
@@ -81,13 +81,51 @@ pub struct Change {
     /// Executions to delete.
     pub expired: Option<ExpiredExecutions>,
     /// The earliest time of what still waits in a line, after rows were taken from it.
-    pub waiting: Vec<(WaitsFor, Option<Timestamp>)>,
+    pub waiting: Vec<StillWaiting>,
     /// The answer to a repeatable call.
     pub answer: Option<StoredAnswer>,
     /// When it was decided.
     pub decided_at: Timestamp,
-    /// Whether anything has to be written at all.
-    pub is_empty: bool,
+    /// Whether it carries out a call, which is answered once it is durable.
+    pub is_answered: bool,
+    /// Whether it writes down when the account must really be looked at next.
+    pub is_tidied: bool,
+}
+
+/// A webhook that is made, or changed.
+#[derive(Debug, Clone)]
+pub struct WebhookChange {
+    /// The webhook as it is then.
+    pub webhook: Arc<Webhook>,
+    /// Who did it.
+    pub by: Actor,
+}
+
+/// An automation that is deleted.
+#[derive(Debug, Clone, Copy)]
+pub struct DeletedAutomation {
+    /// The automation.
+    pub uid: AutomationUid,
+    /// When.
+    pub deleted_at: Timestamp,
+}
+
+/// The fields that a service adds to an object of the catalogue.
+#[derive(Debug, Clone)]
+pub struct ObjectFields {
+    /// The object.
+    pub object: ObjectName,
+    /// Its fields.
+    pub fields: Arc<Vec<Field>>,
+}
+
+/// A line from which rows were taken.
+#[derive(Debug, Clone, Copy)]
+pub struct StillWaiting {
+    /// The line.
+    pub waits_for: WaitsFor,
+    /// The earliest time of what still waits in it; none where nothing does.
+    pub next: Option<Timestamp>,
 }
 
 /// An execution that went on; its progress is the new one.
@@ -170,7 +208,8 @@ impl Change {
             waiting: Vec::new(),
             answer: None,
             decided_at: Timestamp::default(),
-            is_empty: true,
+            is_answered: false,
+            is_tidied: false,
         }
     }
 
@@ -178,6 +217,12 @@ impl Change {
     pub fn rows(&self) -> usize {
         let expired = self.expired.as_ref().map_or(0, |expired| expired.rows.len());
         self.events.len() + self.executions.len() + self.steps.len() + self.attempts.len() + expired
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        let is_silent = !self.is_answered && !self.is_tidied;
+        is_silent && self.rows() == 0 && self.waiting.is_empty() && self.expired.is_none() && self.jobs.is_empty()
     }
 
     /// Takes note of work that must be looked at by a time.

@@ -19,7 +19,22 @@ const PERIOD_MS: u64 = 60_000;
 const REMEMBERED_MAX: usize = 10_000;
 
 /// What repeats: a source of executions and an object, which its kind and its id name together.
-pub type LoopKey = (Uuid, ObjectName, EntityId);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LoopKey {
+    /// What is run.
+    pub source: Uuid,
+    /// The kind of object.
+    pub object: ObjectName,
+    /// Which object.
+    pub entity_id: EntityId,
+}
+
+impl LoopKey {
+    /// Of a source and an object.
+    pub fn new(source: Uuid, object: &ObjectName, entity_id: &EntityId) -> Self {
+        Self { source, object: object.clone(), entity_id: entity_id.clone() }
+    }
+}
 
 /// Runs by events with a cause, within the current minute of each automation and object. It is kept in memory only: a
 /// restart lets a loop run twenty more times.
@@ -36,23 +51,23 @@ pub struct Loops {
 
 impl Loops {
     /// How many runs there were in the current minute.
-    pub fn count(&self, circle: &LoopKey, now: Timestamp) -> u32 {
-        self.run(circle, now).map_or(0, |(_, count)| count)
+    pub fn count(&self, key: &LoopKey, now: Timestamp) -> u32 {
+        self.run(key, now).map_or(0, |(_, count)| count)
     }
 
-    fn run(&self, circle: &LoopKey, now: Timestamp) -> Option<(Timestamp, u32)> {
-        let found = self.young.get(circle).or_else(|| self.old.get(circle)).copied();
+    fn run(&self, key: &LoopKey, now: Timestamp) -> Option<(Timestamp, u32)> {
+        let found = self.young.get(key).or_else(|| self.old.get(key)).copied();
         found.filter(|(start, _)| is_current(*start, now))
     }
 
     /// One more run.
-    pub fn note(&mut self, circle: LoopKey, now: Timestamp) {
-        let (start, count) = self.run(&circle, now).unwrap_or((now, 0));
+    pub fn note(&mut self, key: LoopKey, now: Timestamp) {
+        let (start, count) = self.run(&key, now).unwrap_or((now, 0));
         if self.young.len() >= REMEMBERED_MAX || !is_current(self.since, now) {
             self.old = std::mem::take(&mut self.young);
             self.since = now;
         }
-        self.young.insert(circle, (start, count + 1));
+        self.young.insert(key, (start, count + 1));
     }
 }
 

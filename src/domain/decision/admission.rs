@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::draft::Draft;
 use crate::domain::{
-    account::{Account, due::DueRows, limits::Backlog},
+    account::{Account, change::StillWaiting, due::DueRows, limits::Backlog},
     attempt::Reason,
     execution::{NewExecution, Progress, State, Unfinished, WaitsFor},
     source::SourceKind,
@@ -84,7 +84,6 @@ impl Draft<'_, '_> {
             self.step(row.progress.state, execution, None);
         }
         self.break_off(&taken.unreadable);
-        self.change.waiting.push((WaitsFor::Limit, next));
-        self.change.is_empty = false;
+        self.change.waiting.push(StillWaiting { waits_for: WaitsFor::Limit, next });
     }
 }

@@ -4,7 +4,7 @@ use crate::domain::{
     account::{
         Account, AccountFacts,
         audit::{Actor, AuditEntry, FieldChange, Verb},
-        change::Change,
+        change::{Change, DeletedAutomation, ObjectFields, WebhookChange},
     },
     automation::{Automation, catalogue::Field},
     caller::Caller,
@@ -21,14 +21,8 @@ type Fields = Vec<(&'static str, String)>;
 /// How much of a value is kept.
 const VALUE_CHARS_MAX: usize = 16 * 1024;
 
-/// What a change does, and who did it: the caller of its command what came after the first `by_rules` webhooks.
-pub fn entries(
-    id: &AccountId,
-    account: Option<&Account>,
-    change: &Change,
-    caller: Option<&Caller>,
-    by_rules: usize,
-) -> Vec<AuditEntry> {
+/// What a change does, and who did it: the caller of its command, where nothing else is said.
+pub fn entries(id: &AccountId, account: Option<&Account>, change: &Change, caller: Option<&Caller>) -> Vec<AuditEntry> {
     let actor = caller.map_or(Actor::RULE, Actor::of);
     let mut found = Vec::new();
     if let Some(after) = &change.facts {
@@ -41,8 +35,9 @@ pub fn entries(
         let changes = changed(&before.map(of_facts).unwrap_or_default(), &of_facts(after));
         found.push(AuditEntry { actor: actor.clone(), verb, resource: format!("accounts/{id}"), changes });
     }
-    for (at, after) in change.webhooks.iter().enumerate() {
-        let earlier = change.webhooks[..at].iter().rev().find(|webhook| webhook.uid == after.uid);
+    for (at, WebhookChange { webhook: after, by }) in change.webhooks.iter().enumerate() {
+        let earlier = change.webhooks[..at].iter().rev().map(|change| &change.webhook);
+        let earlier = earlier.into_iter().find(|webhook| webhook.uid == after.uid);
         let before = earlier.or_else(|| account?.webhooks.get(&after.uid));
         let mut changes = changed(&before.map(|one| of_webhook(one)).unwrap_or_default(), &of_webhook(after));
         if before.is_some_and(|before| has_new_secret(before, after)) {
@@ -67,8 +62,7 @@ pub fn entries(
             changes.push(FieldChange { field, after: format!("{url} (other query values)"), before: url });
         }
         let verb = verb_of(before.is_some(), after.deleted_at.is_some());
-        let actor = if at < by_rules { Actor::RULE } else { actor.clone() };
-        found.push(AuditEntry { actor, verb, resource: name(id, "webhooks", &after.id), changes });
+        found.push(AuditEntry { actor: by.clone(), verb, resource: name(id, "webhooks", &after.id), changes });
     }
     if let Some(webhook) = &change.tested {
         let resource = name(id, "webhooks", webhook);
@@ -80,7 +74,7 @@ pub fn entries(
         let verb = verb_of(before.is_some(), false);
         found.push(AuditEntry { actor: actor.clone(), verb, resource: name(id, "automations", &after.id), changes });
     }
-    if let Some((object, after)) = &change.catalogue {
+    if let Some(ObjectFields { object, fields: after }) = &change.catalogue {
         let before = account.map(|account| account.catalogue.added_to(object.as_str())).unwrap_or_default();
         let verb = verb_of(!before.is_empty(), after.is_empty());
         let fields = |fields: &[Field]| match fields {
@@ -95,7 +89,7 @@ pub fn entries(
             changes,
         });
     }
-    let unreadable = change.deleted_automation.and_then(|(uid, _)| {
+    let unreadable = change.deleted_automation.and_then(|DeletedAutomation { uid, .. }| {
         let unreadable = &account?.unreadable;
         unreadable.iter().find(|automation| automation.uid == uid)
     });
@@ -103,7 +97,7 @@ pub fn entries(
         let resource = format!("accounts/{id}/automations/{}", before.id);
         found.push(AuditEntry { actor: actor.clone(), verb: Verb::Deleted, resource, changes: Vec::new() });
     }
-    let deleted = change.deleted_automation.and_then(|(uid, _)| account?.automations.get(&uid));
+    let deleted = change.deleted_automation.and_then(|DeletedAutomation { uid, .. }| account?.automations.get(&uid));
     if let Some(before) = deleted {
         let resource = name(id, "automations", &before.id);
         let changes = changed(&of_automation(before), &Fields::new());

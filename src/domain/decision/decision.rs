@@ -91,7 +91,7 @@ pub fn decide<'a>(
 fn take<'a>(draft: &mut Draft<'a, '_>, input: &'a Input) -> Reply {
     match input {
         Input::Command(command, execution) => {
-            draft.commanded = Some((&command.caller, draft.change.webhooks.len()));
+            draft.caller = Some(&command.caller);
             Reply::Command(command::decide(draft, command, execution.as_deref()))
         }
         Input::Event(event) => Reply::Event(draft.event(event)),

@@ -6,7 +6,8 @@ use super::draft::Draft;
 use crate::domain::{
     account::{
         Account,
-        change::{HealthChange, RecordedAttempt},
+        audit::Actor,
+        change::{HealthChange, RecordedAttempt, StillWaiting},
         due::DueRows,
         limits::webhook_slots,
     },
@@ -110,7 +111,8 @@ impl Draft<'_, '_> {
     /// No more requests are sent to a webhook; what waits for it ends.
     pub(super) fn disable(&mut self, webhook: &Webhook, reason: DisableReason) {
         let (revision, updated_at) = (self.change.revision, self.around.now);
-        self.write_webhook(Arc::new(Webhook { disabled: Some(reason), revision, updated_at, ..webhook.clone() }));
+        let disabled = Webhook { disabled: Some(reason), revision, updated_at, ..webhook.clone() };
+        self.write_webhook(Arc::new(disabled), Actor::RULE);
     }
 
     pub(super) fn due(&mut self, taken: &DueRows) {
@@ -121,8 +123,7 @@ impl Draft<'_, '_> {
             return;
         };
         self.waiting.insert(webhook, taken.next);
-        self.change.waiting.push((taken.waits_for, taken.next));
-        self.change.is_empty = false;
+        self.change.waiting.push(StillWaiting { waits_for: taken.waits_for, next: taken.next });
         self.resume(&taken.rows);
         self.break_off(&taken.unreadable);
     }

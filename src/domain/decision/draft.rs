@@ -13,7 +13,8 @@ use super::{
 use crate::domain::{
     account::{
         Account, AccountState,
-        change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, ExecutionStep},
+        audit::Actor,
+        change::{CHANGE_BYTES_MAX, CHANGE_ROWS_MAX, Change, ExecutionStep, WebhookChange},
         due::{self, DueView},
         history::{ExpiredExecutions, look_again_at},
         job::Job,
@@ -41,8 +42,8 @@ pub struct Draft<'a, 'w> {
     pub(super) misses: Vec<Miss>,
     /// Where each execution's step is.
     pub(super) stepped: HashMap<ExecutionUid, usize>,
-    /// Who gave the command, and how many webhooks rules had changed before it.
-    pub(super) commanded: Option<(&'a Caller, usize)>,
+    /// Who gave the command, if there was one.
+    pub(super) caller: Option<&'a Caller>,
     pub(super) traffic: HashMap<WebhookUid, Traffic>,
     pub(in crate::domain) limits: Limits,
     pub(super) flight: RequestsInFlight,
@@ -91,7 +92,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             dispatches: Vec::new(),
             misses: Vec::new(),
             stepped: HashMap::new(),
-            commanded: None,
+            caller: None,
             traffic: HashMap::new(),
             flight: account.map(|account| account.flight).unwrap_or_default(),
             webhook_flight: account.map(|account| account.webhook_flight.clone()).unwrap_or_default(),
@@ -118,11 +119,10 @@ impl<'a, 'w> Draft<'a, 'w> {
             (webhook, if traffic.must_be_written(now) { traffic.written(now) } else { traffic })
         }));
         self.change.buckets.extend(self.buckets.drain());
-        let (caller, by_rules) = self.commanded.map_or((None, usize::MAX), |(caller, count)| (Some(caller), count));
         let account = self.state.account.as_ref();
-        self.change.audit = audit_entries::entries(&self.state.id, account, &self.change, caller, by_rules);
+        self.change.audit = audit_entries::entries(&self.state.id, account, &self.change, self.caller);
         if let Some(account) = &self.state.account
-            && (!self.change.is_empty || self.change.rows() > 0)
+            && !self.change.is_empty()
         {
             // What was counted earlier and is still unwritten is written with whatever is.
             let told: HashSet<_> = self.change.traffic.iter().map(|(webhook, _)| *webhook).collect();
@@ -137,7 +137,6 @@ impl<'a, 'w> Draft<'a, 'w> {
         if let Some(due_at) = self.state.account.as_ref().and_then(|account| self.due_view(account).due_at()) {
             self.change.due_by(due_at);
         }
-        self.change.is_empty &= self.change.rows() == 0;
     }
 
     /// The account, unless it is gone for callers.
@@ -147,7 +146,8 @@ impl<'a, 'w> Draft<'a, 'w> {
 
     /// A webhook as it is after what this decision has done so far.
     pub(in crate::domain) fn webhook(&self, account: &Account, uid: WebhookUid) -> Option<Arc<Webhook>> {
-        let changed = self.change.webhooks.iter().rev().find(|webhook| webhook.uid == uid);
+        let changed =
+            self.change.webhooks.iter().rev().map(|change| &change.webhook).find(|webhook| webhook.uid == uid);
         changed.or_else(|| account.webhooks.get(&uid)).map(Arc::clone)
     }
 
@@ -193,12 +193,12 @@ impl<'a, 'w> Draft<'a, 'w> {
     }
 
     /// A webhook is made, or changed. What waits for it is looked at: it may be due, or may be ended.
-    pub(in crate::domain) fn write_webhook(&mut self, webhook: Arc<Webhook>) {
+    pub(in crate::domain) fn write_webhook(&mut self, webhook: Arc<Webhook>, by: Actor) {
         let is_waited_for = |account: &Account| account.waiting.contains_key(&WaitsFor::Webhook(webhook.uid));
         if !webhook.is_enabled() || self.state.account.as_ref().is_some_and(is_waited_for) {
             self.change.due_by(self.around.now);
         }
-        self.change.webhooks.push(webhook);
+        self.change.webhooks.push(WebhookChange { webhook, by });
     }
 
     /// Whether an execution is deleted by this decision.
@@ -262,7 +262,6 @@ impl<'a, 'w> Draft<'a, 'w> {
             (None, None) => None,
         };
         self.change.expired = Some(expired.clone());
-        self.change.is_empty = false;
     }
 
     /// The place of one more execution that waits for a slot: behind every other, whatever the clock says.
@@ -281,7 +280,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         self.change.traffic.extend(unwritten.map(|(webhook, traffic)| (*webhook, traffic.clone().written(now))));
         if truth != account.next_due_at || is_moved || !self.change.traffic.is_empty() {
             self.change.next_due_at = truth;
-            self.change.is_empty = false;
+            self.change.is_tidied = true;
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::{
     account::{
         Account,
         change::EVENT_REQUESTS_BYTES_MAX,
-        loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX},
+        loops::{CAUSATION_DEPTH_MAX, CAUSED_RUNS_MAX, LoopKey},
     },
     attempt::Reason,
     automation::{
@@ -181,12 +181,12 @@ impl<'a> Draft<'a, '_> {
     /// Whether executions that cause each other have come too deep, or round too often.
     fn is_loop(&self, account: &Account, source: Uuid, event: &Event) -> bool {
         let Some(cause) = &event.cause else { return false };
-        let circle = (source, event.object.clone(), event.entity_id.clone());
+        let key = LoopKey::new(source, &event.object, &event.entity_id);
         let is_same = |new: &&NewExecution| {
-            new.is_caused && (new.source, &new.object, &new.entity_id) == (circle.0, &circle.1, &circle.2)
+            new.is_caused && (new.source, &new.object, &new.entity_id) == (key.source, &key.object, &key.entity_id)
         };
         let now = self.change.executions.iter().filter(is_same).count();
-        let runs = account.loops.count(&circle, self.around.now) + u32::try_from(now).unwrap_or(u32::MAX);
+        let runs = account.loops.count(&key, self.around.now) + u32::try_from(now).unwrap_or(u32::MAX);
         cause.depth > CAUSATION_DEPTH_MAX || runs >= CAUSED_RUNS_MAX
     }
 }

@@ -28,7 +28,7 @@ pub fn notices(account: &Account, change: &Change, limit: u32) -> Vec<Notice> {
             _ => {}
         }
     }
-    for after in &change.webhooks {
+    for after in change.webhooks.iter().map(|change| &change.webhook) {
         let was_enabled = account.webhooks.get(&after.uid).is_some_and(|webhook| webhook.is_enabled());
         if let Some(reason) = after.disabled.filter(|_| was_enabled && after.deleted_at.is_none()) {
             let notice = Notice::WebhookDisabled { webhook: after.id.clone(), reason };

@@ -197,7 +197,7 @@ impl World {
         assert!(
             matches!(
                 replies.last(),
-                Some(Reply::Command(Ok(Answer::Account(..) | Answer::Webhook { .. } | Answer::Automation(..))))
+                Some(Reply::Command(Ok(Answer::Account(_) | Answer::Webhook(_) | Answer::Automation(_))))
             ),
             "{replies:?}"
         );
@@ -252,7 +252,7 @@ impl World {
 
     pub fn commit(&mut self, decision: Decision) {
         let change = &decision.change;
-        if change.is_empty {
+        if change.is_empty() {
             return;
         }
         assert_eq!(change.expected.unwrap_or(0), self.written.2, "each change follows the one before");

@@ -156,7 +156,7 @@ impl Handler<TakeCommand> for AccountActor {
     fn handle(&mut self, message: TakeCommand, ctx: &mut Self::Context) {
         let TakeCommand { command, reply, wait } = message;
         let is_new = command.repeat.is_none();
-        self.queue.push_call(queue::Call { command, is_new, execution: None, reply, wait });
+        self.queue.push_call(queue::Call { command, is_new, execution: queue::Subject::Unread, reply, wait });
         self.turn(ctx);
     }
 }
@@ -356,7 +356,7 @@ impl AccountActor {
             }
         };
         traces::evaluated(&self.shared.spans, &self.state.id, &inputs, &decision, now);
-        if decision.change.is_empty {
+        if decision.change.is_empty() {
             return self.settle(decision, ctx);
         }
         let store = self.shared.store.clone();
@@ -415,7 +415,7 @@ impl AccountActor {
         }
         self.troubles = 0;
         // What was not written has advanced nothing.
-        if !decision.change.is_empty {
+        if !decision.change.is_empty() {
             self.tell_notices(&decision.change);
             self.state.apply(&decision.change);
             self.vitals.note(self.state.account.as_ref());

@@ -71,13 +71,31 @@ impl Events {
     }
 }
 
+/// The execution that a call is about, if it is about one.
+#[derive(Clone)]
+pub enum Subject {
+    /// It was not looked for.
+    Unread,
+    /// What the database has of it.
+    Read(Option<Arc<Recorded>>),
+}
+
+impl Subject {
+    fn read(&self) -> Option<Arc<Recorded>> {
+        match self {
+            Subject::Unread => None,
+            Subject::Read(found) => found.clone(),
+        }
+    }
+}
+
 /// A call that waits to be decided.
 pub struct Call {
     pub command: Arc<Command>,
     /// Whether it is known to be no repetition.
     pub is_new: bool,
-    /// The execution that the call is about, once it was looked for.
-    pub execution: Option<Option<Arc<Recorded>>>,
+    /// The execution that the call is about.
+    pub execution: Subject,
     pub reply: oneshot::Sender<Result<CommandReply, EngineError>>,
     pub wait: Wait,
 }
@@ -192,20 +210,20 @@ impl Queue {
 
     /// The execution that must be read before the next decision: that of the first call in the queue.
     pub fn execution(&self) -> Option<ExecutionUid> {
-        self.calls.front().filter(|call| call.execution.is_none())?.command.execution()
+        self.calls.front().filter(|call| matches!(call.execution, Subject::Unread))?.command.execution()
     }
 
     /// The execution of the first call was looked for.
     pub fn found_execution(&mut self, found: Option<Recorded>) {
         if let Some(call) = self.calls.front_mut() {
-            call.execution = Some(found.map(Arc::new));
+            call.execution = Subject::Read(found.map(Arc::new));
         }
     }
 
     /// No call has its execution read any more: something may have changed it.
     fn forget_executions(&mut self) {
         for call in &mut self.calls {
-            call.execution = None;
+            call.execution = Subject::Unread;
         }
     }
 
@@ -280,10 +298,9 @@ impl Queue {
         match kind {
             Kind::Outcome => self.outcomes.front().cloned().map(Input::Outcome),
             Kind::Rows => self.rows.front().map(Rows::input),
-            Kind::Call => self
-                .calls
-                .front()
-                .map(|call| Input::Command(Arc::clone(&call.command), call.execution.clone().flatten())),
+            Kind::Call => {
+                self.calls.front().map(|call| Input::Command(Arc::clone(&call.command), call.execution.read()))
+            }
             Kind::Event => {
                 let item = self.events.front()?;
                 item.events.get(item.replies.len()).map(|event| Input::Event(Arc::clone(event)))

@@ -11,7 +11,7 @@ use crate::{
         caller::{AccountScope, Caller},
         decision::{
             BREAKS_DOWN, DUE_BREAKS_DOWN, OUTCOME_BREAKS_DOWN,
-            command::{NewAction, NewAutomation, NewWebhook, Repeat, Task, Whom},
+            command::{AccountAnswer, NewAction, NewAutomation, NewWebhook, Repeat, Task, Whom},
         },
         event::{Action, RejectionReason},
         id::WebhookUid,
@@ -199,7 +199,9 @@ fn a_refused_call_leaves_the_account_as_it_is() {
         };
         let refused = universe.engine.command(&universe.account, again).await;
         assert!(matches!(refused, Err(EngineError::Refused(_))));
-        let CommandReply::Fresh(Answer::Account(_, facts)) = universe.set_plan().await.expect("decides") else {
+        let CommandReply::Fresh(Answer::Account(AccountAnswer { facts, .. })) =
+            universe.set_plan().await.expect("decides")
+        else {
             panic!("an account")
         };
         assert_eq!(facts.revision, 2, "the next change is the second, without reading the account anew");
@@ -213,7 +215,7 @@ fn a_call_that_is_repeated_many_times_at_once_has_one_effect() {
             let repeat = Repeat {
                 request_id: "key".parse().expect("a key"),
                 fingerprint: vec![1],
-                encode: |_| b"the first answer".to_vec(),
+                encode: Box::new(|_| Some(b"the first answer".to_vec())),
             };
             let caller = Caller::Service { accounts: AccountScope::All };
             let task = Task::SetPlan { plan: Plan::Enterprise, etag: String::new() };
@@ -230,7 +232,9 @@ fn a_call_that_is_repeated_many_times_at_once_has_one_effect() {
 fn an_account_that_was_changed_elsewhere_is_read_anew() {
     in_a_universe(async |universe| {
         universe.sql("UPDATE accounts SET revision = revision + 5").await;
-        let CommandReply::Fresh(Answer::Account(_, facts)) = universe.set_plan().await.expect("decides anew") else {
+        let CommandReply::Fresh(Answer::Account(AccountAnswer { facts, .. })) =
+            universe.set_plan().await.expect("decides anew")
+        else {
             panic!("an account")
         };
         assert!(facts.revision > 6, "decided on what is in the database: {}", facts.revision);

@@ -1,4 +1,4 @@
-//! Resource names (AIP-122), page tokens (AIP-158) and the keys of repeatable calls (AIP-155).
+//! Resource names (AIP-122), page tokens (AIP-158), update masks (AIP-134) and the keys of repeatable calls (AIP-155).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use prost::Message;
@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::{
     domain::{
-        decision::command::{Answer, Repeat},
+        decision::command::{Answer, AnswerKind, Repeat},
         id::{AccountId, ExecutionUid, JobUid, ResourceId},
     },
     grpc::calls::status::invalid,
@@ -114,12 +114,12 @@ fn query_mark(query: &str) -> String {
     format!("1{:02x}{:02x}{:02x}{:02x}:", digest[0], digest[1], digest[2], digest[3])
 }
 
-/// What makes a call repeatable, where it has a key.
-pub fn repeat(
+/// What makes a call repeatable, where it has a key; `show` makes the answer that is stored, which has no secrets.
+pub fn repeat<A: AnswerKind, R: Message>(
     request_id: &str,
     method: &str,
     request: &impl Message,
-    encode: fn(&Answer) -> Vec<u8>,
+    show: impl Fn(&A) -> R + Send + Sync + 'static,
 ) -> Result<Option<Repeat>, Status> {
     if request_id.is_empty() {
         return Ok(None);
@@ -128,5 +128,40 @@ pub fn repeat(
     let mut hash = Sha256::new();
     hash.update(method.as_bytes());
     hash.update(request.encode_to_vec());
-    Ok(Some(Repeat { request_id, fingerprint: hash.finalize().to_vec(), encode }))
+    let encode = move |answer: &Answer| A::of(answer).map(|answer| show(answer).encode_to_vec());
+    Ok(Some(Repeat { request_id, fingerprint: hash.finalize().to_vec(), encode: Box::new(encode) }))
+}
+
+/// A field that an update mask may name.
+pub struct MaskField<F> {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// The field.
+    pub field: F,
+    /// Whether the request gives it a value: without a mask, those that are given are changed.
+    pub is_given: bool,
+}
+
+/// The fields that a mask names, each once; without a mask, those that are given.
+pub fn masked<F: Copy + PartialEq>(
+    mask: Option<&prost_types::FieldMask>,
+    fields: &[MaskField<F>],
+) -> Result<Vec<F>, Status> {
+    let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else {
+        return Ok(fields.iter().filter(|one| one.is_given).map(|one| one.field).collect());
+    };
+    let mut named = Vec::new();
+    for path in &mask.paths {
+        let found: Vec<F> = fields.iter().filter(|one| path == "*" || one.name == path).map(|one| one.field).collect();
+        if found.is_empty() {
+            let known: Vec<_> = fields.iter().map(|one| one.name).collect();
+            return Err(invalid("update_mask", format!("{path:?} cannot be changed: name {}", known.join(", "))));
+        }
+        for field in found {
+            if !named.contains(&field) {
+                named.push(field);
+            }
+        }
+    }
+    Ok(named)
 }

@@ -1,6 +1,5 @@
 //! `AccountService`.
 
-use prost::Message;
 use tonic::Status;
 
 use super::{
@@ -11,12 +10,10 @@ use crate::{
     clock,
     domain::{
         caller::AccountScope,
-        decision::command::{Answer, Command, Task},
-        id::AccountId,
+        decision::command::{AccountAnswer, Command, Done, Task},
         plan::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN},
         refusal::Violations,
     },
-    engine::CommandReply,
     grpc::{
         calls::status,
         convert::{self, name},
@@ -27,23 +24,20 @@ use crate::{
 /// How many requests of one account may be in flight, whatever its limits say.
 const REQUESTS_IN_FLIGHT_MAX: u32 = 4_096;
 
-fn created(answer: &Answer) -> pb::CreateAccountResponse {
+fn created(answer: &AccountAnswer) -> pb::CreateAccountResponse {
     pb::CreateAccountResponse { account: shown(answer) }
 }
 
-fn plan_set(answer: &Answer) -> pb::SetAccountPlanResponse {
+fn plan_set(answer: &AccountAnswer) -> pb::SetAccountPlanResponse {
     pb::SetAccountPlanResponse { account: shown(answer) }
 }
 
-fn limits_set(answer: &Answer) -> pb::SetAccountLimitsResponse {
+fn limits_set(answer: &AccountAnswer) -> pb::SetAccountLimitsResponse {
     pb::SetAccountLimitsResponse { account: shown(answer) }
 }
 
-fn shown(answer: &Answer) -> Option<pb::Account> {
-    match answer {
-        Answer::Account(id, facts) => Some(convert::account(id, facts)),
-        _ => None,
-    }
+fn shown(answer: &AccountAnswer) -> Option<pb::Account> {
+    Some(convert::account(&answer.account, &answer.facts))
 }
 
 serve! {
@@ -64,8 +58,7 @@ impl Api {
         entered: Entered<Service>,
         request: pb::CreateAccountRequest,
     ) -> Result<pb::CreateAccountResponse, Status> {
-        let repeat =
-            name::repeat(&request.request_id, "CreateAccount", &request, |answer| created(answer).encode_to_vec())?;
+        let repeat = name::repeat(&request.request_id, "CreateAccount", &request, created)?;
         let mut faults = Violations::default();
         let plan = convert::plan("account.plan", request.account.unwrap_or_default().plan, &mut faults);
         faults.check().map_err(|refusal| status::refused(&refusal))?;
@@ -107,8 +100,7 @@ impl Api {
         entered: Entered<Service>,
         request: pb::SetAccountPlanRequest,
     ) -> Result<pb::SetAccountPlanResponse, Status> {
-        let repeat =
-            name::repeat(&request.request_id, "SetAccountPlan", &request, |answer| plan_set(answer).encode_to_vec())?;
+        let repeat = name::repeat(&request.request_id, "SetAccountPlan", &request, plan_set)?;
         let mut faults = Violations::default();
         let plan = convert::plan("plan", request.plan, &mut faults);
         faults.check().map_err(|refusal| status::refused(&refusal))?;
@@ -122,8 +114,7 @@ impl Api {
         entered: Entered<Service>,
         request: pb::SetAccountLimitsRequest,
     ) -> Result<pb::SetAccountLimitsResponse, Status> {
-        let encode = |answer: &Answer| limits_set(answer).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "SetAccountLimits", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "SetAccountLimits", &request, limits_set)?;
         let overrides = convert::limit_overrides(request.limit_overrides.unwrap_or_default());
         if overrides.requests_in_flight.is_some_and(|slots| slots == 0 || slots > REQUESTS_IN_FLIGHT_MAX) {
             let message = format!("must be 1 to {REQUESTS_IN_FLIGHT_MAX}");
@@ -154,29 +145,9 @@ impl Api {
         entered: Entered<Service>,
         request: pb::DeleteAccountRequest,
     ) -> Result<pb::DeleteAccountResponse, Status> {
-        let repeat = name::repeat(&request.request_id, "DeleteAccount", &request, |_| Vec::new())?;
+        let repeat =
+            name::repeat(&request.request_id, "DeleteAccount", &request, |_: &Done| pb::DeleteAccountResponse {})?;
         let command = Command { caller: entered.caller, task: Task::DeleteAccount { etag: request.etag }, repeat };
-        self.answer(&entered.account, command, |_| pb::DeleteAccountResponse {}).await
+        self.answer(&entered.account, command, |_: &Done| pb::DeleteAccountResponse {}).await
     }
-}
-
-impl Api {
-    /// Has a call decided, and makes its answer, or gives the first answer again.
-    pub(super) async fn answer<R: Message + Default>(
-        &self,
-        account: &AccountId,
-        command: Command,
-        make: impl Fn(&Answer) -> R,
-    ) -> Result<R, Status> {
-        match self.engine.command(account, command).await {
-            Ok(CommandReply::Fresh(answer)) => Ok(make(&answer)),
-            Ok(CommandReply::Repeated(bytes)) => decoded(&bytes),
-            Err(error) => Err(status::engine(&error)),
-        }
-    }
-}
-
-/// The first answer to a call that is repeated.
-pub(super) fn decoded<R: Message + Default>(bytes: &[u8]) -> Result<R, Status> {
-    R::decode(bytes).map_err(|error| Status::internal(format!("the stored answer cannot be read: {error}")))
 }

@@ -6,8 +6,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, codec::CompressionEncoding, server::NamedService, service::Routes};
 
 use crate::{
-    domain::{account::Rules, id::AccountId, refusal::Refusal, url::UrlPolicy},
-    engine::Engine,
+    domain::{
+        account::Rules,
+        decision::command::{AnswerKind, Command},
+        id::AccountId,
+        refusal::Refusal,
+        url::UrlPolicy,
+    },
+    engine::{CommandReply, Engine},
     grpc::{
         calls::{bounds, byte_budget::ByteBudget, status},
         pb,
@@ -16,6 +22,7 @@ use crate::{
     store::{AccountView, Store},
     telemetry::{Metrics, Spans},
 };
+use prost::Message;
 
 /// The services whose health can be asked for by name.
 pub const SERVICE_NAMES: [&str; 12] = [
@@ -97,9 +104,38 @@ impl Api {
             .add_service(service!(catalogue_service_server, CatalogueServiceServer)))
     }
 
+    /// Has a call decided, and makes its answer, or gives the first answer again.
+    pub(super) async fn answer<A: AnswerKind, R: Message + Default>(
+        &self,
+        account: &AccountId,
+        command: Command,
+        show: impl Fn(&A) -> R,
+    ) -> Result<R, Status> {
+        match self.engine.command(account, command).await {
+            Ok(reply) => shown(&reply, show),
+            Err(error) => Err(status::engine(&error)),
+        }
+    }
+
     /// The account that a caller has entered.
     pub(super) async fn account_of(&self, id: &AccountId) -> Result<AccountView, Status> {
         let found = self.store.find_account(id).await.map_err(status::store)?;
         found.ok_or_else(|| status::refused(&Refusal::not_found("account", format!("accounts/{id}"))))
+    }
+}
+
+/// The answer to a call, or the first answer to one that is repeated.
+pub(super) fn shown<A: AnswerKind, R: Message + Default>(
+    reply: &CommandReply,
+    show: impl Fn(&A) -> R,
+) -> Result<R, Status> {
+    match reply {
+        CommandReply::Fresh(answer) => {
+            let answer =
+                A::of(answer).ok_or_else(|| Status::internal("the answer is of another kind than the call"))?;
+            Ok(show(answer))
+        }
+        CommandReply::Repeated(bytes) => R::decode(bytes.as_slice())
+            .map_err(|error| Status::internal(format!("the stored answer cannot be read: {error}"))),
     }
 }

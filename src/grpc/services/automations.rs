@@ -1,17 +1,15 @@
 //! `AutomationService`.
 
-use prost::Message;
 use tonic::Status;
 
 use super::{
     access::{AnyUser, AutomationWriter, Entered, Member, serve},
     api::Api,
-    webhooks::masked,
 };
 use crate::{
     domain::{
         automation::{Automation, ReadAutomation, uid_of},
-        decision::command::{Answer, AutomationPatch, Command, Task},
+        decision::command::{AutomationAnswer, AutomationPatch, Command, Done, Edit, Task},
         refusal::{Refusal, Violations},
     },
     grpc::{
@@ -19,34 +17,42 @@ use crate::{
         convert::{
             self,
             automation::{enabled, new_automation, object, whom},
-            name,
+            name::{self, MaskField},
         },
         pb,
     },
 };
 
-fn shown(answer: &Answer) -> Option<pb::Automation> {
-    match answer {
-        Answer::Automation(account, automation, plan, catalogue, living) => {
-            Some(convert::automation(account, automation, *plan, catalogue, living))
-        }
-        _ => None,
-    }
+/// What can be changed of an automation.
+#[derive(Clone, Copy, PartialEq)]
+enum Field {
+    DisplayName,
+    TriggerObject,
+    TriggerAction,
+    Conditions,
+    Actions,
+    State,
+    OwnerUserId,
 }
 
-fn created(answer: &Answer) -> pb::CreateAutomationResponse {
+fn shown(answer: &AutomationAnswer) -> Option<pb::Automation> {
+    let AutomationAnswer { account, automation, plan, catalogue, living_webhooks } = answer;
+    Some(convert::automation(account, automation, *plan, catalogue, living_webhooks))
+}
+
+fn created(answer: &AutomationAnswer) -> pb::CreateAutomationResponse {
     pb::CreateAutomationResponse { automation: shown(answer) }
 }
 
-fn updated(answer: &Answer) -> pb::UpdateAutomationResponse {
+fn updated(answer: &AutomationAnswer) -> pb::UpdateAutomationResponse {
     pb::UpdateAutomationResponse { automation: shown(answer) }
 }
 
-fn activated(answer: &Answer) -> pb::ActivateAutomationResponse {
+fn activated(answer: &AutomationAnswer) -> pb::ActivateAutomationResponse {
     pb::ActivateAutomationResponse { automation: shown(answer) }
 }
 
-fn deactivated(answer: &Answer) -> pb::DeactivateAutomationResponse {
+fn deactivated(answer: &AutomationAnswer) -> pb::DeactivateAutomationResponse {
     pb::DeactivateAutomationResponse { automation: shown(answer) }
 }
 
@@ -74,8 +80,7 @@ impl Api {
         entered: Entered<AutomationWriter>,
         request: pb::CreateAutomationRequest,
     ) -> Result<pb::CreateAutomationResponse, Status> {
-        let encode = |answer: &Answer| created(answer).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "CreateAutomation", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "CreateAutomation", &request, created)?;
         let id = name::chosen_id("automation_id", &request.automation_id)?;
         let automation = new_automation(&entered.account, request.automation.unwrap_or_default())?;
         let command = Command { caller: entered.caller, task: Task::CreateAutomation { id, automation }, repeat };
@@ -133,42 +138,45 @@ impl Api {
         entered: Entered<AutomationWriter>,
         request: pb::UpdateAutomationRequest,
     ) -> Result<pb::UpdateAutomationResponse, Status> {
-        let encode = |answer: &Answer| updated(answer).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "UpdateAutomation", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "UpdateAutomation", &request, updated)?;
         let given = request.automation.unwrap_or_default();
         let (_, id) = name::resource("automation.name", &given.name, "automations")?;
         let fields = [
-            ("display_name", !given.display_name.is_empty()),
-            ("trigger_object", !given.trigger_object.is_empty()),
-            ("trigger_action", given.trigger_action != 0),
-            ("conditions", given.conditions.is_some()),
-            ("actions", !given.actions.is_empty()),
-            ("state", given.state != 0),
-            ("owner_user_id", !given.owner_user_id.is_empty()),
+            MaskField { name: "display_name", field: Field::DisplayName, is_given: !given.display_name.is_empty() },
+            MaskField {
+                name: "trigger_object",
+                field: Field::TriggerObject,
+                is_given: !given.trigger_object.is_empty(),
+            },
+            MaskField { name: "trigger_action", field: Field::TriggerAction, is_given: given.trigger_action != 0 },
+            MaskField { name: "conditions", field: Field::Conditions, is_given: given.conditions.is_some() },
+            MaskField { name: "actions", field: Field::Actions, is_given: !given.actions.is_empty() },
+            MaskField { name: "state", field: Field::State, is_given: given.state != 0 },
+            MaskField { name: "owner_user_id", field: Field::OwnerUserId, is_given: !given.owner_user_id.is_empty() },
         ];
         let mut patch = AutomationPatch::default();
         let mut faults = Violations::default();
-        for field in masked(request.update_mask.as_ref(), &fields)? {
+        for field in name::masked(request.update_mask.as_ref(), &fields)? {
             match field {
-                "display_name" => patch.display_name = Some(given.display_name.clone()),
-                "trigger_object" => patch.object = object(&given.trigger_object, &mut faults),
-                "trigger_action" => {
+                Field::DisplayName => patch.display_name = Some(given.display_name.clone()),
+                Field::TriggerObject => patch.object = object(&given.trigger_object, &mut faults),
+                Field::TriggerAction => {
                     patch.action =
                         convert::event_action("automation.trigger_action", given.trigger_action, &mut faults);
                 }
-                "conditions" => {
+                Field::Conditions => {
                     let group = given.conditions.clone();
                     let read = group.map(|group| convert::group(group, "automation.conditions", 1, &mut faults));
-                    patch.conditions = Some(read.flatten());
+                    patch.conditions = Edit::To(read.flatten());
                 }
-                "actions" => {
+                Field::Actions => {
                     patch.actions =
                         convert::actions(&entered.account, given.actions.clone(), patch.object.as_ref(), &mut faults);
                 }
-                "owner_user_id" => {
+                Field::OwnerUserId => {
                     patch.owner = faults.take("automation.owner_user_id", given.owner_user_id.parse());
                 }
-                _ => patch.enabled = enabled(given.state, &mut faults),
+                Field::State => patch.enabled = enabled(given.state, &mut faults),
             }
         }
         faults.check().map_err(|refusal| status::refused(&refusal))?;
@@ -183,8 +191,7 @@ impl Api {
         request: pb::ActivateAutomationRequest,
     ) -> Result<pb::ActivateAutomationResponse, Status> {
         let (_, id) = name::resource("name", &request.name, "automations")?;
-        let encode = |answer: &Answer| activated(answer).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "ActivateAutomation", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "ActivateAutomation", &request, activated)?;
         let task = Task::Activate { id, whom: whom(request.everyone, &request.user_ids)? };
         self.answer(&entered.account, Command { caller: entered.caller, task, repeat }, activated).await
     }
@@ -195,8 +202,7 @@ impl Api {
         request: pb::DeactivateAutomationRequest,
     ) -> Result<pb::DeactivateAutomationResponse, Status> {
         let (_, id) = name::resource("name", &request.name, "automations")?;
-        let encode = |answer: &Answer| deactivated(answer).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "DeactivateAutomation", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "DeactivateAutomation", &request, deactivated)?;
         let task = Task::Deactivate { id, whom: whom(request.everyone, &request.user_ids)? };
         self.answer(&entered.account, Command { caller: entered.caller, task, repeat }, deactivated).await
     }
@@ -207,9 +213,15 @@ impl Api {
         request: pb::DeleteAutomationRequest,
     ) -> Result<pb::DeleteAutomationResponse, Status> {
         let (_, id) = name::resource("name", &request.name, "automations")?;
-        let repeat = name::repeat(&request.request_id, "DeleteAutomation", &request, |_| Vec::new())?;
+        let repeat =
+            name::repeat(
+                &request.request_id,
+                "DeleteAutomation",
+                &request,
+                |_: &Done| pb::DeleteAutomationResponse {},
+            )?;
         let command =
             Command { caller: entered.caller, task: Task::DeleteAutomation { id, etag: request.etag }, repeat };
-        self.answer(&entered.account, command, |_| pb::DeleteAutomationResponse {}).await
+        self.answer(&entered.account, command, |_: &Done| pb::DeleteAutomationResponse {}).await
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
-        decision::command::{Command, Task},
+        decision::command::{Command, Done, Task},
         id::ObjectName,
         refusal::Violations,
     },
@@ -64,7 +64,7 @@ impl Api {
         entered: Entered<Service>,
         request: pb::SetFieldsRequest,
     ) -> Result<pb::SetFieldsResponse, Status> {
-        let repeat = name::repeat(&request.request_id, "SetFields", &request, |_| Vec::new())?;
+        let repeat = name::repeat(&request.request_id, "SetFields", &request, |_: &Done| pb::SetFieldsResponse {})?;
         let object = object(&request.object)?;
         let mut faults = Violations::default();
         let fields: Vec<_> =
@@ -72,6 +72,6 @@ impl Api {
         faults.check().map_err(|refusal| status::refused(&refusal))?;
         let task = Task::SetFields { object, fields: Arc::new(fields) };
         let command = Command { caller: entered.caller, task, repeat };
-        self.answer(&entered.account, command, |_| pb::SetFieldsResponse {}).await
+        self.answer(&entered.account, command, |_: &Done| pb::SetFieldsResponse {}).await
     }
 }

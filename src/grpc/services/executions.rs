@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        decision::command::{Answer, Command, Task},
+        decision::command::{Command, Done, ExecutionAnswer, Task},
         refusal::{Refusal, Violations},
     },
     grpc::{
@@ -35,14 +35,9 @@ fn given(request: pb::ListExecutionsRequest) -> pb::ExecutionFilter {
     }
 }
 
-fn retried(answer: &Answer) -> pb::RetryExecutionResponse {
-    let execution = match answer {
-        Answer::Execution(account, new, revision) => {
-            Some(convert::execution(account, &ExecutionView::of(new, *revision), true))
-        }
-        _ => None,
-    };
-    pb::RetryExecutionResponse { execution }
+fn retried(answer: &ExecutionAnswer) -> pb::RetryExecutionResponse {
+    let view = ExecutionView::of(&answer.execution, answer.revision);
+    pb::RetryExecutionResponse { execution: Some(convert::execution(&answer.account, &view, true)) }
 }
 
 serve! {
@@ -78,9 +73,10 @@ impl Api {
         request: pb::CancelExecutionRequest,
     ) -> Result<pb::CancelExecutionResponse, Status> {
         let (_, uid) = name::execution("name", &request.name)?;
-        let repeat = name::repeat(&request.request_id, "CancelExecution", &request, |_| Vec::new())?;
+        let repeat =
+            name::repeat(&request.request_id, "CancelExecution", &request, |_: &Done| pb::CancelExecutionResponse {})?;
         let command = Command { caller: entered.caller, task: Task::CancelExecution { uid }, repeat };
-        self.answer(&entered.account, command, |_| pb::CancelExecutionResponse {}).await
+        self.answer(&entered.account, command, |_: &Done| pb::CancelExecutionResponse {}).await
     }
 
     async fn retry_execution(
@@ -89,8 +85,7 @@ impl Api {
         request: pb::RetryExecutionRequest,
     ) -> Result<pb::RetryExecutionResponse, Status> {
         let (_, uid) = name::execution("name", &request.name)?;
-        let encode = |answer: &Answer| retried(answer).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "RetryExecution", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "RetryExecution", &request, retried)?;
         let mut faults = Violations::default();
         let retry = convert::retry(request.start, request.requests, &mut faults);
         faults.check().map_err(|refusal| status::refused(&refusal))?;

@@ -1,21 +1,20 @@
 //! `JobService`.
 
-use prost::Message;
 use tonic::Status;
 
 use super::{
     access::{Entered, Operator, serve},
-    api::Api,
+    api::{Api, shown},
 };
 use crate::{
     domain::{
         account::job::JobTask,
-        decision::command::{Answer, Command, Task},
+        decision::command::{Command, JobAnswer, Task},
         execution::{State, filter::ExecutionFilter},
         id::JobUid,
         refusal::{Refusal, Violations},
     },
-    engine::{CommandReply, EngineError},
+    engine::EngineError,
     grpc::{
         calls::status,
         convert::{self, name},
@@ -23,23 +22,20 @@ use crate::{
     },
 };
 
-fn shown(answer: &Answer) -> Option<pb::Job> {
-    match answer {
-        Answer::Job(account, job) => Some(convert::job(account, job)),
-        _ => None,
-    }
+fn job(answer: &JobAnswer) -> Option<pb::Job> {
+    Some(convert::job(&answer.account, &answer.job))
 }
 
-fn retried(answer: &Answer) -> pb::RetryExecutionsResponse {
-    pb::RetryExecutionsResponse { job: shown(answer) }
+fn retried(answer: &JobAnswer) -> pb::RetryExecutionsResponse {
+    pb::RetryExecutionsResponse { job: job(answer) }
 }
 
-fn ended(answer: &Answer) -> pb::CancelExecutionsResponse {
-    pb::CancelExecutionsResponse { job: shown(answer) }
+fn ended(answer: &JobAnswer) -> pb::CancelExecutionsResponse {
+    pb::CancelExecutionsResponse { job: job(answer) }
 }
 
-fn cancelled(answer: &Answer) -> pb::CancelJobResponse {
-    pb::CancelJobResponse { job: shown(answer) }
+fn cancelled(answer: &JobAnswer) -> pb::CancelJobResponse {
+    pb::CancelJobResponse { job: job(answer) }
 }
 
 serve! {
@@ -66,8 +62,7 @@ impl Api {
         entered: Entered<Operator>,
         request: pb::RetryExecutionsRequest,
     ) -> Result<pb::RetryExecutionsResponse, Status> {
-        let encode = |answer: &Answer| retried(answer).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "RetryExecutions", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "RetryExecutions", &request, retried)?;
         let mut faults = Violations::default();
         let retry = convert::retry(request.start, request.requests, &mut faults);
         faults.check().map_err(|refusal| status::refused(&refusal))?;
@@ -88,8 +83,7 @@ impl Api {
         entered: Entered<Operator>,
         request: pb::CancelExecutionsRequest,
     ) -> Result<pb::CancelExecutionsResponse, Status> {
-        let encode = |answer: &Answer| ended(answer).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "CancelExecutions", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "CancelExecutions", &request, ended)?;
         let mut filter = convert::execution_filter(&entered.account, &request.filter.unwrap_or_default(), "filter.")?;
         check_states(&filter, State::waits, "is no state in which an execution waits: PENDING, RETRYING or PAUSED")?;
         if filter.states.is_empty() {
@@ -136,12 +130,10 @@ impl Api {
         request: pb::CancelJobRequest,
     ) -> Result<pb::CancelJobResponse, Status> {
         let (_, uid) = name::job("name", &request.name)?;
-        let encode = |answer: &Answer| cancelled(answer).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "CancelJob", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "CancelJob", &request, cancelled)?;
         let command = Command { caller: entered.caller.clone(), task: Task::CancelJob { uid }, repeat };
         match self.engine.command(&entered.account, command).await {
-            Ok(CommandReply::Fresh(answer)) => Ok(cancelled(&answer)),
-            Ok(CommandReply::Repeated(bytes)) => super::accounts::decoded(&bytes),
+            Ok(reply) => shown(&reply, cancelled),
             // Only jobs that have not ended are in the account's memory.
             Err(EngineError::Refused(Refusal::NotFound { kind: "job", .. })) => {
                 Ok(pb::CancelJobResponse { job: Some(self.job_of(&entered, uid, request.name).await?) })

@@ -1,6 +1,5 @@
 //! `WebhookService`.
 
-use prost::Message;
 use secrecy::ExposeSecret;
 use tonic::Status;
 
@@ -12,7 +11,7 @@ use crate::{
     clock,
     domain::{
         caller::Caller,
-        decision::command::{Answer, Command, Task, WebhookPatch},
+        decision::command::{Command, Done, Edit, Task, WebhookAnswer, WebhookPatch},
         id::ResourceId,
         refusal::{Refusal, Violations},
         webhook::{
@@ -22,65 +21,48 @@ use crate::{
     },
     grpc::{
         calls::status,
-        convert::{self, name},
+        convert::{
+            self,
+            name::{self, MaskField},
+        },
         pb,
     },
 };
 
-fn created(answer: &Answer, shows_secrets: bool) -> pb::CreateWebhookResponse {
-    match answer {
-        Answer::Webhook { account, webhook, secret, .. } => pb::CreateWebhookResponse {
-            webhook: Some(convert::webhook(account, webhook, shows_secrets)),
-            signing_secret: (secret.as_ref().filter(|_| shows_secrets))
-                .map(|secret| secret.expose_secret().to_owned())
-                .unwrap_or_default(),
-        },
-        _ => pb::CreateWebhookResponse::default(),
-    }
+/// What can be changed of a webhook.
+#[derive(Clone, Copy, PartialEq)]
+enum Field {
+    DisplayName,
+    EndpointUrl,
+    Credentials,
+    RetryPolicy,
+    RequestsPerSecond,
+    Subscription,
+    Enabled,
 }
 
-fn rotated(answer: &Answer, shows_secrets: bool) -> pb::RotateWebhookSecretResponse {
-    let created = created(answer, shows_secrets);
-    pb::RotateWebhookSecretResponse { webhook: created.webhook, signing_secret: created.signing_secret }
+fn secret_of(answer: &WebhookAnswer, shows_secrets: bool) -> String {
+    let secret = answer.secret.as_ref().filter(|_| shows_secrets);
+    secret.map(|secret| secret.expose_secret().to_owned()).unwrap_or_default()
 }
 
-fn updated(answer: &Answer, shows_secrets: bool) -> pb::UpdateWebhookResponse {
-    match answer {
-        Answer::Webhook { account, webhook, warnings, .. } => pb::UpdateWebhookResponse {
-            webhook: Some(convert::webhook(account, webhook, shows_secrets)),
-            warnings: warnings.iter().map(|warning| (*warning).to_owned()).collect(),
-        },
-        _ => pb::UpdateWebhookResponse::default(),
-    }
+fn shown(answer: &WebhookAnswer, shows_secrets: bool) -> Option<pb::Webhook> {
+    Some(convert::webhook(&answer.account, &answer.webhook, shows_secrets))
 }
 
-/// The fields that a mask may name, and those that it names; without a mask, those that are given.
-pub(super) fn masked<'a>(
-    mask: Option<&prost_types::FieldMask>,
-    fields: &[(&'a str, bool)],
-) -> Result<Vec<&'a str>, Status> {
-    let Some(mask) = mask.filter(|mask| !mask.paths.is_empty()) else {
-        return Ok(fields.iter().filter(|(_, is_given)| *is_given).map(|(field, _)| *field).collect());
-    };
-    let known: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
-    let find = |path: &String| {
-        if path == "*" {
-            return Ok(known.clone());
-        }
-        let found = known.iter().find(|field| *field == path).map(|field| vec![*field]);
-        found.ok_or_else(|| {
-            status::invalid("update_mask", format!("{path:?} cannot be changed: name {}", known.join(", ")))
-        })
-    };
-    let mut named = mask.paths.iter().map(find).collect::<Result<Vec<_>, _>>()?.concat();
-    let mut seen = Vec::new();
-    named.retain(|field| {
-        !seen.contains(field) && {
-            seen.push(*field);
-            true
-        }
-    });
-    Ok(named)
+fn created(answer: &WebhookAnswer, shows_secrets: bool) -> pb::CreateWebhookResponse {
+    let signing_secret = secret_of(answer, shows_secrets);
+    pb::CreateWebhookResponse { webhook: shown(answer, shows_secrets), signing_secret }
+}
+
+fn rotated(answer: &WebhookAnswer, shows_secrets: bool) -> pb::RotateWebhookSecretResponse {
+    let signing_secret = secret_of(answer, shows_secrets);
+    pb::RotateWebhookSecretResponse { webhook: shown(answer, shows_secrets), signing_secret }
+}
+
+fn updated(answer: &WebhookAnswer, shows_secrets: bool) -> pb::UpdateWebhookResponse {
+    let warnings = answer.warnings.iter().map(|warning| (*warning).to_owned()).collect();
+    pb::UpdateWebhookResponse { webhook: shown(answer, shows_secrets), warnings }
 }
 
 serve! {
@@ -107,8 +89,9 @@ impl Api {
             let message = "only a global_admin may create an automation webhook; others create WEBHOOK_KIND_REGULAR";
             entered.require::<GlobalAdmin>(message)?;
         }
-        let encode = |answer: &Answer| created(answer, false).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "CreateWebhook", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "CreateWebhook", &request, |answer: &WebhookAnswer| {
+            created(answer, false)
+        })?;
         let id = name::chosen_id("webhook_id", &request.webhook_id)?;
         let mut faults = Violations::default();
         let webhook = convert::new_webhook(request.webhook.unwrap_or_default(), &self.urls, &mut faults);
@@ -153,34 +136,39 @@ impl Api {
         entered: Entered<AnyUser>,
         request: pb::UpdateWebhookRequest,
     ) -> Result<pb::UpdateWebhookResponse, Status> {
-        let encode = |answer: &Answer| updated(answer, false).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "UpdateWebhook", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "UpdateWebhook", &request, |answer: &WebhookAnswer| {
+            updated(answer, false)
+        })?;
         let webhook = request.webhook.unwrap_or_default();
         let (_, id) = name::resource("webhook.name", &webhook.name, "webhooks")?;
         self.managed_webhook(&entered, &id).await?;
         let fields = [
-            ("display_name", !webhook.display_name.is_empty()),
-            ("endpoint_url", !webhook.endpoint_url.is_empty()),
-            ("credentials", webhook.credentials.is_some()),
-            ("retry_policy", webhook.retry_policy.is_some()),
-            ("requests_per_second", webhook.requests_per_second != 0),
-            ("subscription", !webhook.subscription.is_empty()),
-            ("enabled", webhook.enabled),
+            MaskField { name: "display_name", field: Field::DisplayName, is_given: !webhook.display_name.is_empty() },
+            MaskField { name: "endpoint_url", field: Field::EndpointUrl, is_given: !webhook.endpoint_url.is_empty() },
+            MaskField { name: "credentials", field: Field::Credentials, is_given: webhook.credentials.is_some() },
+            MaskField { name: "retry_policy", field: Field::RetryPolicy, is_given: webhook.retry_policy.is_some() },
+            MaskField {
+                name: "requests_per_second",
+                field: Field::RequestsPerSecond,
+                is_given: webhook.requests_per_second != 0,
+            },
+            MaskField { name: "subscription", field: Field::Subscription, is_given: !webhook.subscription.is_empty() },
+            MaskField { name: "enabled", field: Field::Enabled, is_given: webhook.enabled },
         ];
         let mut patch = WebhookPatch::default();
         let mut faults = Violations::default();
-        for field in masked(request.update_mask.as_ref(), &fields)? {
+        for field in name::masked(request.update_mask.as_ref(), &fields)? {
             match field {
-                "display_name" => patch.display_name = Some(webhook.display_name.clone()),
-                "retry_policy" => patch.retry = convert::retry_policy(webhook.retry_policy.clone(), &mut faults),
-                "requests_per_second" => {
+                Field::DisplayName => patch.display_name = Some(webhook.display_name.clone()),
+                Field::RetryPolicy => patch.retry = convert::retry_policy(webhook.retry_policy.clone(), &mut faults),
+                Field::RequestsPerSecond => {
                     let limit = webhook.requests_per_second;
-                    patch.requests_per_second = Some(convert::requests_per_second(limit, &mut faults));
+                    patch.requests_per_second = Edit::To(convert::requests_per_second(limit, &mut faults));
                 }
-                "subscription" => patch.subscription = convert::subscription(&webhook.subscription, &mut faults),
-                "enabled" => patch.enabled = Some(webhook.enabled),
-                "credentials" => patch.credentials = Some(convert::credentials(webhook.credentials.clone())),
-                _ => {
+                Field::Subscription => patch.subscription = convert::subscription(&webhook.subscription, &mut faults),
+                Field::Enabled => patch.enabled = Some(webhook.enabled),
+                Field::Credentials => patch.credentials = Some(convert::credentials(webhook.credentials.clone())),
+                Field::EndpointUrl => {
                     let url = &webhook.endpoint_url;
                     patch.endpoint = convert::endpoint("webhook.endpoint_url", (url, false), &self.urls, &mut faults);
                 }
@@ -199,8 +187,9 @@ impl Api {
     ) -> Result<pb::RotateWebhookSecretResponse, Status> {
         let (_, id) = name::resource("name", &request.name, "webhooks")?;
         self.managed_webhook(&entered, &id).await?;
-        let encode = |answer: &Answer| rotated(answer, false).encode_to_vec();
-        let repeat = name::repeat(&request.request_id, "RotateWebhookSecret", &request, encode)?;
+        let repeat = name::repeat(&request.request_id, "RotateWebhookSecret", &request, |answer: &WebhookAnswer| {
+            rotated(answer, false)
+        })?;
         let overlap_ms = request.overlap.as_ref().map_or(Some(OVERLAP_MS_DEFAULT), convert::duration_ms);
         let overlap_ms = overlap_ms.filter(|overlap| *overlap <= OVERLAP_MS_MAX);
         let overlap_ms = overlap_ms.ok_or_else(|| status::invalid("overlap", "must be 0 to seven days"))?;
@@ -255,9 +244,10 @@ impl Api {
     ) -> Result<pb::DeleteWebhookResponse, Status> {
         let (_, id) = name::resource("name", &request.name, "webhooks")?;
         self.managed_webhook(&entered, &id).await?;
-        let repeat = name::repeat(&request.request_id, "DeleteWebhook", &request, |_| Vec::new())?;
+        let repeat =
+            name::repeat(&request.request_id, "DeleteWebhook", &request, |_: &Done| pb::DeleteWebhookResponse {})?;
         let command = Command { caller: entered.caller, task: Task::DeleteWebhook { id, etag: request.etag }, repeat };
-        self.answer(&entered.account, command, |_| pb::DeleteWebhookResponse {}).await
+        self.answer(&entered.account, command, |_: &Done| pb::DeleteWebhookResponse {}).await
     }
 
     /// A webhook that the caller may change, if there is one: the first lock; the account's own decision is the second.

@@ -2,7 +2,8 @@ use super::*;
 
 #[test]
 fn runs_count_within_their_minute() {
-    let circle = |id: &str| (Uuid::from_u128(1), "deal".parse().expect("a name"), id.parse().expect("an id"));
+    let circle =
+        |id: &str| LoopKey::new(Uuid::from_u128(1), &"deal".parse().expect("a name"), &id.parse().expect("an id"));
     let start = Timestamp(1_000_000_000);
     let mut loops = Loops::default();
     for _ in 0..3 {
@@ -10,7 +11,7 @@ fn runs_count_within_their_minute() {
     }
     assert_eq!(loops.count(&circle("8"), start.plus_ms(59_999)), 3);
     assert_eq!(loops.count(&circle("9"), start), 0);
-    let same_id = (Uuid::from_u128(1), "lead".parse().expect("a name"), "8".parse().expect("an id"));
+    let same_id = LoopKey { object: "lead".parse().expect("a name"), ..circle("8") };
     assert_eq!(loops.count(&same_id, start), 0, "the id of another kind of object");
     assert_eq!(loops.count(&circle("8"), start.plus_ms(60_000)), 0);
     assert_eq!(loops.count(&circle("8"), start.minus_ms(1)), 0, "a clock set back begins anew");
@@ -23,7 +24,7 @@ fn a_flood_of_objects_forgets_the_oldest_only() {
     let start = Timestamp(1_000_000_000);
     let mut loops = Loops::default();
     let object: ObjectName = "deal".parse().expect("a name");
-    let circle = |no: usize| (Uuid::from_u128(1), object.clone(), no.to_string().parse().expect("an id"));
+    let circle = |no: usize| LoopKey::new(Uuid::from_u128(1), &object, &no.to_string().parse().expect("an id"));
     for no in 0..3 * REMEMBERED_MAX {
         loops.note(circle(no), start);
         loops.note(circle(0), start);

@@ -1,6 +1,6 @@
 //! Calls that change an account itself.
 
-use super::{Answer, Command, account_name, check_etag};
+use super::{AccountAnswer, Command, Done, account_name, check_etag};
 use crate::domain::{
     account::AccountFacts,
     decision::draft::Draft,
@@ -8,7 +8,7 @@ use crate::domain::{
     refusal::{Precondition, Refusal},
 };
 
-pub fn create_account(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan) -> Result<Answer, Refusal> {
+pub fn create_account(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan) -> Result<AccountAnswer, Refusal> {
     let id = &draft.state.id;
     command.caller.require_service(id)?;
     match &draft.state.account {
@@ -38,10 +38,15 @@ pub fn create_account(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan) 
         deleted: false,
     };
     draft.change.facts = Some(facts.clone());
-    Ok(Answer::Account(id.clone(), facts))
+    Ok(AccountAnswer { account: id.clone(), facts })
 }
 
-pub fn set_plan(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan, etag: &str) -> Result<Answer, Refusal> {
+pub fn set_plan(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    plan: Plan,
+    etag: &str,
+) -> Result<AccountAnswer, Refusal> {
     let id = draft.state.id.clone();
     command.caller.require_service(&id)?;
     let account = draft.account()?;
@@ -57,7 +62,7 @@ pub fn set_limits(
     command: &Command,
     overrides: LimitOverrides,
     etag: &str,
-) -> Result<Answer, Refusal> {
+) -> Result<AccountAnswer, Refusal> {
     let id = draft.state.id.clone();
     command.caller.require_service(&id)?;
     let account = draft.account()?;
@@ -66,7 +71,7 @@ pub fn set_limits(
     change_facts(draft, AccountFacts { overrides, revision, updated_at, ..account.facts.clone() })
 }
 
-fn change_facts(draft: &mut Draft<'_, '_>, facts: AccountFacts) -> Result<Answer, Refusal> {
+fn change_facts(draft: &mut Draft<'_, '_>, facts: AccountFacts) -> Result<AccountAnswer, Refusal> {
     // A higher limit lets in what waits.
     if draft.change.backlog.count > 0 {
         let now = draft.now();
@@ -77,10 +82,10 @@ fn change_facts(draft: &mut Draft<'_, '_>, facts: AccountFacts) -> Result<Answer
         *expires_at = draft.around.now;
     }
     draft.change.facts = Some(facts.clone());
-    Ok(Answer::Account(draft.state.id.clone(), facts))
+    Ok(AccountAnswer { account: draft.state.id.clone(), facts })
 }
 
-pub fn delete_account(draft: &mut Draft<'_, '_>, command: &Command, etag: &str) -> Result<Answer, Refusal> {
+pub fn delete_account(draft: &mut Draft<'_, '_>, command: &Command, etag: &str) -> Result<Done, Refusal> {
     let id = draft.state.id.clone();
     command.caller.require_service(&id)?;
     let account = draft.account()?;
@@ -93,5 +98,5 @@ pub fn delete_account(draft: &mut Draft<'_, '_>, command: &Command, etag: &str) 
     });
     let now = draft.now();
     draft.change.due_by(now);
-    Ok(Answer::Done)
+    Ok(Done)
 }

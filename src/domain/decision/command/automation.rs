@@ -5,11 +5,11 @@ use std::{collections::HashSet, sync::Arc};
 use uuid::Uuid;
 
 use super::{
-    Answer, AutomationPatch, Command, NewAction, NewAutomation, Whom, automation_name, check_etag, id_taken,
-    require_plan, too_many, webhook_name,
+    AutomationAnswer, AutomationPatch, Command, Done, Edit, NewAction, NewAutomation, Whom, automation_name,
+    check_etag, id_taken, require_plan, too_many, webhook_name,
 };
 use crate::domain::{
-    account::{AUTOMATIONS_MAX, Account},
+    account::{AUTOMATIONS_MAX, Account, change::DeletedAutomation},
     automation::{
         ACTIVATION_USERS_MAX, ActionSpec, Activation, Automation, AutomationSpec, Compiled, condition::check_fit,
         name_actions,
@@ -29,7 +29,7 @@ pub fn create_automation(
     command: &Command,
     id: Option<&ResourceId>,
     new: &NewAutomation,
-) -> Result<Answer, Refusal> {
+) -> Result<AutomationAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     let owner: UserId = command.caller.require_automation_writer(&account_id)?.clone();
     let account = draft.account()?;
@@ -68,14 +68,20 @@ pub fn create_automation(
 }
 
 /// An automation as it is from now on, and the answer that shows it.
-fn put(draft: &mut Draft<'_, '_>, account: &Account, automation: Automation) -> Answer {
+fn put(draft: &mut Draft<'_, '_>, account: &Account, automation: Automation) -> AutomationAnswer {
     let (revision, updated_at) = (draft.change.revision, draft.now());
     let automation = Arc::new(Automation { revision, updated_at, ..automation });
     draft.change.automations.push(Arc::clone(&automation));
     let named: HashSet<_> = automation.spec.actions.iter().map(|action| action.webhook_uid).collect();
     let living = account.living_webhooks().filter(|webhook| named.contains(&webhook.uid));
     let living = living.map(|webhook| (webhook.uid.0, webhook.is_enabled())).collect();
-    Answer::Automation(draft.state.id.clone(), automation, account.facts.plan, Arc::clone(&account.catalogue), living)
+    AutomationAnswer {
+        account: draft.state.id.clone(),
+        automation,
+        plan: account.facts.plan,
+        catalogue: Arc::clone(&account.catalogue),
+        living_webhooks: living,
+    }
 }
 
 /// Finds the webhooks of a new automation and makes its rules ready.
@@ -138,7 +144,7 @@ pub fn update_automation(
     id: &ResourceId,
     etag: &str,
     patch: &AutomationPatch,
-) -> Result<Answer, Refusal> {
+) -> Result<AutomationAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     command.caller.require_automation_writer(&account_id)?;
     let account = draft.account()?;
@@ -157,7 +163,7 @@ pub fn update_automation(
     if let Some(action) = patch.action {
         spec.action = action;
     }
-    if let Some(conditions) = &patch.conditions {
+    if let Edit::To(conditions) = &patch.conditions {
         spec.conditions.clone_from(conditions);
     }
     if let Some(actions) = &patch.actions {
@@ -168,7 +174,7 @@ pub fn update_automation(
         spec.actions = actions;
     }
     let compiled = automation.spec.compile("automation", &mut faults);
-    if patch.conditions.is_some() || patch.object.is_some() {
+    if !patch.conditions.is_keep() || patch.object.is_some() {
         let spec = &automation.spec;
         if let Some(conditions) = &spec.conditions {
             check_fit(&account.catalogue, spec.object.as_str(), conditions, "automation.conditions", &mut faults);
@@ -199,22 +205,27 @@ pub fn delete_automation(
     command: &Command,
     id: &ResourceId,
     etag: &str,
-) -> Result<Answer, Refusal> {
+) -> Result<Done, Refusal> {
     let account_id = draft.state.id.clone();
     command.caller.require_automation_writer(&account_id)?;
     let account = draft.account()?;
     // One that cannot be read has no etag that anybody could know.
     if let Some(unreadable) = account.unreadable.iter().find(|automation| automation.id == id.as_str()) {
-        draft.change.deleted_automation = Some((unreadable.uid, draft.now()));
-        return Ok(Answer::Done);
+        draft.change.deleted_automation = Some(DeletedAutomation { uid: unreadable.uid, deleted_at: draft.now() });
+        return Ok(Done);
     }
     let before = find_automation(account, &account_id, id)?;
     check_etag(etag, before.revision, automation_name(&account_id, id))?;
-    draft.change.deleted_automation = Some((before.uid, draft.now()));
-    Ok(Answer::Done)
+    draft.change.deleted_automation = Some(DeletedAutomation { uid: before.uid, deleted_at: draft.now() });
+    Ok(Done)
 }
 
-pub fn activate(draft: &mut Draft<'_, '_>, command: &Command, id: &ResourceId, whom: &Whom) -> Result<Answer, Refusal> {
+pub fn activate(
+    draft: &mut Draft<'_, '_>,
+    command: &Command,
+    id: &ResourceId,
+    whom: &Whom,
+) -> Result<AutomationAnswer, Refusal> {
     let allowed = |_: &Automation, _: Option<&[UserId]>| Ok(());
     set_activation(draft, command, id, whom, allowed, |activation, whom| match whom {
         None => activation.everyone = true,
@@ -233,7 +244,7 @@ pub fn deactivate(
     command: &Command,
     id: &ResourceId,
     whom: &Whom,
-) -> Result<Answer, Refusal> {
+) -> Result<AutomationAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     let check = |automation: &Automation, whom: Option<&[UserId]>| match whom {
         Some(_) if automation.activation.everyone => {
@@ -258,7 +269,7 @@ fn set_activation(
     whom: &Whom,
     check: impl Fn(&Automation, Option<&[UserId]>) -> Result<(), Refusal>,
     change: impl Fn(&mut Activation, Option<&[UserId]>),
-) -> Result<Answer, Refusal> {
+) -> Result<AutomationAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     let caller = command.caller.require_user(&account_id)?;
     let own = [caller.clone()];

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Command, too_many};
+use super::{Command, Done, too_many};
 use crate::domain::{
+    account::change::ObjectFields,
     automation::catalogue::{Field, OBJECTS_MAX, check_fields},
     decision::draft::Draft,
     id::ObjectName,
@@ -15,7 +16,7 @@ pub fn set_fields(
     command: &Command,
     object: &ObjectName,
     fields: &Arc<Vec<Field>>,
-) -> Result<Answer, Refusal> {
+) -> Result<Done, Refusal> {
     command.caller.require_service(&draft.state.id)?;
     let account = draft.account()?;
     let mut faults = Violations::default();
@@ -26,6 +27,6 @@ pub fn set_fields(
     if after.added_objects() > OBJECTS_MAX {
         return Err(too_many("objects_with_added_fields", OBJECTS_MAX));
     }
-    draft.change.catalogue = Some((object.clone(), Arc::clone(fields)));
-    Ok(Answer::Done)
+    draft.change.catalogue = Some(ObjectFields { object: object.clone(), fields: Arc::clone(fields) });
+    Ok(Done)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Command, automation_name, require_plan, webhook_name};
+use super::{Command, Done, ExecutionAnswer, automation_name, require_plan, webhook_name};
 use crate::domain::{
     account::{
         Account,
@@ -28,12 +28,12 @@ pub fn cancel_execution(
     command: &Command,
     uid: ExecutionUid,
     read: Option<&Recorded>,
-) -> Result<Answer, Refusal> {
+) -> Result<Done, Refusal> {
     command.caller.require_operator(&draft.state.id)?;
     let account = draft.account()?;
     let recorded = found(draft, uid, read)?;
     cancel(draft, account, recorded)?;
-    Ok(Answer::Done)
+    Ok(Done)
 }
 
 /// Runs an execution again that has ended.
@@ -43,13 +43,13 @@ pub fn retry_execution(
     uid: ExecutionUid,
     how: Retry,
     read: Option<&Recorded>,
-) -> Result<Answer, Refusal> {
+) -> Result<ExecutionAnswer, Refusal> {
     command.caller.require_operator(&draft.state.id)?;
     let account = draft.account()?;
     let recorded = found(draft, uid, read)?;
     let new = retry(draft, account, recorded, how)?;
     let new = Arc::new(draft.add(new).clone());
-    Ok(Answer::Execution(draft.state.id.clone(), new, draft.change.revision))
+    Ok(ExecutionAnswer { account: draft.state.id.clone(), execution: new, revision: draft.change.revision })
 }
 
 fn name_of(draft: &Draft<'_, '_>, uid: ExecutionUid) -> String {

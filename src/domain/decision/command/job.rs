@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Answer, Command,
+    Command, JobAnswer,
     execution::{cancel, retry},
 };
 use crate::domain::{
@@ -23,7 +23,7 @@ pub fn start_job(
     command: &Command,
     task: JobTask,
     filter: &ExecutionFilter,
-) -> Result<Answer, Refusal> {
+) -> Result<JobAnswer, Refusal> {
     command.caller.require_operator(&draft.state.id)?;
     let account = draft.account()?;
     if draft.jobs(account).filter(|job| job.is_running()).count() >= JOBS_UNFINISHED_MAX {
@@ -42,23 +42,23 @@ pub fn start_job(
     Ok(put(draft, job))
 }
 
-pub fn cancel_job(draft: &mut Draft<'_, '_>, command: &Command, uid: JobUid) -> Result<Answer, Refusal> {
+pub fn cancel_job(draft: &mut Draft<'_, '_>, command: &Command, uid: JobUid) -> Result<JobAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     command.caller.require_operator(&account_id)?;
     let account = draft.account()?;
     let job = draft.jobs(account).find(|job| job.uid == uid).cloned();
     let job = job.ok_or_else(|| Refusal::not_found("job", format!("accounts/{account_id}/jobs/{uid}")))?;
     if !job.is_running() {
-        return Ok(Answer::Job(account_id, job));
+        return Ok(JobAnswer { account: account_id, job });
     }
     Ok(put(draft, Job { state: JobState::Cancelled, updated_at: draft.now(), ..Job::clone(&job) }))
 }
 
 /// A job as it is from now on, and the answer that shows it.
-fn put(draft: &mut Draft<'_, '_>, job: Job) -> Answer {
+fn put(draft: &mut Draft<'_, '_>, job: Job) -> JobAnswer {
     let job = Arc::new(job);
     draft.change.jobs.push(Arc::clone(&job));
-    Answer::Job(draft.state.id.clone(), job)
+    JobAnswer { account: draft.state.id.clone(), job }
 }
 
 /// Whether one more execution may be run again: what counts in no window needs no room in it.
@@ -114,5 +114,4 @@ pub fn go_on(draft: &mut Draft<'_, '_>, account: &Account, read: &JobRows) {
     progress.position = position;
     let state = if is_last { JobState::Succeeded } else { JobState::Running };
     put(draft, Job { state, progress, updated_at: draft.now(), ..Job::clone(&job) });
-    draft.change.is_empty = false;
 }

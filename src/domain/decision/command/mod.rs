@@ -1,42 +1,39 @@
 //! Calls that change an account's own things: checked here, whoever calls.
 
 mod account;
+mod answer;
 mod automation;
 mod catalogue;
 mod execution;
 mod job;
 mod webhook;
 
-use std::{collections::HashMap, sync::Arc};
-
-use secrecy::SecretString;
-use uuid::Uuid;
+use std::{fmt, sync::Arc};
 
 pub(super) use self::job::go_on;
-pub use self::{automation::draft_automation, webhook::TESTS_AT_ONCE_MAX};
+pub use self::{
+    answer::{AccountAnswer, Answer, AnswerKind, AutomationAnswer, Done, ExecutionAnswer, JobAnswer, WebhookAnswer},
+    automation::draft_automation,
+    webhook::TESTS_AT_ONCE_MAX,
+};
 use super::draft::Draft;
 use crate::domain::{
     account::{
-        Account, AccountFacts,
+        Account,
         change::StoredAnswer,
-        job::{Job, JobTask, Retry},
+        job::{JobTask, Retry},
     },
     attempt::retry_policy::RetryPolicy,
-    automation::{
-        Automation, Method,
-        catalogue::{Catalogue, Field},
-        condition::GroupSpec,
-        template::BodySpec,
-    },
+    automation::{Method, catalogue::Field, condition::GroupSpec, template::BodySpec},
     caller::Caller,
     event::Action,
-    execution::{NewExecution, Recorded, filter::ExecutionFilter},
+    execution::{Recorded, filter::ExecutionFilter},
     id::{AccountId, ExecutionUid, JobUid, ObjectName, RequestId, ResourceId, UserId},
     plan::{LimitOverrides, Plan},
     refusal::{Precondition, Refusal},
     timestamp::Timestamp,
     url::EndpointUrl,
-    webhook::{Webhook, WebhookKind, credentials::Credentials, subscription::Subscription},
+    webhook::{WebhookKind, credentials::Credentials, subscription::Subscription},
 };
 
 /// A call that changes something.
@@ -72,15 +69,23 @@ impl Command {
     }
 }
 
+/// Encodes an answer without secrets; nothing where it is none to the task.
+pub type Encode = Box<dyn Fn(&Answer) -> Option<Vec<u8>> + Send + Sync>;
+
 /// What makes a call repeatable.
-#[derive(Debug)]
 pub struct Repeat {
     /// The call's key.
     pub request_id: RequestId,
     /// What is asked, hashed.
     pub fingerprint: Vec<u8>,
-    /// Encodes the answer without secrets.
-    pub encode: fn(&Answer) -> Vec<u8>,
+    /// Encodes the answer, to be stored with it.
+    pub encode: Encode,
+}
+
+impl fmt::Debug for Repeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repeat").field("request_id", &self.request_id).finish_non_exhaustive()
+    }
 }
 
 /// What is asked.
@@ -133,6 +138,23 @@ pub struct NewWebhook {
     pub subscription: Option<Subscription>,
 }
 
+/// What becomes of a field that need not be there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Edit<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It has this value, or none.
+    To(Option<T>),
+}
+
+impl<T> Edit<T> {
+    /// Whether it stays as it is.
+    pub fn is_keep(&self) -> bool {
+        matches!(self, Edit::Keep)
+    }
+}
+
 /// What to change of a webhook.
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "as in `Webhook`")]
@@ -141,7 +163,7 @@ pub struct WebhookPatch {
     pub endpoint: Option<EndpointUrl>,
     pub credentials: Option<Credentials>,
     pub retry: Option<RetryPolicy>,
-    pub requests_per_second: Option<Option<u32>>,
+    pub requests_per_second: Edit<u32>,
     pub subscription: Option<Subscription>,
     pub enabled: Option<bool>,
 }
@@ -177,7 +199,7 @@ pub struct AutomationPatch {
     pub display_name: Option<String>,
     pub object: Option<ObjectName>,
     pub action: Option<Action>,
-    pub conditions: Option<Option<GroupSpec>>,
+    pub conditions: Edit<GroupSpec>,
     pub actions: Option<Vec<NewAction>>,
     pub enabled: Option<bool>,
     pub owner: Option<UserId>,
@@ -187,35 +209,8 @@ impl AutomationPatch {
     /// Whether it changes what the automation does.
     pub fn changes_rules(&self) -> bool {
         let is_triggered_anew = self.object.is_some() || self.action.is_some();
-        is_triggered_anew || self.conditions.is_some() || self.actions.is_some()
+        is_triggered_anew || !self.conditions.is_keep() || self.actions.is_some()
     }
-}
-
-/// The answer to a call that changed something.
-#[derive(Debug, Clone)]
-pub enum Answer {
-    /// The account as it is now.
-    Account(AccountId, AccountFacts),
-    /// The webhook as it is now.
-    Webhook {
-        /// The account.
-        account: AccountId,
-        /// The webhook.
-        webhook: Arc<Webhook>,
-        /// The signing secret, where it is new.
-        secret: Option<SecretString>,
-        /// What the caller should know of the change.
-        warnings: Vec<&'static str>,
-    },
-    /// The automation as it is now, the account's plan, its catalogue, and those of the automation's webhooks that are not
-    /// deleted, and whether they are enabled.
-    Automation(AccountId, Arc<Automation>, Plan, Arc<Catalogue>, HashMap<Uuid, bool>),
-    /// The new execution, and the revision that made it.
-    Execution(AccountId, Arc<NewExecution>, i64),
-    /// The job as it is now.
-    Job(AccountId, Arc<Job>),
-    /// It is done, and there is nothing to show.
-    Done,
 }
 
 /// Decides on a call.
@@ -224,35 +219,39 @@ pub(super) fn decide(
     command: &Command,
     execution: Option<&Recorded>,
 ) -> Result<Answer, Refusal> {
-    let answer = match &command.task {
-        Task::CreateAccount { plan } => account::create_account(draft, command, *plan),
-        Task::SetPlan { plan, etag } => account::set_plan(draft, command, *plan, etag),
-        Task::SetLimits { overrides, etag } => account::set_limits(draft, command, *overrides, etag),
-        Task::DeleteAccount { etag } => account::delete_account(draft, command, etag),
-        Task::CreateWebhook { id, webhook } => webhook::create_webhook(draft, command, id.as_ref(), webhook),
-        Task::UpdateWebhook { id, etag, patch } => webhook::update_webhook(draft, command, id, etag, patch),
-        Task::DeleteWebhook { id, etag } => webhook::delete_webhook(draft, command, id, etag),
-        Task::RotateSecret { id, overlap_ms } => webhook::rotate_secret(draft, command, id, *overlap_ms),
-        Task::TestWebhook { id, under_way } => webhook::test_webhook(draft, command, id, *under_way),
+    let answer: Answer = match &command.task {
+        Task::CreateAccount { plan } => account::create_account(draft, command, *plan)?.into(),
+        Task::SetPlan { plan, etag } => account::set_plan(draft, command, *plan, etag)?.into(),
+        Task::SetLimits { overrides, etag } => account::set_limits(draft, command, *overrides, etag)?.into(),
+        Task::DeleteAccount { etag } => account::delete_account(draft, command, etag)?.into(),
+        Task::CreateWebhook { id, webhook } => webhook::create_webhook(draft, command, id.as_ref(), webhook)?.into(),
+        Task::UpdateWebhook { id, etag, patch } => webhook::update_webhook(draft, command, id, etag, patch)?.into(),
+        Task::DeleteWebhook { id, etag } => webhook::delete_webhook(draft, command, id, etag)?.into(),
+        Task::RotateSecret { id, overlap_ms } => webhook::rotate_secret(draft, command, id, *overlap_ms)?.into(),
+        Task::TestWebhook { id, under_way } => webhook::test_webhook(draft, command, id, *under_way)?.into(),
         Task::CreateAutomation { id, automation } => {
-            automation::create_automation(draft, command, id.as_ref(), automation)
+            automation::create_automation(draft, command, id.as_ref(), automation)?.into()
         }
-        Task::UpdateAutomation { id, etag, patch } => automation::update_automation(draft, command, id, etag, patch),
-        Task::DeleteAutomation { id, etag } => automation::delete_automation(draft, command, id, etag),
-        Task::Activate { id, whom } => automation::activate(draft, command, id, whom),
-        Task::Deactivate { id, whom } => automation::deactivate(draft, command, id, whom),
-        Task::CancelExecution { uid } => execution::cancel_execution(draft, command, *uid, execution),
-        Task::RetryExecution { uid, retry } => execution::retry_execution(draft, command, *uid, *retry, execution),
-        Task::StartJob { task, filter } => job::start_job(draft, command, *task, filter),
-        Task::SetFields { object, fields } => catalogue::set_fields(draft, command, object, fields),
-        Task::CancelJob { uid } => job::cancel_job(draft, command, *uid),
-    }?;
-    draft.change.is_empty = false;
+        Task::UpdateAutomation { id, etag, patch } => {
+            automation::update_automation(draft, command, id, etag, patch)?.into()
+        }
+        Task::DeleteAutomation { id, etag } => automation::delete_automation(draft, command, id, etag)?.into(),
+        Task::Activate { id, whom } => automation::activate(draft, command, id, whom)?.into(),
+        Task::Deactivate { id, whom } => automation::deactivate(draft, command, id, whom)?.into(),
+        Task::CancelExecution { uid } => execution::cancel_execution(draft, command, *uid, execution)?.into(),
+        Task::RetryExecution { uid, retry } => {
+            execution::retry_execution(draft, command, *uid, *retry, execution)?.into()
+        }
+        Task::StartJob { task, filter } => job::start_job(draft, command, *task, filter)?.into(),
+        Task::SetFields { object, fields } => catalogue::set_fields(draft, command, object, fields)?.into(),
+        Task::CancelJob { uid } => job::cancel_job(draft, command, *uid)?.into(),
+    };
+    draft.change.is_answered = true;
     if let Some(repeat) = &command.repeat {
-        draft.change.answer = Some(StoredAnswer {
+        draft.change.answer = (repeat.encode)(&answer).map(|encoded| StoredAnswer {
             request_id: repeat.request_id.clone(),
             fingerprint: repeat.fingerprint.clone(),
-            answer: (repeat.encode)(&answer),
+            answer: encoded,
             created_at: draft.around.now,
         });
     }

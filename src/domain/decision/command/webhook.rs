@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Command, NewWebhook, WebhookPatch, check_etag, id_taken, require_plan, too_many, webhook_name};
+use super::{
+    Command, Done, Edit, NewWebhook, WebhookAnswer, WebhookPatch, check_etag, id_taken, require_plan, too_many,
+    webhook_name,
+};
 use crate::domain::{
-    account::{Account, WEBHOOKS_MAX, change::HealthChange},
+    account::{Account, WEBHOOKS_MAX, audit::Actor, change::HealthChange},
     caller::Caller,
     decision::draft::Draft,
     id::{AccountId, ResourceId, UserId, WebhookUid},
@@ -30,7 +33,7 @@ pub fn create_webhook(
     command: &Command,
     id: Option<&ResourceId>,
     new: &NewWebhook,
-) -> Result<Answer, Refusal> {
+) -> Result<WebhookAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     let owner = owner_of(command, &account_id, new)?;
     let account = draft.account()?;
@@ -95,7 +98,7 @@ pub fn create_webhook(
         updated_at: draft.now(),
         deleted_at: None,
     };
-    Ok(put(draft, webhook, Some(secret)))
+    Ok(put(draft, command, webhook, Some(secret)))
 }
 
 /// Who owns a new webhook: nobody an automation webhook, which only a global admin creates; a regular one the caller, or
@@ -123,12 +126,12 @@ fn check_kind(kind: WebhookKind, credentials: &Credentials, faults: &mut Violati
 }
 
 /// A webhook as it is from now on, and the answer that shows it, with its secret where that is new.
-fn put(draft: &mut Draft<'_, '_>, webhook: Webhook, secret: Option<SigningSecret>) -> Answer {
+fn put(draft: &mut Draft<'_, '_>, command: &Command, webhook: Webhook, secret: Option<SigningSecret>) -> WebhookAnswer {
     let (revision, updated_at) = (draft.change.revision, draft.now());
     let webhook = Arc::new(Webhook { revision, updated_at, ..webhook });
-    draft.write_webhook(Arc::clone(&webhook));
+    draft.write_webhook(Arc::clone(&webhook), Actor::of(&command.caller));
     let secret = secret.map(|secret| secret.secret);
-    Answer::Webhook { account: draft.state.id.clone(), webhook, secret, warnings: Vec::new() }
+    WebhookAnswer { account: draft.state.id.clone(), webhook, secret, warnings: Vec::new() }
 }
 
 pub fn update_webhook(
@@ -137,7 +140,7 @@ pub fn update_webhook(
     id: &ResourceId,
     etag: &str,
     patch: &WebhookPatch,
-) -> Result<Answer, Refusal> {
+) -> Result<WebhookAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
@@ -182,7 +185,7 @@ pub fn update_webhook(
         }
         webhook.subscription = Some(subscription.clone());
     }
-    if let Some(limit) = patch.requests_per_second {
+    if let Edit::To(limit) = patch.requests_per_second {
         webhook.requests_per_second = limit;
     }
     if let Some(retry) = &patch.retry {
@@ -203,13 +206,8 @@ pub fn update_webhook(
     if let Some(enabled) = patch.enabled {
         webhook.disabled = if enabled { None } else { Some(webhook.disabled.unwrap_or(DisableReason::Admin)) };
     }
-    let answer = put(draft, webhook, None);
-    Ok(match answer {
-        Answer::Webhook { account, webhook, secret, .. } if drops => {
-            Answer::Webhook { account, webhook, secret, warnings: vec![CREDENTIALS_DROPPED] }
-        }
-        answer => answer,
-    })
+    let warnings = if drops { vec![CREDENTIALS_DROPPED] } else { Vec::new() };
+    Ok(WebhookAnswer { warnings, ..put(draft, command, webhook, None) })
 }
 
 pub fn rotate_secret(
@@ -217,7 +215,7 @@ pub fn rotate_secret(
     command: &Command,
     id: &ResourceId,
     overlap_ms: u64,
-) -> Result<Answer, Refusal> {
+) -> Result<WebhookAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
@@ -226,7 +224,7 @@ pub fn rotate_secret(
     let before = draft.webhook(account, before.uid).unwrap_or_else(|| Arc::clone(before));
     let secret = SigningSecret::new((draft.around.secret)());
     let secrets = rotate(&before.secrets, secret.clone(), overlap_ms, draft.now());
-    Ok(put(draft, Webhook { secrets, ..Webhook::clone(&before) }, Some(secret)))
+    Ok(put(draft, command, Webhook { secrets, ..Webhook::clone(&before) }, Some(secret)))
 }
 
 /// How many test requests of an account are under way at once.
@@ -240,7 +238,7 @@ pub fn test_webhook(
     command: &Command,
     id: &ResourceId,
     under_way: usize,
-) -> Result<Answer, Refusal> {
+) -> Result<WebhookAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     let account = draft.account()?;
     let webhook = find_webhook(account, &account_id, id)?;
@@ -264,7 +262,7 @@ pub fn test_webhook(
     }
     bucket.take(per_second, now);
     draft.change.tested = Some(webhook.id.clone());
-    Ok(Answer::Webhook { account: account_id, webhook: Arc::clone(webhook), secret: None, warnings: Vec::new() })
+    Ok(WebhookAnswer { account: account_id, webhook: Arc::clone(webhook), secret: None, warnings: Vec::new() })
 }
 
 pub fn delete_webhook(
@@ -272,7 +270,7 @@ pub fn delete_webhook(
     command: &Command,
     id: &ResourceId,
     etag: &str,
-) -> Result<Answer, Refusal> {
+) -> Result<Done, Refusal> {
     let account_id = draft.state.id.clone();
     let account = draft.account()?;
     let before = find_webhook(account, &account_id, id)?;
@@ -280,8 +278,8 @@ pub fn delete_webhook(
     check_etag(etag, before.revision, webhook_name(&account_id, id))?;
     let now = draft.now();
     let webhook = Webhook { deleted_at: Some(now), revision: draft.change.revision, ..Webhook::clone(before) };
-    draft.write_webhook(Arc::new(webhook));
-    Ok(Answer::Done)
+    draft.write_webhook(Arc::new(webhook), Actor::of(&command.caller));
+    Ok(Done)
 }
 
 fn find_webhook<'a>(

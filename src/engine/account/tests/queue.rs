@@ -3,7 +3,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::domain::{
     caller::{AccountScope, Caller},
-    decision::command::{Answer, Task},
+    decision::command::{Answer, Done, Task},
     plan::Plan,
 };
 
@@ -37,7 +37,7 @@ impl Bench {
         let caller = Caller::Service { accounts: AccountScope::All };
         let command = Arc::new(Command { caller, task: Task::CreateAccount { plan: Plan::Power }, repeat: None });
         let wait = self.wait();
-        self.queue.push_call(Call { command, is_new: true, execution: None, reply, wait });
+        self.queue.push_call(Call { command, is_new: true, execution: Subject::Unread, reply, wait });
         answer
     }
 
@@ -67,7 +67,7 @@ fn calls_and_events_take_turns_and_keep_theirs_until_they_are_answered() {
     // The journal has found another revision: nobody was answered.
     bench.answer(&Reply::None, 0);
     assert_eq!(bench.kinds(), ["call"], "it is its turn still");
-    bench.answer(&Reply::Command(Ok(Answer::Done)), 1);
+    bench.answer(&Reply::Command(Ok(Answer::Done(Done))), 1);
     assert_eq!(bench.kinds(), ["event"], "nor do calls hold up events");
     bench.answer(&Reply::None, 0);
     assert_eq!(bench.kinds(), ["event"]);
