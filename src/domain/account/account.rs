@@ -277,7 +277,7 @@ impl Account {
         ordered.sort_by_key(|automation| automation.uid);
         let mut triggers: HashMap<_, Vec<_>> = HashMap::new();
         for automation in ordered {
-            let key = (automation.spec.object.clone(), automation.spec.action);
+            let key = (automation.spec.object.clone(), automation.spec.trigger_action);
             triggers.entry(key).or_default().push(automation);
         }
         self.triggers = triggers.into_iter().map(|(key, automations)| (key, automations.into())).collect();

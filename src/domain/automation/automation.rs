@@ -34,7 +34,8 @@ pub struct AutomationSpec {
     /// The kind of object.
     pub object: ObjectName,
     /// What happened to it.
-    pub action: Action,
+    #[serde(rename = "action")]
+    pub trigger_action: Action,
     /// What must hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<GroupSpec>,
@@ -192,7 +193,7 @@ impl AutomationSpec {
     /// Checks the rules and makes them ready. Faults are noted under the fields of the `automation` message.
     pub fn compile(&self, at: &str, faults: &mut Violations) -> Option<Compiled> {
         let conditions =
-            Conditions::compile(self.conditions.as_ref(), self.action, &format!("{at}.conditions"), faults);
+            Conditions::compile(self.conditions.as_ref(), self.trigger_action, &format!("{at}.conditions"), faults);
         if self.actions.is_empty() || self.actions.len() > ACTIONS_MAX {
             faults.add(format!("{at}.actions"), format!("must have 1 to {ACTIONS_MAX} actions"));
         }
@@ -232,7 +233,7 @@ impl AutomationSpec {
     /// What a reader should know although it is not wrong.
     pub fn warnings(&self, compiled: &Compiled, catalogue: &Catalogue) -> Vec<String> {
         let mut found = Vec::new();
-        if self.action == Action::Change && !compiled.conditions.ask_for_change() {
+        if self.trigger_action == Action::Change && !compiled.conditions.ask_for_change() {
             found.push(
                 "runs at every change of the object: add a condition that a field changed to narrow it".to_owned(),
             );
@@ -376,7 +377,7 @@ impl Automation {
     /// Whether an event is of the kind that triggers it, and by a user it is active for.
     pub fn is_triggered_by(&self, event: &Event) -> bool {
         self.enabled
-            && self.spec.action == event.action
+            && self.spec.trigger_action == event.action
             && self.spec.object == event.object
             && self.activation.covers(event.user_id.as_ref())
     }

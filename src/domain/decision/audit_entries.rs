@@ -222,7 +222,7 @@ fn of_automation(automation: &Automation) -> Fields {
     vec![
         ("display_name", automation.display_name.clone()),
         ("trigger_object", spec.object.to_string()),
-        ("trigger_action", spec.action.as_str().to_owned()),
+        ("trigger_action", spec.trigger_action.as_str().to_owned()),
         ("conditions", spec.conditions.as_ref().map(json).unwrap_or_default()),
         ("actions", actions.to_string()),
         ("enabled", automation.enabled.to_string()),

@@ -158,7 +158,7 @@ impl World {
         let automation = NewAutomation {
             display_name: "one".into(),
             object: "deal".parse().expect("a name"),
-            action: Action::Change,
+            trigger_action: Action::Change,
             conditions: None,
             actions: actions("a"),
             enabled: true,

@@ -122,7 +122,7 @@ impl Universe {
             let automation = NewAutomation {
                 display_name: (*name).to_owned(),
                 object: "deal".parse().expect("a name"),
-                action: Action::Change,
+                trigger_action: Action::Change,
                 conditions: None,
                 actions: vec![NewAction {
                     id: None,

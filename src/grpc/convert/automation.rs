@@ -262,7 +262,7 @@ pub fn automation(
         name: format!("accounts/{account}/automations/{}", automation.id),
         display_name: automation.display_name.clone(),
         trigger_object: spec.object.to_string(),
-        trigger_action: pb_event_action(spec.action),
+        trigger_action: pb_event_action(spec.trigger_action),
         conditions: spec.conditions.as_ref().map(pb_group),
         actions: spec.actions.iter().map(pb_action).collect(),
         state: state.into(),
@@ -332,7 +332,14 @@ pub fn new_automation(account: &AccountId, given: pb::Automation) -> Result<NewA
         return Err(status::invalid("automation", "is required"));
     };
     let display_name = given.display_name;
-    Ok(NewAutomation { display_name, object, action, conditions: conditions.flatten(), actions, enabled })
+    Ok(NewAutomation {
+        display_name,
+        object,
+        trigger_action: action,
+        conditions: conditions.flatten(),
+        actions,
+        enabled,
+    })
 }
 
 pub fn object(text: &str, faults: &mut Violations) -> Option<ObjectName> {

@@ -161,7 +161,7 @@ impl Api {
                 Field::DisplayName => patch.display_name = Some(given.display_name.clone()),
                 Field::TriggerObject => patch.object = object(&given.trigger_object, &mut faults),
                 Field::TriggerAction => {
-                    patch.action =
+                    patch.trigger_action =
                         convert::event_action("automation.trigger_action", given.trigger_action, &mut faults);
                 }
                 Field::Conditions => {

@@ -8,7 +8,7 @@ fn warned(object: &str, field: &str, path: &str, body: &str) -> Vec<String> {
     let clause = ClauseSpec { field: field.into(), operator: Operator::Changed, values: Vec::new() };
     let spec = AutomationSpec {
         object: object.parse().expect("a name"),
-        action: Action::Change,
+        trigger_action: Action::Change,
         conditions: Some(GroupSpec { how: Match::Any, conditions: vec![MemberSpec::Clause(clause)] }),
         actions: vec![ActionSpec {
             id: None,
@@ -103,7 +103,7 @@ fn actions_keep_their_ids_through_edits() {
 fn the_stored_form_stays_readable() {
     let spec = AutomationSpec {
         object: "deal".parse().expect("a name"),
-        action: Action::Change,
+        trigger_action: Action::Change,
         conditions: Some(GroupSpec {
             how: Match::All,
             conditions: vec![MemberSpec::Clause(ClauseSpec {

@@ -93,7 +93,7 @@ fn compile(
 ) -> Result<(AutomationSpec, Compiled), Refusal> {
     let spec = AutomationSpec {
         object: new.object.clone(),
-        action: new.action,
+        trigger_action: new.trigger_action,
         conditions: new.conditions.clone(),
         actions: resolve_actions(account, account_id, (&new.actions, &[]), uuid)?,
         actions_edited_at: None,
@@ -160,8 +160,8 @@ pub fn update_automation(
     if let Some(object) = &patch.object {
         spec.object = object.clone();
     }
-    if let Some(action) = patch.action {
-        spec.action = action;
+    if let Some(action) = patch.trigger_action {
+        spec.trigger_action = action;
     }
     if let Edit::To(conditions) = &patch.conditions {
         spec.conditions.clone_from(conditions);

@@ -174,7 +174,7 @@ pub struct WebhookPatch {
 pub struct NewAutomation {
     pub display_name: String,
     pub object: ObjectName,
-    pub action: Action,
+    pub trigger_action: Action,
     pub conditions: Option<GroupSpec>,
     pub actions: Vec<NewAction>,
     pub enabled: bool,
@@ -198,7 +198,7 @@ pub struct NewAction {
 pub struct AutomationPatch {
     pub display_name: Option<String>,
     pub object: Option<ObjectName>,
-    pub action: Option<Action>,
+    pub trigger_action: Option<Action>,
     pub conditions: Edit<GroupSpec>,
     pub actions: Option<Vec<NewAction>>,
     pub enabled: Option<bool>,
@@ -208,7 +208,7 @@ pub struct AutomationPatch {
 impl AutomationPatch {
     /// Whether it changes what the automation does.
     pub fn changes_rules(&self) -> bool {
-        let is_triggered_anew = self.object.is_some() || self.action.is_some();
+        let is_triggered_anew = self.object.is_some() || self.trigger_action.is_some();
         is_triggered_anew || !self.conditions.is_keep() || self.actions.is_some()
     }
 }
