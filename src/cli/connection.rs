@@ -98,7 +98,7 @@ impl ConnectionArgs {
         Ok(InterceptedService::new(self.channel().await?, Bearer(value)))
     }
 
-    /// Connects.
+    /// Connects without a token.
     pub async fn channel(&self) -> Result<Channel, CliError> {
         let address = &self.address;
         if !address.starts_with("http://") && !address.starts_with("https://") {

@@ -25,7 +25,7 @@ const PAGE_MAX: u32 = 1_000;
 /// How long to wait before a broken watch is taken up again.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Which executions.
+/// Which executions are meant.
 #[derive(Debug, Clone, Args)]
 pub struct Filter {
     /// In these states, such as FAILED,PAUSED.

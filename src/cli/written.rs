@@ -19,7 +19,7 @@ const VALUES_MAX: usize = 2_000_000;
 /// A value as it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written {
-    /// Nothing.
+    /// `null`.
     Null,
     /// True or false, and how it is written.
     Bool(bool, String),

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::refusal::Violations;
+
+/// How many requests of one account may be in flight, whatever its limits say.
+pub const REQUESTS_IN_FLIGHT_MAX: u32 = 4_096;
+
 /// What an account has paid for, in rising order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -57,6 +62,21 @@ pub struct LimitOverrides {
     pub requests_in_flight: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+}
+
+impl LimitOverrides {
+    /// Notes what is out of its range.
+    pub fn check(&self, at: &str, faults: &mut Violations) {
+        let slots = 1..=REQUESTS_IN_FLIGHT_MAX;
+        if self.requests_in_flight.is_some_and(|asked| !slots.contains(&asked)) {
+            faults.add(format!("{at}.requests_in_flight"), format!("must be 1 to {REQUESTS_IN_FLIGHT_MAX}"));
+        }
+        let days = RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX;
+        if self.retention_days.is_some_and(|asked| !days.contains(&asked)) {
+            let message = format!("must be {RETENTION_DAYS_MIN} to {RETENTION_DAYS_MAX}");
+            faults.add(format!("{at}.retention_days"), message);
+        }
+    }
 }
 
 /// The limits of every plan, in rising order.

@@ -18,7 +18,7 @@ pub enum Refusal {
     Invalid(Vec<Violation>),
     /// The caller may not do this.
     Denied {
-        /// Why not.
+        /// Why the caller may not do it.
         message: String,
     },
     /// There is no such thing.
@@ -39,7 +39,7 @@ pub enum Refusal {
     },
     /// Something else must happen first.
     Precondition {
-        /// Why.
+        /// What stands in the way.
         reason: Precondition,
         /// The field or resource at fault.
         subject: String,

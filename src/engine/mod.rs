@@ -159,7 +159,7 @@ pub enum CommandReply {
 /// What became of a test request.
 #[derive(Debug)]
 pub struct Tested {
-    /// What happened.
+    /// The attempt, as it ended.
     pub attempt: Attempt,
     /// The body that was sent.
     pub body: String,

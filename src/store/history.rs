@@ -24,7 +24,7 @@ use crate::domain::{
 /// An account as it is shown.
 #[derive(Debug, Clone)]
 pub struct AccountView {
-    /// Inside.
+    /// Its number inside of the service: unique for ever, and never shown to clients.
     pub uid: AccountUid,
     /// Its id.
     pub id: AccountId,

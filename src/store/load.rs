@@ -43,7 +43,7 @@ const EXPIRED_SCAN_MAX: usize = 2_000;
 /// An account that must be looked at.
 #[derive(Debug, Clone)]
 pub struct DueAccount {
-    /// When.
+    /// When it must be looked at, in microseconds since 1970.
     pub due_at: i64,
     /// The account, inside.
     pub uid: Uuid,

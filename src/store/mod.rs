@@ -60,7 +60,11 @@ pub use self::{
 use self::{together::Together, upkeep::Upkeep};
 use crate::{
     clock,
-    domain::{account::change::Change, id::AccountUid, timestamp::Timestamp},
+    domain::{
+        account::{change::Change, due},
+        id::AccountUid,
+        timestamp::Timestamp,
+    },
     telemetry::Metrics,
 };
 
@@ -160,16 +164,17 @@ impl Store {
             _ => {}
         }
         rotation::key_fingerprints(first, &sealer).await?;
-        // Limits may have been configured anew meanwhile: whoever waits for one is looked at.
-        first.execute_unprepared("UPDATE accounts SET next_due_at = 0 WHERE paused > 0").await?;
         let last_wall_time = match location {
             Location::Sqlite(_) => lease::told_time(first).await?,
             Location::Postgres(_) => lease.last_wall_time(),
         };
         let now = clock::now();
-        if last_wall_time.is_some_and(|told| now < told) {
-            // What waits for a slot waits for no time, whatever the clock says.
-            let sql = format!("UPDATE accounts SET next_due_at = {0} WHERE next_due_at > {0}", now.0);
+        let looked_at = due::at_start(now, last_wall_time);
+        if looked_at.paused {
+            first.execute_unprepared("UPDATE accounts SET next_due_at = 0 WHERE paused > 0").await?;
+        }
+        if let Some(Timestamp(time)) = looked_at.due_after {
+            let sql = format!("UPDATE accounts SET next_due_at = {time} WHERE next_due_at > {time}");
             first.execute_unprepared(&sql).await?;
         }
         first.close_by_ref().await?;

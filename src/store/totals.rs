@@ -7,7 +7,7 @@ use super::{Store, StoreError};
 /// How many executions have not ended, in all accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
-    /// Accounts.
+    /// How many accounts there are.
     pub accounts: u64,
     /// Executions that are due and wait for a slot.
     pub pending: u64,

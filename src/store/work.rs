@@ -8,7 +8,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 /// Something for a lane to write.
 pub struct Work {
-    /// What.
+    /// What is to be written.
     pub task: LaneTask,
     /// Since when it waits.
     pub since: Instant,

@@ -33,11 +33,11 @@ pub struct FieldChange {
 pub enum PlanStep<'m> {
     /// It does not exist.
     Create(&'m Manifest),
-    /// It differs.
+    /// The resource differs from the file.
     Update {
         /// What the file says.
         manifest: &'m Manifest,
-        /// What differs.
+        /// Each field that differs.
         changes: Vec<FieldChange>,
         /// The version that was compared.
         etag: String,

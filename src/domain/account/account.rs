@@ -42,7 +42,7 @@ pub struct AccountState {
 /// What an account's actor knows: everything that decisions need, nothing that merely waits.
 #[derive(Debug)]
 pub struct Account {
-    /// Never used again.
+    /// Its number inside of the service: unique for ever, and never shown to clients.
     pub uid: AccountUid,
     /// Its own facts.
     pub facts: AccountFacts,
@@ -64,7 +64,7 @@ pub struct Account {
     pub webhooks: HashMap<WebhookUid, Arc<Webhook>>,
     /// The regular webhooks that are not deleted.
     regular: Vec<Arc<Webhook>>,
-    /// Automations.
+    /// All automations that can be read.
     pub automations: HashMap<AutomationUid, Arc<Automation>>,
     /// Automations that cannot be read: events that could fit them wait.
     pub unreadable: Vec<UnreadableAutomation>,
@@ -99,7 +99,7 @@ pub struct Account {
 /// What an account is made of when it is read from the database.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Inside.
+    /// Its number inside of the service: unique for ever, and never shown to clients.
     pub uid: AccountUid,
     /// Its own facts.
     pub facts: AccountFacts,

@@ -73,7 +73,7 @@ pub struct FieldChange {
 /// One change of one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// Who.
+    /// Who changed it.
     pub actor: Actor,
     /// What was done.
     pub verb: Verb,

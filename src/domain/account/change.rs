@@ -106,7 +106,7 @@ pub struct WebhookChange {
 pub struct DeletedAutomation {
     /// The automation.
     pub uid: AutomationUid,
-    /// When.
+    /// When it is deleted.
     pub deleted_at: Timestamp,
 }
 
@@ -157,7 +157,7 @@ pub struct RecordedAttempt {
     pub action_no: usize,
     /// The attempt, from 1.
     pub number: u32,
-    /// What happened.
+    /// The attempt, as it ended.
     pub attempt: Attempt,
     /// What has become of the action.
     pub fate: Fate,

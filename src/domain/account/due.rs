@@ -161,6 +161,20 @@ pub fn next_start_at(
     waiting.chain(DueView::of(account, now, rules).due_at()).min()
 }
 
+/// What is looked at when a process begins, whatever the accounts' rows say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtStart {
+    /// Accounts with executions that the limit holds back: limits may have been configured anew.
+    pub paused: bool,
+    /// Accounts that are due later than this: the clock was set back, and what waits for a slot waits for no time.
+    pub due_after: Option<Timestamp>,
+}
+
+/// What is looked at when a process begins, of which the last one has told a time.
+pub fn at_start(now: Timestamp, told: Option<Timestamp>) -> AtStart {
+    AtStart { paused: true, due_after: told.filter(|told| now < *told).map(|_| now) }
+}
+
 /// As many executions as have a slot, webhook by webhook, so that one dead webhook's many hide nobody. `slots_of_all` says
 /// how many of those that all accounts share there are for a webhook.
 pub fn wanted(

@@ -99,7 +99,7 @@ const DAY_MS: u64 = 86_400_000;
 pub struct ExpiredExecutions {
     /// All of them ended before this time.
     pub ended_before: Timestamp,
-    /// They.
+    /// The executions.
     pub rows: Vec<ExpiredRow>,
     /// Where to look for more; none once everything was looked at.
     pub next: Option<ExecutionUid>,

@@ -117,7 +117,7 @@ impl Job {
 pub struct JobRows {
     /// The job.
     pub job: JobUid,
-    /// They.
+    /// The executions.
     pub rows: Vec<Recorded>,
     /// The last execution that was looked at, whether or not it fits.
     pub position: Option<ExecutionUid>,

@@ -25,7 +25,7 @@ pub struct LoopKey {
     pub source: Uuid,
     /// The kind of object.
     pub object: ObjectName,
-    /// Which object.
+    /// The id of the object.
     pub entity_id: EntityId,
 }
 

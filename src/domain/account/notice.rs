@@ -35,7 +35,7 @@ pub enum Notice {
     WebhookDisabled {
         /// The webhook.
         webhook: ResourceId,
-        /// Why.
+        /// Why nothing is sent to it any more.
         reason: DisableReason,
     },
 }

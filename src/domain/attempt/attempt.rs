@@ -31,6 +31,6 @@ pub struct AttemptReport {
     pub action_no: usize,
     /// The attempt, from 1.
     pub attempt_no: u32,
-    /// What happened.
+    /// The attempt, as it ended.
     pub attempt: Arc<Attempt>,
 }

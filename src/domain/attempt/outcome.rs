@@ -36,14 +36,26 @@ pub enum Fate {
     Open,
     /// It may have been carried out.
     MayBeDone,
-    /// It succeeded.
+    /// The action succeeded.
     Succeeded,
+}
+
+/// Whether an answer of this status says that the request was carried out.
+pub fn is_success_status(status: u16) -> bool {
+    (200..=299).contains(&status)
+}
+
+impl Fate {
+    /// Of an attempt that was written before its fate was written with it: its status tells.
+    pub fn of_status(status: Option<u16>) -> Self {
+        if status.is_some_and(is_success_status) { Fate::Succeeded } else { Fate::Open }
+    }
 }
 
 /// What an outcome means for the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It arrived.
+    /// The endpoint has taken the request.
     Success,
     /// It did not, and may when tried again.
     Retry(Reason),
@@ -97,7 +109,7 @@ impl Outcome {
     pub fn verdict(&self) -> Verdict {
         match self {
             Outcome::Answer { status, .. } => match status {
-                200..=299 => Verdict::Success,
+                status if is_success_status(*status) => Verdict::Success,
                 300..=399 => Verdict::Failure(Reason::Redirect),
                 401 | 403 => Verdict::Failure(Reason::Unauthorized),
                 408 => Verdict::Retry(Reason::Timeout),
@@ -126,6 +138,6 @@ pub enum FailureClass {
     Timeout,
     /// 425 or 429.
     Throttled,
-    /// 5xx.
+    /// An answer of 500 to 599.
     ServerError,
 }

@@ -75,7 +75,7 @@ pub struct ActionSpec {
 /// until a person deletes it or its row is mended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableAutomation {
-    /// Inside.
+    /// Its number inside of the service: unique for ever, and never shown to clients.
     pub uid: AutomationUid,
     /// Its id, as it is stored.
     pub id: String,
@@ -102,7 +102,7 @@ impl UnreadableAutomation {
 /// An automation that is ready to be matched.
 #[derive(Debug, Clone)]
 pub struct Automation {
-    /// Never used again.
+    /// Its number inside of the service: unique for ever, and never shown to clients.
     pub uid: AutomationUid,
     /// What clients name it by.
     pub id: ResourceId,

@@ -6,7 +6,7 @@ use crate::domain::event::Event;
 /// One thing that must hold for an automation to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// Which.
+    /// What was looked at.
     pub kind: CheckKind,
     /// Whether it holds.
     pub holds: bool,

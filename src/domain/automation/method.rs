@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
-    /// POST.
+    /// `POST`: make something.
     Post,
-    /// PUT.
+    /// `PUT`: replace something.
     Put,
-    /// DELETE.
+    /// `DELETE`: delete something; it may go out without a body.
     Delete,
 }
 

@@ -46,11 +46,11 @@ pub struct Event {
     pub id: EventId,
     /// The kind of object.
     pub object: ObjectName,
-    /// What happened.
+    /// What happened to the object.
     pub action: Action,
-    /// Which object.
+    /// The id of the object.
     pub entity_id: EntityId,
-    /// When.
+    /// When it happened.
     pub occurred_at: Timestamp,
     /// The acting user, if any.
     pub user_id: Option<UserId>,

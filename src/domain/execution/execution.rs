@@ -28,9 +28,9 @@ pub struct NewExecution {
     pub run: i32,
     /// The kind of object.
     pub object: ObjectName,
-    /// What happened.
+    /// What happened to the object.
     pub action: Action,
-    /// Which object.
+    /// The id of the object.
     pub entity_id: EntityId,
     /// The acting user.
     pub acting_user: Option<UserId>,
@@ -114,9 +114,9 @@ pub struct Recorded {
     pub last_run: i32,
     /// The kind of object.
     pub object: ObjectName,
-    /// What happened.
+    /// What happened to the object.
     pub action: Action,
-    /// Which object.
+    /// The id of the object.
     pub entity_id: EntityId,
     /// The acting user.
     pub acting_user: Option<UserId>,

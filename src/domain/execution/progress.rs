@@ -15,7 +15,7 @@ use crate::domain::{
 pub struct Progress {
     /// The state.
     pub state: State,
-    /// Why.
+    /// Why it stands there.
     pub reason: Option<Reason>,
     /// When it goes on; none for the final states and while it runs. Of what only waits for a slot it is a place in the order
     /// and no time: see [`Self::is_timed`].

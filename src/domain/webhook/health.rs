@@ -22,7 +22,7 @@ const DAY_US: i64 = 86_400_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Breaker {
-    /// They do.
+    /// Requests go to it.
     Closed {
         /// First tries that failed in a row.
         failures: u32,
@@ -36,7 +36,7 @@ pub enum Breaker {
     },
     /// A probe succeeded: so many at once, twice as many after each success.
     Ramp {
-        /// How many.
+        /// How many requests may be under way at once.
         at_once: usize,
         /// How long it was left alone last.
         open_ms: u64,

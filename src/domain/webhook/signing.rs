@@ -37,14 +37,28 @@ impl SigningSecret {
 pub const SECRETS_MAX: usize = 3;
 
 /// How long a replaced secret goes on signing where nothing is asked.
-pub const OVERLAP_MS_DEFAULT: u64 = 86_400_000;
+const OVERLAP_MS_DEFAULT: u64 = 86_400_000;
 
 /// How long a replaced secret may go on signing.
-pub const OVERLAP_MS_MAX: u64 = 604_800_000;
+const OVERLAP_MS_MAX: u64 = 604_800_000;
+
+/// How long a replaced secret goes on signing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlap(u64);
+
+impl Overlap {
+    /// In milliseconds, as it is asked for.
+    pub fn parse(asked_ms: Option<u64>) -> Result<Self, String> {
+        match asked_ms.unwrap_or(OVERLAP_MS_DEFAULT) {
+            ms if ms <= OVERLAP_MS_MAX => Ok(Self(ms)),
+            _ => Err("must be 0 to seven days".to_owned()),
+        }
+    }
+}
 
 /// The secrets after one more: the new one first, the others go on for the overlap.
-pub fn rotate(secrets: &[SigningSecret], new: SigningSecret, overlap_ms: u64, now: Timestamp) -> Vec<SigningSecret> {
-    let until = now.plus_ms(overlap_ms);
+pub fn rotate(secrets: &[SigningSecret], new: SigningSecret, overlap: Overlap, now: Timestamp) -> Vec<SigningSecret> {
+    let until = now.plus_ms(overlap.0);
     let replaced = secrets.iter().map(|old| SigningSecret {
         secret: old.secret.clone(),
         until: Some(old.until.map_or(until, |before| before.min(until))),

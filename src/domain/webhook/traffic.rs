@@ -32,7 +32,7 @@ struct Hour {
 pub struct LastFailure {
     /// When it ended.
     pub at: Timestamp,
-    /// Why.
+    /// Why the attempt failed.
     pub reason: Reason,
     /// The HTTP status; none where no answer came.
     #[serde(default, skip_serializing_if = "Option::is_none")]

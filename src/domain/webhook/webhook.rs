@@ -31,7 +31,7 @@ pub enum WebhookKind {
 /// A named endpoint.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// Never used again.
+    /// Its number inside of the service: unique for ever, and never shown to clients.
     pub uid: WebhookUid,
     /// What clients name it by.
     pub id: ResourceId,

@@ -143,7 +143,7 @@ enum Kind {
     Event,
 }
 
-/// What waits.
+/// All that waits for the account's next decision.
 #[derive(Default)]
 pub struct Queue {
     outcomes: VecDeque<AttemptReport>,

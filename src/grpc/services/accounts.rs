@@ -11,7 +11,6 @@ use crate::{
     domain::{
         caller::AccountScope,
         decision::command::{AccountAnswer, Command, Done, Task},
-        plan::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN},
         refusal::Violations,
     },
     grpc::{
@@ -20,9 +19,6 @@ use crate::{
         pb,
     },
 };
-
-/// How many requests of one account may be in flight, whatever its limits say.
-const REQUESTS_IN_FLIGHT_MAX: u32 = 4_096;
 
 fn created(answer: &AccountAnswer) -> pb::CreateAccountResponse {
     pb::CreateAccountResponse { account: shown(answer) }
@@ -116,15 +112,9 @@ impl Api {
     ) -> Result<pb::SetAccountLimitsResponse, Status> {
         let repeat = name::repeat(&request.request_id, "SetAccountLimits", &request, limits_set)?;
         let overrides = convert::limit_overrides(request.limit_overrides.unwrap_or_default());
-        if overrides.requests_in_flight.is_some_and(|slots| slots == 0 || slots > REQUESTS_IN_FLIGHT_MAX) {
-            let message = format!("must be 1 to {REQUESTS_IN_FLIGHT_MAX}");
-            return Err(status::invalid("limit_overrides.requests_in_flight", message));
-        }
-        let kept = RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX;
-        if overrides.retention_days.is_some_and(|days| !kept.contains(&days)) {
-            let message = format!("must be {RETENTION_DAYS_MIN} to {RETENTION_DAYS_MAX}");
-            return Err(status::invalid("limit_overrides.retention_days", message));
-        }
+        let mut faults = Violations::default();
+        overrides.check("limit_overrides", &mut faults);
+        faults.check().map_err(|refusal| status::refused(&refusal))?;
         let task = Task::SetLimits { overrides, etag: request.etag };
         self.answer(&entered.account, Command { caller: entered.caller, task, repeat }, limits_set).await
     }

@@ -47,7 +47,7 @@ pub const READS_OF_ACCOUNT_AT_ONCE_MAX: usize = 3;
 pub struct Api {
     /// Decides and sends.
     pub engine: Engine,
-    /// Reads.
+    /// Reads what calls ask for.
     pub store: Store,
     /// Places for the readings of each account.
     pub reads: Shares<AccountId>,

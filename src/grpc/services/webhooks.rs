@@ -14,10 +14,7 @@ use crate::{
         decision::command::{Command, Done, Edit, Task, WebhookAnswer, WebhookPatch},
         id::ResourceId,
         refusal::{Refusal, Violations},
-        webhook::{
-            Webhook,
-            signing::{OVERLAP_MS_DEFAULT, OVERLAP_MS_MAX},
-        },
+        webhook::{Webhook, signing::Overlap},
     },
     grpc::{
         calls::status,
@@ -190,10 +187,10 @@ impl Api {
         let repeat = name::repeat(&request.request_id, "RotateWebhookSecret", &request, |answer: &WebhookAnswer| {
             rotated(answer, false)
         })?;
-        let overlap_ms = request.overlap.as_ref().map_or(Some(OVERLAP_MS_DEFAULT), convert::duration_ms);
-        let overlap_ms = overlap_ms.filter(|overlap| *overlap <= OVERLAP_MS_MAX);
-        let overlap_ms = overlap_ms.ok_or_else(|| status::invalid("overlap", "must be 0 to seven days"))?;
-        let task = Task::RotateSecret { id, overlap_ms };
+        // A duration that is none is longer than any that may be asked for.
+        let asked_ms = request.overlap.as_ref().map(|overlap| convert::duration_ms(overlap).unwrap_or(u64::MAX));
+        let overlap = Overlap::parse(asked_ms).map_err(|fault| status::invalid("overlap", fault))?;
+        let task = Task::RotateSecret { id, overlap };
         let command = Command { caller: entered.caller, task, repeat };
         self.answer(&entered.account, command, |answer| rotated(answer, true)).await
     }

@@ -482,11 +482,12 @@ fn fate_number(fate: Fate) -> i16 {
 
 /// What has become of an action after an attempt; of one that was written before that was, its status tells.
 pub fn fate_of(number: i16, status: Option<i32>) -> Fate {
-    match (number, status) {
-        (2.., _) | (_, Some(200..=299)) => Fate::Succeeded,
-        (1, _) => Fate::MayBeDone,
+    let written = match number {
+        2.. => Fate::Succeeded,
+        1 => Fate::MayBeDone,
         _ => Fate::Open,
-    }
+    };
+    written.max(Fate::of_status(status.and_then(|status| u16::try_from(status).ok())))
 }
 
 /// An attempt from its row; its real URL only where it may be shown. What cannot be read of it is left out.

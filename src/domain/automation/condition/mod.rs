@@ -99,7 +99,7 @@ pub enum Scalar {
     Number(String),
     /// True or false.
     Boolean(bool),
-    /// Null.
+    /// `null`.
     Null,
 }
 
@@ -202,7 +202,7 @@ impl Operator {
 /// What conditions look at.
 #[derive(Clone, Copy)]
 pub struct ObjectState<'e> {
-    /// What happened.
+    /// What happened to the object.
     pub action: Action,
     /// The object's data.
     pub data: &'e Node<'e>,

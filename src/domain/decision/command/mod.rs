@@ -33,7 +33,7 @@ use crate::domain::{
     refusal::{Precondition, Refusal},
     timestamp::Timestamp,
     url::EndpointUrl,
-    webhook::{WebhookKind, credentials::Credentials, subscription::Subscription},
+    webhook::{WebhookKind, credentials::Credentials, signing::Overlap, subscription::Subscription},
 };
 
 /// A call that changes something.
@@ -99,7 +99,7 @@ pub enum Task {
     CreateWebhook { id: Option<ResourceId>, webhook: NewWebhook },
     UpdateWebhook { id: ResourceId, etag: String, patch: WebhookPatch },
     DeleteWebhook { id: ResourceId, etag: String },
-    RotateSecret { id: ResourceId, overlap_ms: u64 },
+    RotateSecret { id: ResourceId, overlap: Overlap },
     TestWebhook { id: ResourceId, under_way: usize },
     CreateAutomation { id: Option<ResourceId>, automation: NewAutomation },
     UpdateAutomation { id: ResourceId, etag: String, patch: AutomationPatch },
@@ -227,7 +227,7 @@ pub(super) fn decide(
         Task::CreateWebhook { id, webhook } => webhook::create_webhook(draft, command, id.as_ref(), webhook)?.into(),
         Task::UpdateWebhook { id, etag, patch } => webhook::update_webhook(draft, command, id, etag, patch)?.into(),
         Task::DeleteWebhook { id, etag } => webhook::delete_webhook(draft, command, id, etag)?.into(),
-        Task::RotateSecret { id, overlap_ms } => webhook::rotate_secret(draft, command, id, *overlap_ms)?.into(),
+        Task::RotateSecret { id, overlap } => webhook::rotate_secret(draft, command, id, *overlap)?.into(),
         Task::TestWebhook { id, under_way } => webhook::test_webhook(draft, command, id, *under_way)?.into(),
         Task::CreateAutomation { id, automation } => {
             automation::create_automation(draft, command, id.as_ref(), automation)?.into()

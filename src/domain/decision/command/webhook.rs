@@ -19,7 +19,7 @@ use crate::domain::{
         credentials::Credentials,
         health::Health,
         retry_of,
-        signing::{SigningSecret, rotate},
+        signing::{Overlap, SigningSecret, rotate},
         subscription::REGULAR_WEBHOOKS_OF_USER_MAX,
     },
 };
@@ -214,7 +214,7 @@ pub fn rotate_secret(
     draft: &mut Draft<'_, '_>,
     command: &Command,
     id: &ResourceId,
-    overlap_ms: u64,
+    overlap: Overlap,
 ) -> Result<WebhookAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     let account = draft.account()?;
@@ -223,7 +223,7 @@ pub fn rotate_secret(
     require_readable(before, &account_id)?;
     let before = draft.webhook(account, before.uid).unwrap_or_else(|| Arc::clone(before));
     let secret = SigningSecret::new((draft.around.secret)());
-    let secrets = rotate(&before.secrets, secret.clone(), overlap_ms, draft.now());
+    let secrets = rotate(&before.secrets, secret.clone(), overlap, draft.now());
     Ok(put(draft, command, Webhook { secrets, ..Webhook::clone(&before) }, Some(secret)))
 }
 

@@ -20,16 +20,16 @@ fn signatures_verify_with_the_standards_own_library() {
 fn replaced_secrets_sign_on_for_the_overlap() {
     let now = Timestamp(1_000_000_000);
     let first = SigningSecret::new([1; SECRET_BYTES]);
-    let two = rotate(&[first], SigningSecret::new([2; SECRET_BYTES]), 60_000, now);
+    let two = rotate(&[first], SigningSecret::new([2; SECRET_BYTES]), Overlap(60_000), now);
     let signed_at = |secrets: &[SigningSecret], ms: u64| {
         signatures(secrets, "rq-1-1", now.plus_ms(ms).seconds(), b"{}").split(' ').count()
     };
     assert_eq!((signed_at(&two, 0), signed_at(&two, 59_000), signed_at(&two, 60_000)), (2, 2, 1));
-    let three = rotate(&two, SigningSecret::new([3; SECRET_BYTES]), 600_000, now.plus_ms(1_000));
+    let three = rotate(&two, SigningSecret::new([3; SECRET_BYTES]), Overlap(600_000), now.plus_ms(1_000));
     assert_eq!((signed_at(&three, 2_000), signed_at(&three, 60_000)), (3, 2), "an overlap is never made longer");
-    let at_once = rotate(&three, SigningSecret::new([4; SECRET_BYTES]), 0, now.plus_ms(2_000));
+    let at_once = rotate(&three, SigningSecret::new([4; SECRET_BYTES]), Overlap(0), now.plus_ms(2_000));
     assert_eq!((at_once.len(), signed_at(&at_once, 2_000)), (1, 1), "without an overlap the others end at once");
-    let many = (5..20).fold(at_once, |secrets, byte| rotate(&secrets, SigningSecret::new([byte; 32]), 1_000, now));
+    let many = (5..20).fold(at_once, |secrets, byte| rotate(&secrets, SigningSecret::new([byte; 32]), Overlap(1_000), now));
     assert_eq!(many.len(), SECRETS_MAX);
 }
 
