@@ -1,13 +1,143 @@
-//! The trace context that events and requests carry (W3C).
+//! The trace context that events and requests carry (W3C Trace Context): read and written by OpenTelemetry's propagator,
+//! handed on whole, `tracestate` too.
 
-/// Whether a text is a W3C `traceparent` of version 0.
-pub fn is_traceparent(text: &str) -> bool {
-    let hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    let parts: Vec<_> = text.split('-').collect();
-    let lengths_fit = parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]);
-    lengths_fit
-        && parts.iter().all(|part| hex(part))
-        && parts[0] == "00"
-        && parts[1].bytes().any(|byte| byte != b'0')
-        && parts[2].bytes().any(|byte| byte != b'0')
+use std::fmt;
+
+use opentelemetry::{
+    Context,
+    propagation::{Extractor, Injector, TextMapPropagator},
+    trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
+};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+
+/// How long a `traceparent` is, in bytes: all of one of version 00, and the beginning of those to come.
+const TRACEPARENT_BYTES: usize = 55;
+/// How long a `tracestate` may be, in bytes; a longer one is dropped. The standard asks to carry 512.
+pub const TRACESTATE_BYTES_MAX: usize = 512;
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+
+/// A span in a trace, which may be another service's.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TraceContext(SpanContext);
+
+/// What the propagator reads from and writes to.
+#[derive(Default)]
+struct Headers {
+    traceparent: String,
+    tracestate: String,
 }
+
+impl Extractor for Headers {
+    fn get(&self, key: &str) -> Option<&str> {
+        match key {
+            TRACEPARENT => Some(&self.traceparent),
+            TRACESTATE => Some(&self.tracestate),
+            _ => None,
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![TRACEPARENT, TRACESTATE]
+    }
+}
+
+impl Injector for Headers {
+    fn set(&mut self, key: &str, value: String) {
+        match key {
+            TRACEPARENT => self.traceparent = value,
+            TRACESTATE => self.tracestate = value,
+            _ => {}
+        }
+    }
+}
+
+impl TraceContext {
+    /// Reads the two headers. A malformed `traceparent` is none, and a malformed `tracestate` is left out, as the standard
+    /// asks.
+    pub fn parse(traceparent: &str, tracestate: &str) -> Option<Self> {
+        let fixed = traceparent.get(..TRACEPARENT_BYTES)?;
+        let is_laid_out = fixed.bytes().enumerate().all(|(at, byte)| match at {
+            2 | 35 | 52 => byte == b'-',
+            _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+        });
+        let is_whole = match &traceparent[TRACEPARENT_BYTES..] {
+            "" => true,
+            rest => !fixed.starts_with("00") && rest.starts_with('-'),
+        };
+        if !is_laid_out || !is_whole {
+            return None;
+        }
+        let is_carried =
+            tracestate.len() <= TRACESTATE_BYTES_MAX && tracestate.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let tracestate = if is_carried { tracestate.to_owned() } else { String::new() };
+        let headers = Headers { traceparent: fixed.to_owned(), tracestate };
+        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
+        Self::of(context.span().span_context().clone())
+    }
+
+    /// Of a span; none of one that is recorded nowhere and belongs to no trace.
+    pub fn of(span: SpanContext) -> Option<Self> {
+        span.is_valid().then_some(Self(span))
+    }
+
+    /// A span in a trace of its own. Nobody records it: its flags say so.
+    pub fn unrecorded(trace_id: u128, span_id: u64) -> Self {
+        let (trace, span) = (TraceId::from(trace_id), SpanId::from(span_id));
+        Self(SpanContext::new(trace, span, TraceFlags::default(), true, TraceState::default()))
+    }
+
+    /// In the place of one that cannot be read: it belongs to no trace.
+    pub fn unreadable() -> Self {
+        Self(SpanContext::NONE)
+    }
+
+    /// Another span of the same trace.
+    #[must_use]
+    pub fn with_span(&self, span_id: SpanId) -> Self {
+        let Self(span) = self;
+        Self(SpanContext::new(span.trace_id(), span_id, span.trace_flags(), true, span.trace_state().clone()))
+    }
+
+    /// The trace, in 32 hexadecimal digits.
+    pub fn trace_id(&self) -> String {
+        self.0.trace_id().to_string()
+    }
+
+    /// The span.
+    pub fn span_id(&self) -> SpanId {
+        self.0.span_id()
+    }
+
+    /// The span as OpenTelemetry knows it.
+    pub fn span(&self) -> &SpanContext {
+        &self.0
+    }
+
+    /// The header `traceparent`; empty where it belongs to no trace.
+    pub fn traceparent(&self) -> String {
+        self.headers().traceparent
+    }
+
+    /// The header `tracestate`, where there is one.
+    pub fn tracestate(&self) -> Option<String> {
+        Some(self.headers().tracestate).filter(|text| !text.is_empty())
+    }
+
+    fn headers(&self) -> Headers {
+        let mut headers = Headers::default();
+        let context = Context::new().with_remote_span_context(self.0.clone());
+        TraceContextPropagator::new().inject_context(&context, &mut headers);
+        headers
+    }
+}
+
+impl fmt::Debug for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.traceparent())
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/trace_context.rs"]
+mod tests;

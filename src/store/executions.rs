@@ -71,7 +71,7 @@ impl ExecutionView {
             acting_user: new.acting_user.as_ref().map(ToString::to_string),
             progress: new.progress.clone(),
             created_at: new.created_at,
-            trace: new.record.trace_id().to_owned(),
+            trace: new.record.trace.trace_id(),
             retry_of: new.retry_of,
             changed_revision: revision,
             record: Record::clone(&new.record),

@@ -1,5 +1,5 @@
 //! Spans with their own times and ids: those of events and executions, which live longer than a call and, in the case
-//! of an execution, longer than a process. Their contexts travel as W3C `traceparent`s.
+//! of an execution, longer than a process. Their contexts travel in the headers of W3C Trace Context.
 
 use std::{
     cell::Cell,
@@ -9,15 +9,12 @@ use std::{
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{
-        Link, Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId,
-        TraceState, Tracer,
-    },
+    trace::{Link, Span as _, SpanBuilder, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer},
 };
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SdkTracer, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::domain::timestamp::Timestamp;
+use crate::domain::{timestamp::Timestamp, trace_context::TraceContext};
 
 /// The target of the `tracing` spans that are exported: one a gRPC call.
 pub const CALL_TARGET: &str = "hookline::call";
@@ -63,20 +60,6 @@ fn system_time(time: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(time.0).unwrap_or_default())
 }
 
-/// The context of a `traceparent`; none where it is malformed.
-fn context_of(traceparent: &str) -> Option<SpanContext> {
-    let mut parts = traceparent.split('-').skip(1);
-    let trace = TraceId::from_hex(parts.next()?).ok()?;
-    let span = SpanId::from_hex(parts.next()?).ok()?;
-    let flags = TraceFlags::new(u8::from_str_radix(parts.next()?, 16).ok()?);
-    Some(SpanContext::new(trace, span, flags, true, TraceState::default())).filter(SpanContext::is_valid)
-}
-
-fn traceparent_of(context: &SpanContext) -> Option<String> {
-    let (trace, span, flags) = (context.trace_id(), context.span_id(), context.trace_flags());
-    context.is_valid().then(|| format!("00-{trace}-{span}-{:02x}", flags.to_u8()))
-}
-
 /// Whether traces are exported by this process.
 static IS_EXPORTED: AtomicBool = AtomicBool::new(false);
 
@@ -85,20 +68,18 @@ pub fn set_exported(is_exported: bool) {
     IS_EXPORTED.store(is_exported, Ordering::Relaxed);
 }
 
-/// The span of the call that runs now, as a `traceparent`; none where no traces are exported.
-pub fn call_context() -> Option<String> {
+/// The span of the call that runs now; none where no traces are exported.
+pub fn call_context() -> Option<TraceContext> {
     if !IS_EXPORTED.load(Ordering::Relaxed) {
         return None;
     }
-    traceparent_of(tracing::Span::current().context().span().span_context())
+    TraceContext::of(tracing::Span::current().context().span().span_context().clone())
 }
 
-/// Puts a call's span under the context that the call came with, if that is well-formed.
-pub fn enter_trace(span: &tracing::Span, traceparent: &str) {
-    if let Some(context) = context_of(traceparent) {
-        // Without an export of traces there is nothing to set.
-        let _ = span.set_parent(Context::new().with_remote_span_context(context));
-    }
+/// Puts a call's span under the context that the call came with.
+pub fn enter_trace(span: &tracing::Span, trace: &TraceContext) {
+    // Without an export of traces there is nothing to set.
+    let _ = span.set_parent(Context::new().with_remote_span_context(trace.span().clone()));
 }
 
 impl Spans {
@@ -112,20 +93,20 @@ impl Spans {
         self.0.is_some()
     }
 
-    /// Starts a span now, under a `traceparent` or as a root, with a link to another.
+    /// Starts a span now, under another or as a root, with a link to another.
     pub fn start(
         &self,
         name: impl Into<std::borrow::Cow<'static, str>>,
         kind: SpanKind,
-        parent: Option<&str>,
-        link: Option<&str>,
+        parent: Option<&TraceContext>,
+        link: Option<&TraceContext>,
         attributes: Vec<KeyValue>,
     ) -> OpenSpan {
         let Some(tracer) = &self.0 else { return OpenSpan(None) };
         let builder = SpanBuilder::from_name(name)
             .with_kind(kind)
             .with_attributes(attributes)
-            .with_links(link.and_then(context_of).map(Link::with_context).into_iter().collect());
+            .with_links(link.map(|link| Link::with_context(link.span().clone())).into_iter().collect());
         OpenSpan(Some(tracer.build_with_context(builder, &parent_context(parent))))
     }
 
@@ -133,8 +114,8 @@ impl Spans {
     pub fn record(
         &self,
         name: &'static str,
-        parent: Option<&str>,
-        id: Option<&str>,
+        parent: Option<&TraceContext>,
+        id: Option<SpanId>,
         period: Period,
         attributes: impl FnOnce() -> Vec<KeyValue>,
         error: Option<&'static str>,
@@ -144,7 +125,7 @@ impl Spans {
             .with_kind(SpanKind::Internal)
             .with_start_time(system_time(period.start))
             .with_attributes(attributes());
-        NEXT_ID.set(id.and_then(|id| SpanId::from_hex(id).ok()));
+        NEXT_ID.set(id);
         let mut span = tracer.build_with_context(builder, &parent_context(parent));
         NEXT_ID.set(None);
         if let Some(error) = error {
@@ -155,17 +136,17 @@ impl Spans {
     }
 }
 
-fn parent_context(parent: Option<&str>) -> Context {
-    match parent.and_then(context_of) {
-        Some(context) => Context::new().with_remote_span_context(context),
+fn parent_context(parent: Option<&TraceContext>) -> Context {
+    match parent {
+        Some(parent) => Context::new().with_remote_span_context(parent.span().clone()),
         None => Context::new(),
     }
 }
 
 impl OpenSpan {
-    /// Its context, as a `traceparent`; none where no traces are exported.
-    pub fn traceparent(&self) -> Option<String> {
-        traceparent_of(self.0.as_ref()?.span_context())
+    /// Its context; none where no traces are exported.
+    pub fn context(&self) -> Option<TraceContext> {
+        TraceContext::of(self.0.as_ref()?.span_context().clone())
     }
 
     /// Notes something about it.
@@ -184,7 +165,3 @@ impl OpenSpan {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "tests/spans.rs"]
-mod tests;

@@ -12,6 +12,8 @@ pub mod loops;
 pub mod notice;
 mod rules;
 
-pub use self::account::{AUTOMATIONS_MAX, Account, AccountState, Loaded, WEBHOOKS_MAX};
-pub use self::facts::AccountFacts;
-pub use self::rules::Rules;
+pub use self::{
+    account::{AUTOMATIONS_MAX, Account, AccountState, Loaded, WEBHOOKS_MAX},
+    facts::AccountFacts,
+    rules::Rules,
+};

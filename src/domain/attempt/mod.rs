@@ -5,6 +5,8 @@ mod outcome;
 mod reason;
 pub mod retry_policy;
 
-pub use self::attempt::{Attempt, AttemptReport, RESPONSE_EXCERPT_BYTES_MAX};
-pub use self::outcome::{FailureClass, Fate, Outcome, Verdict, is_success_status};
-pub use self::reason::Reason;
+pub use self::{
+    attempt::{Attempt, AttemptReport, RESPONSE_EXCERPT_BYTES_MAX},
+    outcome::{FailureClass, Fate, Outcome, Verdict, is_success_status},
+    reason::Reason,
+};

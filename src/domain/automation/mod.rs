@@ -9,8 +9,10 @@ pub mod miss;
 pub mod path_template;
 pub mod template;
 
-pub use self::automation::{
-    ACTIONS_MAX, ACTIVATION_USERS_MAX, AUTOMATION_BYTES_MAX, ActionSpec, Activation, Automation, AutomationSpec,
-    Compiled, CompiledAction, ReadAutomation, UnreadableAutomation, check_action, name_actions, uid_of,
+pub use self::{
+    automation::{
+        ACTIONS_MAX, ACTIVATION_USERS_MAX, AUTOMATION_BYTES_MAX, ActionSpec, Activation, Automation, AutomationSpec,
+        Compiled, CompiledAction, ReadAutomation, UnreadableAutomation, check_action, name_actions, uid_of,
+    },
+    method::Method,
 };
-pub use self::method::Method;

@@ -26,8 +26,10 @@ use crate::domain::{
     },
     id::{AutomationUid, ExecutionUid, WebhookUid},
     source::SourceKind,
+    trace_context::TraceContext,
     webhook::Webhook,
 };
+use opentelemetry::trace::SpanId;
 
 impl<'a> Draft<'a, '_> {
     pub(super) fn event(&mut self, event: &Arc<Event>) -> EventReply {
@@ -88,12 +90,12 @@ impl<'a> Draft<'a, '_> {
 
     /// Tells a regular webhook of an event that it has subscribed to.
     fn notify(&mut self, account: &Account, webhook: &Webhook, event: &Event, beginning: &Arc<str>) {
-        let (traceparent, parent_span) = traceparent(event, self.around);
+        let (trace, parent_span) = trace_of(event, self.around);
         let record = Record {
             source_name: webhook.display_name.clone(),
             source_id: webhook.id.clone(),
             causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
-            traceparent,
+            trace,
             parent_span,
             requests: vec![notification(&self.state.id, webhook, event, beginning)],
             explanation: Vec::new(),
@@ -151,7 +153,7 @@ impl<'a> Draft<'a, '_> {
     }
 
     pub(super) fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>) {
-        let (traceparent, parent_span) = traceparent(event, self.around);
+        let (trace, parent_span) = trace_of(event, self.around);
         let uid = ExecutionUid((self.around.uuid)());
         let scope = Scope {
             event,
@@ -169,7 +171,7 @@ impl<'a> Draft<'a, '_> {
             source_name: automation.display_name.clone(),
             source_id: automation.id.clone(),
             causation_depth: event.cause.as_ref().map_or(0, |cause| cause.depth),
-            traceparent,
+            trace,
             parent_span,
             requests: if is_too_much { Vec::new() } else { build(automation, scope, webhook_of, body_bytes_max) },
             explanation: automation.compiled.conditions.explain(trees.state(event, &account.catalogue)),
@@ -191,14 +193,12 @@ impl<'a> Draft<'a, '_> {
     }
 }
 
-/// The context of a new execution's span, under that of its event or in a trace of its own, and its parent's id.
-fn traceparent(event: &Event, around: &mut Surroundings<'_>) -> (String, Option<String>) {
+/// The context of a new execution's span, under that of its event or in a trace of its own, and its parent.
+fn trace_of(event: &Event, around: &mut Surroundings<'_>) -> (TraceContext, Option<SpanId>) {
     let span = (around.random)() | 1;
-    let given = event.traceparent.as_deref();
-    match given.and_then(|given| Some((given.get(3..35)?, given.get(36..52)?, given.get(53..55)?))) {
-        Some((trace, parent, flags)) => (format!("00-{trace}-{span:016x}-{flags}"), Some(parent.to_owned())),
-        // Nobody records this trace: the flags say so.
-        None => (format!("00-{}-{span:016x}-00", (around.uuid)().simple()), None),
+    match &event.trace {
+        Some(given) => (given.with_span(SpanId::from(span)), Some(given.span_id())),
+        None => (TraceContext::unrecorded((around.uuid)().as_u128(), span), None),
     }
 }
 

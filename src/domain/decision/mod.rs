@@ -16,5 +16,4 @@ mod surroundings;
 pub use self::decision::{Decision, Input, Reply, decide};
 #[cfg(test)]
 pub use self::faults::{BREAKS_DOWN, DUE_BREAKS_DOWN, OUTCOME_BREAKS_DOWN};
-pub use self::matching::EventReply;
-pub use self::surroundings::Surroundings;
+pub use self::{matching::EventReply, surroundings::Surroundings};

@@ -64,7 +64,7 @@ pub fn parse_envelope(account: &AccountId, bytes: &[u8]) -> Taken<Event> {
         swapped,
         permitted_user_ids: meta.permitted()?,
         cause: None,
-        traceparent: None,
+        trace: None,
     })
 }
 

@@ -9,6 +9,7 @@ use crate::domain::{
     id::{EntityId, EventId, ObjectName, UserId},
     json,
     timestamp::Timestamp,
+    trace_context::TraceContext,
 };
 
 /// How large an event's payload may be.
@@ -66,8 +67,8 @@ pub struct Event {
     pub permitted_user_ids: Option<Vec<UserId>>,
     /// What caused it, if an execution did.
     pub cause: Option<Cause>,
-    /// The W3C `traceparent` it came with.
-    pub traceparent: Option<String>,
+    /// The trace context that it came with.
+    pub trace: Option<TraceContext>,
 }
 
 /// The execution that caused an event.
@@ -176,6 +177,8 @@ struct StoredEvent<'a> {
     cause: Option<Cause>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     swapped: bool,
     #[serde(borrow)]
@@ -198,7 +201,8 @@ impl Event {
             user_id: self.user_id.clone(),
             permitted_user_ids: self.permitted_user_ids.clone(),
             cause: self.cause.clone(),
-            traceparent: self.traceparent.clone(),
+            traceparent: self.trace.as_ref().map(TraceContext::traceparent),
+            tracestate: self.trace.as_ref().and_then(TraceContext::tracestate),
             swapped: self.swapped,
             data: serde_json::from_str(&self.data)?,
             previous: self.previous.as_deref().map(serde_json::from_str).transpose()?,
@@ -222,7 +226,9 @@ impl Event {
             swapped: stored.swapped,
             permitted_user_ids: stored.permitted_user_ids,
             cause: stored.cause,
-            traceparent: stored.traceparent,
+            trace: stored.traceparent.and_then(|traceparent| {
+                TraceContext::parse(&traceparent, stored.tracestate.as_deref().unwrap_or_default())
+            }),
         })
     }
 
@@ -252,7 +258,7 @@ impl Event {
             swapped: false,
             permitted_user_ids: None,
             cause: None,
-            traceparent: None,
+            trace: None,
         }
     }
 }

@@ -3,7 +3,9 @@
 mod envelope;
 mod event;
 
-pub use self::envelope::parse_envelope;
-pub use self::event::{
-    Action, Cause, EVENT_PAYLOAD_BYTES_MAX, Event, PERMITTED_USERS_MAX, Rejection, RejectionReason, payload_object,
+pub use self::{
+    envelope::parse_envelope,
+    event::{
+        Action, Cause, EVENT_PAYLOAD_BYTES_MAX, Event, PERMITTED_USERS_MAX, Rejection, RejectionReason, payload_object,
+    },
 };

@@ -11,7 +11,9 @@ pub mod retry;
 mod state;
 mod waits_for;
 
-pub use self::execution::{NewExecution, Recorded, Unfinished, Unreadable};
-pub use self::progress::{Progress, advance, fail_action, settle};
-pub use self::state::State;
-pub use self::waits_for::WaitsFor;
+pub use self::{
+    execution::{NewExecution, Recorded, Unfinished, Unreadable},
+    progress::{Progress, advance, fail_action, settle},
+    state::State,
+    waits_for::WaitsFor,
+};

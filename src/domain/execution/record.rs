@@ -5,7 +5,9 @@ use crate::domain::{
     attempt::Reason,
     automation::{Method, condition::Explanation},
     id::{ResourceId, WebhookUid},
+    trace_context::TraceContext,
 };
+use opentelemetry::trace::SpanId;
 use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, sync::Arc};
@@ -19,10 +21,10 @@ pub struct Record {
     pub source_id: ResourceId,
     /// How many executions led here, one after the other.
     pub causation_depth: u32,
-    /// The W3C `traceparent` that the requests carry.
-    pub traceparent: String,
+    /// The context of its span, which the requests carry.
+    pub trace: TraceContext,
     /// The span that the execution's own one belongs to: the event's.
-    pub parent_span: Option<String>,
+    pub parent_span: Option<SpanId>,
     /// The requests, in order.
     pub requests: Vec<Request>,
     /// How the conditions were decided.
@@ -49,7 +51,7 @@ impl Record {
             source_name: String::new(),
             source_id: ResourceId::unreadable(),
             causation_depth: 0,
-            traceparent: format!("00-{:032x}-{:016x}-00", 0, 0),
+            trace: TraceContext::unreadable(),
             parent_span: None,
             requests: Vec::new(),
             explanation: Vec::new(),
@@ -72,6 +74,8 @@ struct StoredRecord<'a> {
     #[serde(default, skip_serializing_if = "is_zero")]
     depth: u32,
     traceparent: Cow<'a, str>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    tracestate: Option<Cow<'a, str>>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     parent_span: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -150,8 +154,9 @@ impl Record {
             name: Cow::Borrowed(&self.source_name),
             id: self.source_id.clone(),
             depth: self.causation_depth,
-            traceparent: Cow::Borrowed(&self.traceparent),
-            parent_span: self.parent_span.as_deref().map(Cow::Borrowed),
+            traceparent: Cow::Owned(self.trace.traceparent()),
+            tracestate: self.trace.tracestate().map(Cow::Owned),
+            parent_span: self.parent_span.map(|span| Cow::Owned(span.to_string())),
             requests: requests.collect::<Result<_, serde_json::Error>>()?,
             explanation: self.explanation.clone(),
             basis: self.basis,
@@ -193,8 +198,9 @@ impl Record {
             source_name: stored.name.into_owned(),
             source_id: stored.id,
             causation_depth: stored.depth,
-            traceparent: stored.traceparent.into_owned(),
-            parent_span: stored.parent_span.map(Cow::into_owned),
+            trace: TraceContext::parse(&stored.traceparent, stored.tracestate.as_deref().unwrap_or_default())
+                .unwrap_or_else(TraceContext::unreadable),
+            parent_span: stored.parent_span.and_then(|span| SpanId::from_hex(&span).ok()),
             explanation: stored.explanation,
             basis: stored.basis,
         })
@@ -208,11 +214,6 @@ impl Record {
             depth: u32,
         }
         serde_json::from_slice(bytes).map(|Depth { depth }| depth)
-    }
-
-    /// The W3C trace id that the requests carry.
-    pub fn trace_id(&self) -> &str {
-        self.traceparent.get(3..35).unwrap_or_default()
     }
 
     /// About how much memory the record takes, without what it shares.

@@ -34,6 +34,7 @@ use crate::{
         automation::Method,
         execution::{dispatch::Dispatch, request::Request},
         id::AccountId,
+        trace_context::TraceContext,
         webhook::{redaction::Redactor, signing::signatures},
     },
     telemetry::Spans,
@@ -100,16 +101,15 @@ impl Http {
         let real = format!("{}{}", endpoint.as_str(), request.path);
         let secret_url = (real != masked).then_some(real);
         let mut span = traces::start_attempt(spans, dispatch, request, &masked);
-        let traceparent = span.traceparent();
-        let traceparent = traceparent.as_deref().unwrap_or(&dispatch.record.traceparent);
-        let exchange = self.exchange(dispatch, request, traceparent, begun);
+        let trace = span.context().unwrap_or_else(|| dispatch.record.trace.clone());
+        let exchange = self.exchange(dispatch, request, &trace, begun);
         let outcome = LOOKING_FOR.scope(account.clone(), exchange).await;
         let attempt = Attempt { started_at, duration_us: micros(begun), url: masked, secret_url, outcome };
-        traces::end_attempt(&mut span, dispatch, traceparent, &attempt);
+        traces::end_attempt(&mut span, dispatch, &trace, &attempt);
         attempt
     }
 
-    async fn exchange(&self, dispatch: &Dispatch, request: &Request, traceparent: &str, begun: Instant) -> Outcome {
+    async fn exchange(&self, dispatch: &Dispatch, request: &Request, trace: &TraceContext, begun: Instant) -> Outcome {
         let endpoint = &dispatch.webhook.endpoint;
         let Ok(url) = endpoint.join(&request.path) else {
             return error(Reason::UnsafePath, "the path would lead away from the endpoint as it is now");
@@ -128,7 +128,7 @@ impl Http {
             Method::Delete => reqwest::Method::DELETE,
         };
         let body = request.body_of(dispatch.attempt_no);
-        let headers = headers(dispatch, &body, traceparent);
+        let headers = headers(dispatch, &body, trace);
         let body = bytes::Bytes::from(body.into_owned());
         let deadline = begun + self.config.deadline;
         let mut sent_again = 0;
@@ -209,7 +209,7 @@ fn error(kind: Reason, message: impl Into<String>) -> Outcome {
     Outcome::Error { kind, message: message.into(), was_sent: false }
 }
 
-fn headers(dispatch: &Dispatch, body: &str, traceparent: &str) -> HeaderMap {
+fn headers(dispatch: &Dispatch, body: &str, trace: &TraceContext) -> HeaderMap {
     let request_id = dispatch.execution.request_id(dispatch.action_no + 1);
     let seconds = clock::now().seconds();
     let signature = signatures(&dispatch.webhook.secrets, &request_id, seconds, body.as_bytes());
@@ -225,7 +225,10 @@ fn headers(dispatch: &Dispatch, body: &str, traceparent: &str) -> HeaderMap {
     set("webhook-id", &request_id);
     set("webhook-timestamp", &seconds.to_string());
     set("webhook-signature", &signature);
-    set("traceparent", traceparent);
+    set("traceparent", &trace.traceparent());
+    if let Some(state) = trace.tracestate() {
+        set("tracestate", &state);
+    }
     set("hookline-execution-id", &dispatch.execution.to_string());
     set("hookline-causation-depth", &(dispatch.record.causation_depth + 1).to_string());
     for (name, value) in dispatch.webhook.credentials.headers() {

@@ -11,6 +11,7 @@ use crate::{
         execution::{Progress, State, Unfinished, dispatch::Dispatch, record::Record, request::Request},
         id::{AccountId, ExecutionUid},
         timestamp::Timestamp,
+        trace_context::TraceContext,
         url::redacted,
     },
     telemetry::{OpenSpan, Period, Spans},
@@ -31,7 +32,7 @@ pub fn evaluated(spans: &Spans, account: &AccountId, inputs: &[Input], decision:
                 KeyValue::new("hookline.executions", i64::try_from(of_event.count()).unwrap_or(i64::MAX)),
             ]
         };
-        spans.record("evaluation", event.traceparent.as_deref(), None, period, attributes, None);
+        spans.record("evaluation", event.trace.as_ref(), None, period, attributes, None);
     }
 }
 
@@ -44,7 +45,7 @@ pub fn committed(spans: &Spans, decision: &Decision, start: Timestamp, error: Op
     let rows = i64::try_from(decision.change.rows()).unwrap_or(i64::MAX);
     for event in &decision.change.events {
         let attributes = || vec![KeyValue::new("hookline.commit.rows", rows)];
-        spans.record("commit", event.traceparent.as_deref(), None, period, attributes, error);
+        spans.record("commit", event.trace.as_ref(), None, period, attributes, error);
     }
 }
 
@@ -64,11 +65,8 @@ pub fn executed(spans: &Spans, account: &AccountId, decision: &Decision) {
 /// An execution's span has the id that its attempts have as their parent, whichever process sent them.
 fn execution(spans: &Spans, account: &AccountId, uid: ExecutionUid, record: &Record, progress: &Progress) {
     let Some(end) = progress.ended_at else { return };
-    let context = &record.traceparent;
-    let parent = record
-        .parent_span
-        .as_ref()
-        .and_then(|parent| Some(format!("{}{parent}{}", context.get(..36)?, context.get(52..)?)));
+    let context = &record.trace;
+    let parent = record.parent_span.map(|parent| context.with_span(parent));
     let attributes = || {
         vec![
             KeyValue::new("hookline.account.id", account.to_string()),
@@ -84,15 +82,15 @@ fn execution(spans: &Spans, account: &AccountId, uid: ExecutionUid, record: &Rec
         source.id = %record.source_id,
         state = progress.state.as_str(),
         reason = progress.reason.map_or("", |reason| reason.as_str()),
-        trace_id = context.get(3..35),
-        span_id = context.get(36..52),
+        trace_id = context.trace_id(),
+        span_id = %context.span_id(),
         "an execution ended"
     );
     let error = progress.reason.filter(|_| progress.state == State::Failed).map(|reason| reason.as_str());
     spans.record(
         "execution",
-        parent.as_deref(),
-        context.get(36..52),
+        parent.as_ref(),
+        Some(context.span_id()),
         Period { start: uid.made_at(), end },
         attributes,
         error,
@@ -118,11 +116,11 @@ pub fn start_attempt(spans: &Spans, dispatch: &Dispatch, request: &Request, url:
     if dispatch.attempt_no > 1 {
         attributes.push(KeyValue::new("http.request.resend_count", i64::from(dispatch.attempt_no - 1)));
     }
-    spans.start(method, SpanKind::Client, Some(&dispatch.record.traceparent), None, attributes)
+    spans.start(method, SpanKind::Client, Some(&dispatch.record.trace), None, attributes)
 }
 
-/// An attempt ended. What the receiver got as its `traceparent` names its span.
-pub fn end_attempt(span: &mut OpenSpan, dispatch: &Dispatch, traceparent: &str, attempt: &Attempt) {
+/// An attempt ended. What the receiver got as its context names its span.
+pub fn end_attempt(span: &mut OpenSpan, dispatch: &Dispatch, trace: &TraceContext, attempt: &Attempt) {
     let outcome = &attempt.outcome;
     let (status, error) = match outcome {
         Outcome::Answer { status, .. } => (Some(*status), None),
@@ -137,8 +135,8 @@ pub fn end_attempt(span: &mut OpenSpan, dispatch: &Dispatch, traceparent: &str, 
         status,
         error,
         duration_us = attempt.duration_us,
-        trace_id = traceparent.get(3..35),
-        span_id = traceparent.get(36..52),
+        trace_id = trace.trace_id(),
+        span_id = %trace.span_id(),
         "an attempt ended"
     );
     match outcome {

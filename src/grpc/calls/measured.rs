@@ -1,7 +1,10 @@
 //! Calls are measured, each in a span of its own.
 
 use super::bounds;
-use crate::telemetry::{CALL_TARGET, Metrics, enter_trace};
+use crate::{
+    domain::trace_context::TraceContext,
+    telemetry::{CALL_TARGET, Metrics, enter_trace},
+};
 use axum::{body::Body, extract::State, middleware::Next};
 use std::time::Instant;
 use tonic::{
@@ -36,9 +39,8 @@ pub async fn observed(State(metrics): State<Metrics>, request: Request<Body>, ne
         rpc.method = %method,
         rpc.response.status_code = tracing::field::Empty,
     );
-    let given = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-    if let Some(given) = given {
-        enter_trace(&span, given);
+    if let Some(trace) = trace_of(request.headers()) {
+        enter_trace(&span, &trace);
     }
     measured.method.clone_from(&method);
     let response = next.run(request).instrument(span.clone()).await;
@@ -62,6 +64,12 @@ pub async fn observed(State(metrics): State<Metrics>, request: Request<Body>, ne
         measured.method.clear();
     }
     response
+}
+
+/// The trace context that a call came with.
+fn trace_of(headers: &http::HeaderMap) -> Option<TraceContext> {
+    let given = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    TraceContext::parse(given("traceparent"), given("tracestate"))
 }
 
 /// A call or a stream that is measured when it ends, also where the client gives it up.

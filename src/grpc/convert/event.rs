@@ -8,7 +8,7 @@ use crate::{
         },
         id::{AccountId, UserId},
         refusal::Violations,
-        trace_context::is_traceparent,
+        trace_context::TraceContext,
     },
     grpc::pb,
 };
@@ -54,7 +54,7 @@ pub fn event(account: &AccountId, input: pb::EventInput) -> Result<Event, Reject
             return Err(Rejection::new("kind", RejectionReason::InvalidField, message));
         }
     };
-    event.traceparent = Some(input.traceparent).filter(|text| is_traceparent(text));
+    event.trace = TraceContext::parse(&input.traceparent, &input.tracestate);
     if input.causation_depth > 0 || !input.cause_execution_id.is_empty() {
         let execution_id =
             Some(named_execution(&input.cause_execution_id)).filter(|id| !id.is_empty() && id.len() <= 64);
@@ -97,7 +97,7 @@ fn native(given: &pb::Event) -> Result<Event, Rejection> {
         swapped: false,
         permitted_user_ids: permitted_users(given)?,
         cause: None,
-        traceparent: None,
+        trace: None,
     })
 }
 

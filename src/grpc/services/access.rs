@@ -13,7 +13,7 @@ use crate::{
         caller::{AccountScope, Caller},
         id::AccountId,
         refusal::Refusal,
-        trace_context::is_traceparent,
+        trace_context::TraceContext,
     },
     grpc::{
         calls::status::{self, TokenFault},
@@ -96,8 +96,8 @@ pub struct Entered<A> {
     pub caller: Caller,
     /// The account.
     pub account: AccountId,
-    /// The trace context of the call, as a `traceparent`.
-    pub trace: Option<String>,
+    /// The trace context of the call.
+    pub trace: Option<TraceContext>,
     access: PhantomData<A>,
 }
 
@@ -111,8 +111,8 @@ impl<A> Entered<A> {
 /// A backend, whatever accounts its token names.
 pub struct Backend {
     caller: Caller,
-    /// The trace context of the call, as a `traceparent`.
-    pub trace: Option<String>,
+    /// The trace context of the call.
+    pub trace: Option<TraceContext>,
 }
 
 impl Backend {
@@ -141,11 +141,11 @@ impl Backend {
 /// What a handler takes to know that its caller was let in.
 pub trait Enter<R>: Sized {
     /// Lets a caller in, or says why not.
-    fn enter(caller: Caller, trace: Option<String>, request: &R) -> Result<Self, Status>;
+    fn enter(caller: Caller, trace: Option<TraceContext>, request: &R) -> Result<Self, Status>;
 }
 
 impl<A: Access, R: Addressed> Enter<R> for Entered<A> {
-    fn enter(caller: Caller, trace: Option<String>, request: &R) -> Result<Self, Status> {
+    fn enter(caller: Caller, trace: Option<TraceContext>, request: &R) -> Result<Self, Status> {
         let account = request.account()?;
         A::check(&caller, &account).map_err(|refusal| status::refused(&refusal))?;
         Ok(Self { caller, account, trace, access: PhantomData })
@@ -153,7 +153,7 @@ impl<A: Access, R: Addressed> Enter<R> for Entered<A> {
 }
 
 impl<R> Enter<R> for Backend {
-    fn enter(caller: Caller, trace: Option<String>, _: &R) -> Result<Self, Status> {
+    fn enter(caller: Caller, trace: Option<TraceContext>, _: &R) -> Result<Self, Status> {
         match caller {
             Caller::Service { .. } => Ok(Self { caller, trace }),
             _ => Err(status::refused(&Refusal::denied("only a token of role service may do this"))),
@@ -191,8 +191,8 @@ impl Api {
         // Verified before the message was read.
         let caller = request.extensions().get::<Caller>().cloned();
         let caller = caller.ok_or_else(|| status::unauthenticated(TokenFault::Missing, "no token".to_owned()))?;
-        let given = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
-        let trace = call_context().or_else(|| given.filter(|text| is_traceparent(text)).map(ToOwned::to_owned));
+        let given = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let trace = call_context().or_else(|| TraceContext::parse(given("traceparent"), given("tracestate")));
         let message = request.into_inner();
         Ok((E::enter(caller, trace, &message)?, message))
     }

@@ -335,7 +335,7 @@ pub fn execution_row(account: AccountUid, revision: i64, new: &NewExecution) -> 
         admitted_window: progress.admitted.unwrap_or(NOT_ADMITTED),
         changed_revision: revision,
         retry_of: new.retry_of.map(|uid| uid.0),
-        trace: new.record.trace_id().to_owned(),
+        trace: new.record.trace.trace_id(),
         action_no: number(progress.action_no),
         attempts: number(progress.attempts),
         may_be_done: progress.may_be_done.into(),

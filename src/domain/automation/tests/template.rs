@@ -19,7 +19,7 @@ pub(in crate::domain) fn event(data: &str, previous: Option<&str>) -> Event {
         swapped: false,
         permitted_user_ids: None,
         cause: None,
-        traceparent: None,
+        trace: None,
     }
 }
 

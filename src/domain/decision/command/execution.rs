@@ -21,6 +21,7 @@ use crate::domain::{
     refusal::{Precondition, Refusal},
     source::SourceKind,
 };
+use opentelemetry::trace::SpanId;
 
 /// Ends an execution that waits.
 pub fn cancel_execution(
@@ -131,9 +132,7 @@ pub fn retry(
         }
     }
     let span = (draft.around.random)() | 1;
-    if let (Some(trace), Some(flags)) = (before.record.traceparent.get(..36), before.record.traceparent.get(52..)) {
-        record.traceparent = format!("{trace}{span:016x}{flags}");
-    }
+    record.trace = before.record.trace.with_span(SpanId::from(span));
     let progress = Progress { action_no: record.first_action(), ..Progress::begin() };
     Ok(NewExecution {
         uid,

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{execution::record::Basis, id::WebhookUid};
+use crate::domain::{execution::record::Basis, id::WebhookUid, trace_context::TraceContext};
 use uuid::Uuid;
 
 fn request(continue_on_failure: bool, failure: Option<Reason>) -> Request {
@@ -27,7 +27,7 @@ fn record(requests: Vec<Request>) -> Record {
         source_name: "a".into(),
         source_id: "au-1".parse().expect("an id"),
         causation_depth: 0,
-        traceparent: String::new(),
+        trace: TraceContext::unreadable(),
         requests,
         explanation: Vec::new(),
         basis: Basis::Decision,

@@ -1,6 +1,8 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::trace_context::TraceContext;
+use opentelemetry::trace::SpanId;
 
 #[test]
 fn the_stored_form_stays_readable_and_keeps_every_digit() {
@@ -8,8 +10,8 @@ fn the_stored_form_stays_readable_and_keeps_every_digit() {
         source_name: "Won \"deals\"".into(),
         source_id: "au-1".parse().expect("an id"),
         causation_depth: 0,
-        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
-        parent_span: Some("00f067aa0ba902b7".into()),
+        trace: TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "").expect("a context"),
+        parent_span: SpanId::from_hex("00f067aa0ba902b7").ok(),
         requests: vec![Request {
             webhook: WebhookUid(Uuid::from_u128(1)),
             webhook_id: "wh-1".parse().expect("an id"),

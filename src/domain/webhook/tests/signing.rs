@@ -29,7 +29,8 @@ fn replaced_secrets_sign_on_for_the_overlap() {
     assert_eq!((signed_at(&three, 2_000), signed_at(&three, 60_000)), (3, 2), "an overlap is never made longer");
     let at_once = rotate(&three, SigningSecret::new([4; SECRET_BYTES]), Overlap(0), now.plus_ms(2_000));
     assert_eq!((at_once.len(), signed_at(&at_once, 2_000)), (1, 1), "without an overlap the others end at once");
-    let many = (5..20).fold(at_once, |secrets, byte| rotate(&secrets, SigningSecret::new([byte; 32]), Overlap(1_000), now));
+    let many =
+        (5..20).fold(at_once, |secrets, byte| rotate(&secrets, SigningSecret::new([byte; 32]), Overlap(1_000), now));
     assert_eq!(many.len(), SECRETS_MAX);
 }
 

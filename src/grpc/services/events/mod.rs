@@ -25,7 +25,7 @@ use super::{
     api::Api,
 };
 use crate::{
-    domain::{decision::EventReply, event::Event, id::AccountId},
+    domain::{decision::EventReply, event::Event, id::AccountId, trace_context::TraceContext},
     engine::{Engine, EngineError, Order, Pending},
     grpc::{
         calls::{
@@ -97,7 +97,7 @@ impl Api {
     ) -> Result<pb::PublishBatchResponse, Status> {
         check_size(request.events.len())?;
         let _held = self.budget.enter(&request).await?;
-        let traced = Traced { spans: &self.spans, call: entered.trace.as_deref() };
+        let traced = Traced { spans: &self.spans, call: entered.trace.as_ref() };
         let order = Order::default();
         let frame = Frame::submit(&self.engine, traced, &entered.account, (0, &order), request.events).await;
         let frame = frame.map_err(|error| status::engine(&error))?;
@@ -130,16 +130,16 @@ struct Frame {
 struct Traced<'a> {
     spans: &'a Spans,
     /// The context of the call.
-    call: Option<&'a str>,
+    call: Option<&'a TraceContext>,
 }
 
 impl Traced<'_> {
     /// Begins an event's span: under the context that the event came with, linked to the call, or else under the
     /// call. The event goes on with its own span's context.
     fn begin(self, account: &AccountId, event: &mut Event) -> OpenSpan {
-        let own = event.traceparent.take();
+        let own = event.trace.take();
         let (parent, link) = match &own {
-            Some(own) => (Some(own.as_str()), self.call),
+            Some(own) => (Some(own), self.call),
             None => (self.call, None),
         };
         let span = if self.spans.are_exported() {
@@ -153,7 +153,7 @@ impl Traced<'_> {
         } else {
             OpenSpan::default()
         };
-        event.traceparent = span.traceparent().or_else(|| parent.map(ToOwned::to_owned));
+        event.trace = span.context().or_else(|| parent.cloned());
         span
     }
 }
@@ -318,7 +318,7 @@ impl Session {
         let (held, account, frame) = entered?;
         let load = Load { events: frame.events.len(), bytes: held.num_permits() };
         let sequence = frame.sequence;
-        let traced = Traced { spans: &self.spans, call: self.backend.trace.as_deref() };
+        let traced = Traced { spans: &self.spans, call: self.backend.trace.as_ref() };
         let order = match accounts.enter(&account, Instant::now()) {
             Turn::Now(order) => order,
             Turn::Later(rest) => {
