@@ -3,6 +3,7 @@
 use super::CliError;
 use crate::{
     app::{key_files, token_rules},
+    clock,
     config::{DatabaseArgs, KeyArgs},
     grpc::{Claims, mint},
     store::Location,
@@ -77,6 +78,12 @@ pub struct TokenArgs {
 
 /// Makes a token and prints it.
 pub fn run(args: &TokenArgs) -> Result<(), CliError> {
+    println!("{}", token(args)?);
+    Ok(())
+}
+
+/// Makes a token.
+pub fn token(args: &TokenArgs) -> Result<String, CliError> {
     let location = Location::parse(&args.database.database).map_err(CliError)?;
     let secret = key_files(&args.keys, &location).signing_key().map_err(CliError)?;
     let claims = Claims {
@@ -85,8 +92,6 @@ pub fn run(args: &TokenArgs) -> Result<(), CliError> {
         user_id: args.user.clone(),
         permissions: args.permissions.iter().map(|one| one.word().to_owned()).collect(),
     };
-    let now = crate::clock::now().seconds();
-    let token = mint(&secret, &claims, &token_rules(&args.keys), now, args.ttl_seconds).map_err(CliError)?;
-    println!("{token}");
-    Ok(())
+    let now = clock::now().seconds();
+    mint(&secret, &claims, &token_rules(&args.keys), now, args.ttl_seconds).map_err(CliError)
 }

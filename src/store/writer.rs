@@ -9,6 +9,7 @@ use std::{fmt, time::Duration};
 
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Value,
+    prelude::async_trait,
     sqlx::{
         self, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _,
         postgres::{PgConnectOptions, PgConnection},

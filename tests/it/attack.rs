@@ -116,21 +116,40 @@ async fn publish(service: &Client, counts: &Counts) {
     reading.abort();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "forty seconds of everything: ./tests/run attack"]
-async fn everything_at_once_is_survived() {
-    let database = Database::sqlite();
-    let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-    let names = silent.local_addr().expect("an address").to_string();
-    let flags = ["--dns-servers", &names, "--connections-of-address-max", "600", "--retry-delays-ms", "500,500"];
-    let server = Arc::new(Server::start(&database, &flags).await);
-    let address = server.address;
-    let service = server.client("service", "*", &[]).await;
-    let hostile = format!("Bearer {}", server.token("service", "43", &[]).await);
-    let hanging = Receiver::start().await;
-    hanging.hold();
-    let receiver = Receiver::start().await;
-    for (account, url) in [("42", &receiver.url), ("43", &hanging.url), ("44", &receiver.url)] {
+/// An admin's calls and the health page while all of it goes on: the slowest of each.
+async fn looks(server: &Server, admin: &Client, counts: &Counts) -> (Duration, Duration) {
+    let begun = Instant::now();
+    let (mut slowest, mut slowest_page) = (Duration::ZERO, Duration::ZERO);
+    let mut looks = tokio::time::interval(Duration::from_millis(250));
+    while begun.elapsed() < ATTACK {
+        looks.tick().await;
+        let at = Instant::now();
+        let webhook = pb::GetWebhookRequest { name: "accounts/44/webhooks/hook".into() };
+        admin.webhooks().get_webhook(admin.ask(webhook)).await.expect("an admin reads");
+        slowest = slowest.max(at.elapsed());
+        let at = Instant::now();
+        let update = pb::UpdateWebhookRequest {
+            webhook: Some(pb::Webhook {
+                name: "accounts/44/webhooks/hook".into(),
+                display_name: format!("{at:?}"),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        admin.webhooks().update_webhook(admin.ask(update)).await.expect("an admin changes");
+        slowest = slowest.max(at.elapsed());
+        more(&counts.admin_calls);
+        let at = Instant::now();
+        let page = http().get(format!("{}livez", server.operations)).timeout(Duration::from_secs(5)).send().await;
+        assert!(page.as_ref().is_ok_and(|page| page.status().is_success()), "health can be asked: {page:?}");
+        slowest_page = slowest_page.max(at.elapsed());
+    }
+    (slowest, slowest_page)
+}
+
+/// Three accounts, one of them hostile: its admin, and the one of the third.
+async fn tenants(server: &Server, service: &Client, url: &str, hanging: &str) -> (Client, Client) {
+    for (account, url) in [("42", url), ("43", hanging), ("44", url)] {
         service.create_account(account, pb::Plan::Enterprise).await.expect("creates");
         let admin = server.client("global_admin", account, &["--user", "1"]).await;
         admin.create_webhook(account, "hook", url).await.expect("creates");
@@ -143,6 +162,24 @@ async fn everything_at_once_is_survived() {
         tester.create_webhook("43", &id, &format!("http://name{at}.example.com/")).await.expect("creates");
     }
     let admin = server.client("global_admin", "44", &["--user", "1"]).await;
+    (tester, admin)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "forty seconds of everything: ./tests/run attack"]
+async fn everything_at_once_is_survived() {
+    let database = Database::sqlite();
+    let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let names = silent.local_addr().expect("an address").to_string();
+    let flags = ["--dns-servers", &names, "--connections-of-address-max", "600", "--retry-delays-ms", "500,500"];
+    let server = Arc::new(Server::start(&database, &flags).await);
+    let address = server.address;
+    let service = server.client("service", "*", &[]).await;
+    let hostile = format!("Bearer {}", server.token("service", "43", &[]));
+    let hanging = Receiver::start().await;
+    hanging.hold();
+    let receiver = Receiver::start().await;
+    let (tester, admin) = tenants(&server, &service, &receiver.url, &hanging.url).await;
     let counts = Arc::new(Counts::default());
     let mut attacks = JoinSet::new();
 
@@ -207,32 +244,7 @@ async fn everything_at_once_is_survived() {
         attacks.spawn(async move { publish(&service, &counts).await });
     }
 
-    let begun = Instant::now();
-    let (mut slowest, mut slowest_page) = (Duration::ZERO, Duration::ZERO);
-    let mut looks = tokio::time::interval(Duration::from_millis(250));
-    while begun.elapsed() < ATTACK {
-        looks.tick().await;
-        let at = Instant::now();
-        let webhook = pb::GetWebhookRequest { name: "accounts/44/webhooks/hook".into() };
-        admin.webhooks().get_webhook(admin.ask(webhook)).await.expect("an admin reads");
-        slowest = slowest.max(at.elapsed());
-        let at = Instant::now();
-        let update = pb::UpdateWebhookRequest {
-            webhook: Some(pb::Webhook {
-                name: "accounts/44/webhooks/hook".into(),
-                display_name: format!("{at:?}"),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        admin.webhooks().update_webhook(admin.ask(update)).await.expect("an admin changes");
-        slowest = slowest.max(at.elapsed());
-        more(&counts.admin_calls);
-        let at = Instant::now();
-        let page = http().get(format!("{}livez", server.operations)).timeout(Duration::from_secs(5)).send().await;
-        assert!(page.as_ref().is_ok_and(|page| page.status().is_success()), "health can be asked: {page:?}");
-        slowest_page = slowest_page.max(at.elapsed());
-    }
+    let (slowest, slowest_page) = looks(&server, &admin, &counts).await;
     counts.over.store(true, Ordering::SeqCst);
     attacks.shutdown().await;
     let peak_mib = memory_peak_kib(&server) / 1_024;

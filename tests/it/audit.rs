@@ -125,9 +125,28 @@ async fn every_change_is_in_the_trail_and_no_secret_is(database: Database) {
     assert!(entries[12].starts_with(r#"SERVICE  CREATED : plan "" -> "ADVANCED""#), "{}", entries[12]);
     assert_eq!(entries.len(), 13);
 
-    let of = async |filter: pb::ListAuditEntriesRequest| trail(&admin, filter).await.len();
+    what_is_asked_for_is_found(&admin, &made.name).await;
+    let all_of_it = format!("{:?}", page(&service, pb::ListAuditEntriesRequest { page_size: 1_000, ..all() }).await);
+    for secret in SECRETS {
+        assert!(!all_of_it.contains(secret), "{secret} is in the trail");
+    }
+    // A refused call changes nothing, and leaves nothing.
+    let denied = user.create_webhook("42", "x", &receiver.url).await.expect_err("only an admin");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    assert_eq!(database.count("audit").await, 15);
+    server.kill().await;
+    old_entries_go(&database).await;
+}
+
+/// The trail of the fifteen entries, by resource, user and time.
+async fn what_is_asked_for_is_found(admin: &Client, automation: &str) {
+    let of = async |filter: pb::ListAuditEntriesRequest| trail(admin, filter).await.len();
     assert_eq!(of(all()).await, 15, "an admin reads it, too");
-    assert_eq!(of(pb::ListAuditEntriesRequest { resource: made.name.clone(), ..all() }).await, 4, "of one resource");
+    assert_eq!(
+        of(pb::ListAuditEntriesRequest { resource: automation.to_owned(), ..all() }).await,
+        4,
+        "of one resource"
+    );
     assert_eq!(of(pb::ListAuditEntriesRequest { resource: "accounts/42".into(), ..all() }).await, 2);
     assert_eq!(of(pb::ListAuditEntriesRequest { user_id: "7".into(), ..all() }).await, 2, "of one user");
     let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
@@ -139,21 +158,15 @@ async fn every_change_is_in_the_trail_and_no_secret_is(database: Database) {
         (pb::ListAuditEntriesRequest { start_time: time(-1), ..all() }, "start_time"),
         (pb::ListAuditEntriesRequest { page_token: "x".into(), ..all() }, "page_token"),
     ] {
-        let refused = page(&admin, request).await.expect_err(field);
+        let refused = page(admin, request).await.expect_err(field);
         assert_eq!((refused.code(), bad_field(&refused).as_str()), (Code::InvalidArgument, field));
     }
-    let all_of_it = format!("{:?}", page(&service, pb::ListAuditEntriesRequest { page_size: 1_000, ..all() }).await);
-    for secret in SECRETS {
-        assert!(!all_of_it.contains(secret), "{secret} is in the trail");
-    }
-    // A refused call changes nothing, and leaves nothing.
-    let denied = user.create_webhook("42", "x", &receiver.url).await.expect_err("only an admin");
-    assert_eq!(denied.code(), Code::PermissionDenied);
-    assert_eq!(database.count("audit").await, 15);
-    server.kill().await;
+}
 
+/// Entries are kept for as many days as are configured, and deleted however many there are.
+async fn old_entries_go(database: &Database) {
     database.execute("UPDATE audit SET created_at = created_at - 172800000000").await;
-    let server = Server::start(&database, &["--audit-retention-days", "3"]).await;
+    let server = Server::start(database, &["--audit-retention-days", "3"]).await;
     let service = server.client("service", "*", &[]).await;
     let plan =
         pb::SetAccountPlanRequest { name: "accounts/42".into(), plan: pb::Plan::Power.into(), ..Default::default() };
@@ -167,6 +180,6 @@ async fn every_change_is_in_the_trail_and_no_secret_is(database: Database) {
                 FROM (SELECT * FROM audit ORDER BY created_at, revision, no LIMIT 1) a CROSS JOIN n";
     database.execute(many).await;
     assert_eq!(database.count("audit").await, 1_216);
-    let _server = Server::start(&database, &["--audit-retention-days", "1"]).await;
+    let _server = Server::start(database, &["--audit-retention-days", "1"]).await;
     eventually("the old ones go", || async { (database.count("audit").await == 1).then_some(()) }).await;
 }

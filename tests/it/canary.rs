@@ -98,8 +98,8 @@ async fn no_canary_is_found_anywhere() {
     let server = Server::start_with(&database, &["--retry-delays-ms", "50"], &variables).await;
     let receiver = Receiver::start().await;
     receiver.answer_at("/bearer/", 503);
-    let service_token = server.token("service", "*", &[]).await;
-    let admin_token = server.token("global_admin", "42", &["--user", "1"]).await;
+    let service_token = server.token("service", "*", &[]);
+    let admin_token = server.token("global_admin", "42", &["--user", "1"]);
     let (service, admin) = (server.client_with(&service_token).await, server.client_with(&admin_token).await);
     service.create_account("42", pb::Plan::Power).await.expect("creates");
     let user = server.client("user", "42", &["--user", "7"]).await;

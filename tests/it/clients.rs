@@ -76,7 +76,7 @@ async fn every_sample_published_from_python_and_from_node_becomes_a_request() {
     let server = Server::start(&database, &[]).await;
     let receiver = Receiver::start().await;
     let service = server.client("service", "*", &[]).await;
-    let token = server.token("service", "*", &[]).await;
+    let token = server.token("service", "*", &[]);
     let mut events = 0;
     for (account, samples) in samples() {
         service.create_account(&account, pb::Plan::Power).await.expect("creates");
@@ -172,7 +172,7 @@ async fn a_broken_connection_loses_and_doubles_nothing() {
     let database = Database::sqlite();
     let server = Server::start(&database, &[]).await;
     let receiver = Receiver::start().await;
-    let token = server.token("service", "*", &[]).await;
+    let token = server.token("service", "*", &[]);
     let service = server.client("service", "*", &[]).await;
     for (account, run) in [("42", "python"), ("43", "node")] {
         service.create_account(account, pb::Plan::Enterprise).await.expect("creates");

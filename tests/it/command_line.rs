@@ -11,7 +11,11 @@ use tokio::{
 
 use crate::harness::{Database, Receiver, Server, account_42, automation, eventually};
 
-crate::on_both_databases!(files_become_webhooks_and_automations, a_doctor_finds_what_is_wrong);
+crate::on_both_databases!(
+    files_become_webhooks_and_automations,
+    a_doctor_finds_what_is_wrong,
+    a_token_is_made_with_the_local_key
+);
 
 /// A command in the folder of a test's database, for its server.
 fn command(server: &Server, database: &Database, words: &[&str]) -> Command {
@@ -242,6 +246,11 @@ async fn a_refused_command_says_what_to_do() {
     assert!(said.err.contains("account_id: "), "the bad field is named: {}", said.err);
 }
 
+/// Applies the folder `crm` as an admin.
+async fn apply(server: &Server, database: &Database, more: &[&str]) -> Said {
+    say(server, database, &[&["apply", "-f", "crm"], &ADMIN[..], more].concat()).await
+}
+
 async fn files_become_webhooks_and_automations(database: Database) {
     let receiver = Receiver::start().await;
     let server = Server::start(&database, &[]).await;
@@ -271,11 +280,7 @@ actions:
 activation: {user_ids: ["8", "7"]}
 "#;
     write(&files, "a-automations.yml", mirror);
-    let apply = |more: &[&'static str]| {
-        let words: Vec<&str> = ["apply", "-f", "crm"].into_iter().chain(ADMIN).chain(more.iter().copied()).collect();
-        let mut command = command(&server, &database, &words);
-        async move { Said::from(command.output().await.expect("runs")) }
-    };
+    let apply = async |more: &[&str]| apply(&server, &database, more).await;
     write(
         &files,
         "c-broken.yaml",
@@ -326,6 +331,17 @@ activation: {user_ids: ["8", "7"]}
     let set = apply(&["--dry-run", "--set-credentials"]).await;
     assert!(set.out.contains("credentials: (as they are) → ") && !set.out.contains("s3cret"), "{}", set.out);
 
+    files_are_checked_before_anything_is_changed(&server, &database, &webhook, mirror).await;
+}
+
+async fn files_are_checked_before_anything_is_changed(
+    server: &Server,
+    database: &Database,
+    webhook: &str,
+    mirror: &str,
+) {
+    let files = database.folder.path().join("crm");
+    let apply = async |more: &[&str]| apply(server, database, more).await;
     // What a file refers to is never shown, wherever it stands.
     let referring = mirror.replace("raw_json: '{\"title\": {{deal.title}}, \"n\": 1.50}'", "raw_json: {file: body}");
     write(&files, "body", r#"{"key": "s3cret-in-a-body"}"#);
@@ -363,7 +379,7 @@ activation: {user_ids: ["8", "7"]}
         "{}",
         refused.err
     );
-    let service = say(&server, &database, &["apply", "-f", "crm", "--account", "42"]).await;
+    let service = say(server, database, &["apply", "-f", "crm", "--account", "42"]).await;
     assert!(service.err.contains("give --as global_admin --user 1"), "{}", service.err);
 }
 
@@ -469,4 +485,13 @@ async fn shells_complete_commands() {
     let mut bash = Command::new("bash");
     let said = Said::from(bash.args(["-c", script, env!("CARGO_BIN_EXE_hookline")]).output().await.expect("runs"));
     assert_eq!(said.out.trim(), "executions", "{}", said.err);
+}
+
+async fn a_token_is_made_with_the_local_key(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let token = well(&server, &database, &["token", "--role", "service", "--account", "*"]).await;
+    let service = server.client_with(token.trim()).await;
+    service.create_account("42", pb::Plan::Power).await.expect("the server takes it");
+    let said = say(&server, &database, &["token", "--role", "user", "--account", "42"]).await;
+    assert!(!said.ok && said.err.contains("--user"), "{}", said.err);
 }

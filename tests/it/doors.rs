@@ -71,71 +71,95 @@ const ACCESS: [(&str, [bool; 4]); 43] = [
     ("ExecutionService/ListExecutions", [true, true, true, true]),
 ];
 
+macro_rules! call {
+    ($client:ident, $clients:ident . $method:ident ( $request:ident { $($field:ident : $value:expr),* $(,)? } )) => {{
+        let request = pb::$request { $($field: $value,)* ..Default::default() };
+        $client.$clients().$method($client.ask(request)).await.err()
+    }};
+}
+
 /// Calls a method about an account with a request that harms nothing. Answers how it ended.
 #[expect(clippy::needless_update, reason = "some requests have one field only")]
 async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status> {
     let parent = format!("accounts/{account}");
     let webhook = format!("{parent}/webhooks/none");
     let automation = format!("{parent}/automations/none");
-    let job = format!("{parent}/jobs/jo-01kawdkvp7e0pvx9qgr0j8n2d3");
-    macro_rules! call {
-        ($clients:ident . $method:ident ( $request:ident { $($field:ident : $value:expr),* $(,)? } )) => {
-            client.$clients().$method(client.ask(pb::$request { $($field: $value,)* ..Default::default() })).await.err()
-        };
-    }
     match method {
         "AccountService/CreateAccount" => {
-            call!(accounts.create_account(CreateAccountRequest { account_id: account.into() }))
+            call!(client, accounts.create_account(CreateAccountRequest { account_id: account.into() }))
         }
-        "AccountService/GetAccount" => call!(accounts.get_account(GetAccountRequest { name: parent })),
-        "AccountService/ListAccounts" => call!(accounts.list_accounts(ListAccountsRequest {})),
-        "AccountService/SetAccountPlan" => call!(accounts.set_account_plan(SetAccountPlanRequest { name: parent })),
+        "AccountService/GetAccount" => call!(client, accounts.get_account(GetAccountRequest { name: parent })),
+        "AccountService/ListAccounts" => call!(client, accounts.list_accounts(ListAccountsRequest {})),
+        "AccountService/SetAccountPlan" => {
+            call!(client, accounts.set_account_plan(SetAccountPlanRequest { name: parent }))
+        }
         "AccountService/SetAccountLimits" => {
-            call!(accounts.set_account_limits(SetAccountLimitsRequest { name: parent }))
+            call!(client, accounts.set_account_limits(SetAccountLimitsRequest { name: parent }))
         }
         "AccountService/GetAccountUsage" => {
-            call!(accounts.get_account_usage(GetAccountUsageRequest { name: parent }))
+            call!(client, accounts.get_account_usage(GetAccountUsageRequest { name: parent }))
         }
         "AccountService/DeleteAccount" => {
-            call!(accounts.delete_account(DeleteAccountRequest { name: parent, etag: "\"no\"".into() }))
+            call!(client, accounts.delete_account(DeleteAccountRequest { name: parent, etag: "\"no\"".into() }))
         }
-        "WebhookService/CreateWebhook" => call!(webhooks.create_webhook(CreateWebhookRequest { parent: parent })),
-        "WebhookService/GetWebhook" => call!(webhooks.get_webhook(GetWebhookRequest { name: webhook })),
-        "WebhookService/ListWebhooks" => call!(webhooks.list_webhooks(ListWebhooksRequest { parent: parent })),
-        "WebhookService/UpdateWebhook" => call!(webhooks.update_webhook(UpdateWebhookRequest {
-            webhook: Some(pb::Webhook { name: webhook, ..Default::default() }),
-        })),
+        "WebhookService/CreateWebhook" => {
+            call!(client, webhooks.create_webhook(CreateWebhookRequest { parent: parent }))
+        }
+        "WebhookService/GetWebhook" => call!(client, webhooks.get_webhook(GetWebhookRequest { name: webhook })),
+        "WebhookService/ListWebhooks" => call!(client, webhooks.list_webhooks(ListWebhooksRequest { parent: parent })),
+        "WebhookService/UpdateWebhook" => call!(
+            client,
+            webhooks.update_webhook(UpdateWebhookRequest {
+                webhook: Some(pb::Webhook { name: webhook, ..Default::default() }),
+            })
+        ),
         "WebhookService/RotateWebhookSecret" => {
-            call!(webhooks.rotate_webhook_secret(RotateWebhookSecretRequest { name: webhook }))
+            call!(client, webhooks.rotate_webhook_secret(RotateWebhookSecretRequest { name: webhook }))
         }
         "WebhookService/GetWebhookHealth" => {
-            call!(webhooks.get_webhook_health(GetWebhookHealthRequest { name: webhook }))
+            call!(client, webhooks.get_webhook_health(GetWebhookHealthRequest { name: webhook }))
         }
-        "WebhookService/TestWebhook" => call!(webhooks.test_webhook(TestWebhookRequest { name: webhook })),
-        "ExplainService/DryRun" => call!(explain.dry_run(DryRunRequest { parent: parent })),
-        "WebhookService/DeleteWebhook" => call!(webhooks.delete_webhook(DeleteWebhookRequest { name: webhook })),
+        "WebhookService/TestWebhook" => call!(client, webhooks.test_webhook(TestWebhookRequest { name: webhook })),
+        "ExplainService/DryRun" => call!(client, explain.dry_run(DryRunRequest { parent: parent })),
+        "WebhookService/DeleteWebhook" => {
+            call!(client, webhooks.delete_webhook(DeleteWebhookRequest { name: webhook }))
+        }
         "AutomationService/CreateAutomation" => {
-            call!(automations.create_automation(CreateAutomationRequest { parent: parent }))
+            call!(client, automations.create_automation(CreateAutomationRequest { parent: parent }))
         }
         "AutomationService/GetAutomation" => {
-            call!(automations.get_automation(GetAutomationRequest { name: automation }))
+            call!(client, automations.get_automation(GetAutomationRequest { name: automation }))
         }
         "AutomationService/ListAutomations" => {
-            call!(automations.list_automations(ListAutomationsRequest { parent: parent }))
+            call!(client, automations.list_automations(ListAutomationsRequest { parent: parent }))
         }
-        "AutomationService/UpdateAutomation" => call!(automations.update_automation(UpdateAutomationRequest {
-            automation: Some(pb::Automation { name: automation, ..Default::default() }),
-        })),
+        "AutomationService/UpdateAutomation" => call!(
+            client,
+            automations.update_automation(UpdateAutomationRequest {
+                automation: Some(pb::Automation { name: automation, ..Default::default() }),
+            })
+        ),
         "AutomationService/ActivateAutomation" => {
-            call!(automations.activate_automation(ActivateAutomationRequest { name: automation }))
+            call!(client, automations.activate_automation(ActivateAutomationRequest { name: automation }))
         }
         "AutomationService/DeactivateAutomation" => {
-            call!(automations.deactivate_automation(DeactivateAutomationRequest { name: automation }))
+            call!(client, automations.deactivate_automation(DeactivateAutomationRequest { name: automation }))
         }
         "AutomationService/DeleteAutomation" => {
-            call!(automations.delete_automation(DeleteAutomationRequest { name: automation }))
+            call!(client, automations.delete_automation(DeleteAutomationRequest { name: automation }))
         }
-        "EventService/PublishBatch" => call!(events.publish_batch(PublishBatchRequest { parent: parent })),
+        _ => attempt_about_what_runs(client, method, account).await,
+    }
+}
+
+/// The same of the methods about events, executions, jobs and the installation.
+#[expect(clippy::needless_update, reason = "some requests have one field only")]
+async fn attempt_about_what_runs(client: &Client, method: &str, account: &str) -> Option<Status> {
+    let parent = format!("accounts/{account}");
+    let automation = format!("{parent}/automations/none");
+    let job = format!("{parent}/jobs/jo-01kawdkvp7e0pvx9qgr0j8n2d3");
+    match method {
+        "EventService/PublishBatch" => call!(client, events.publish_batch(PublishBatchRequest { parent: parent })),
         "EventService/Publish" => {
             let frame = pb::PublishRequest { sequence: 1, parent, events: Vec::new(), accepts_retry_later: false };
             match client.events().publish(client.ask(tokio_stream::iter([frame]))).await {
@@ -143,20 +167,29 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
                 Err(status) => Some(status),
             }
         }
-        "ExecutionService/CancelExecution" => call!(executions.cancel_execution(CancelExecutionRequest {
-            name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),
-        })),
+        "ExecutionService/CancelExecution" => call!(
+            client,
+            executions.cancel_execution(CancelExecutionRequest {
+                name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),
+            })
+        ),
         "ExecutionService/CountExecutions" => {
-            call!(executions.count_executions(CountExecutionsRequest { parent: parent }))
+            call!(client, executions.count_executions(CountExecutionsRequest { parent: parent }))
         }
-        "ExecutionService/RetryExecution" => call!(executions.retry_execution(RetryExecutionRequest {
-            name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),
-        })),
-        "JobService/RetryExecutions" => call!(jobs.retry_executions(RetryExecutionsRequest { parent: parent })),
-        "JobService/CancelExecutions" => call!(jobs.cancel_executions(CancelExecutionsRequest {
-            parent: parent,
-            filter: Some(pb::ExecutionFilter { states: vec![99], ..Default::default() }),
-        })),
+        "ExecutionService/RetryExecution" => call!(
+            client,
+            executions.retry_execution(RetryExecutionRequest {
+                name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),
+            })
+        ),
+        "JobService/RetryExecutions" => call!(client, jobs.retry_executions(RetryExecutionsRequest { parent: parent })),
+        "JobService/CancelExecutions" => call!(
+            client,
+            jobs.cancel_executions(CancelExecutionsRequest {
+                parent: parent,
+                filter: Some(pb::ExecutionFilter { states: vec![99], ..Default::default() }),
+            })
+        ),
         "WatchService/Watch" => {
             let request = pb::WatchRequest { parent, only_new: true, ..Default::default() };
             match client.watches().watch(client.ask(request)).await {
@@ -164,25 +197,28 @@ async fn attempt(client: &Client, method: &str, account: &str) -> Option<Status>
                 Err(status) => Some(status),
             }
         }
-        "ExplainService/ListMisses" => call!(explain.list_misses(ListMissesRequest { automation: automation })),
+        "ExplainService/ListMisses" => call!(client, explain.list_misses(ListMissesRequest { automation: automation })),
         "AuditService/ListAuditEntries" => {
-            call!(audit.list_audit_entries(ListAuditEntriesRequest { parent: parent }))
+            call!(client, audit.list_audit_entries(ListAuditEntriesRequest { parent: parent }))
         }
-        "CatalogueService/ListObjects" => call!(catalogue.list_objects(ListObjectsRequest { parent: parent })),
-        "CatalogueService/ListFields" => call!(catalogue.list_fields(ListFieldsRequest { parent: parent })),
-        "CatalogueService/SetFields" => call!(catalogue.set_fields(SetFieldsRequest { parent: parent })),
-        "KeyService/RotateKeys" => call!(keys.rotate_keys(RotateKeysRequest {})),
-        "ClockService/ConfirmClock" => call!(clocks.confirm_clock(ConfirmClockRequest {})),
-        "JobService/GetJob" => call!(jobs.get_job(GetJobRequest { name: job })),
-        "JobService/ListJobs" => call!(jobs.list_jobs(ListJobsRequest { parent: parent })),
-        "JobService/CancelJob" => call!(jobs.cancel_job(CancelJobRequest { name: job })),
+        "CatalogueService/ListObjects" => call!(client, catalogue.list_objects(ListObjectsRequest { parent: parent })),
+        "CatalogueService/ListFields" => call!(client, catalogue.list_fields(ListFieldsRequest { parent: parent })),
+        "CatalogueService/SetFields" => call!(client, catalogue.set_fields(SetFieldsRequest { parent: parent })),
+        "KeyService/RotateKeys" => call!(client, keys.rotate_keys(RotateKeysRequest {})),
+        "ClockService/ConfirmClock" => call!(client, clocks.confirm_clock(ConfirmClockRequest {})),
+        "JobService/GetJob" => call!(client, jobs.get_job(GetJobRequest { name: job })),
+        "JobService/ListJobs" => call!(client, jobs.list_jobs(ListJobsRequest { parent: parent })),
+        "JobService/CancelJob" => call!(client, jobs.cancel_job(CancelJobRequest { name: job })),
         "ExecutionService/GetExecution" => {
-            call!(executions.get_execution(GetExecutionRequest {
-                name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),
-            }))
+            call!(
+                client,
+                executions.get_execution(GetExecutionRequest {
+                    name: format!("{parent}/executions/ex-01kawdkvp7e0pvx9qgr0j8n2d3"),
+                })
+            )
         }
         "ExecutionService/ListExecutions" => {
-            call!(executions.list_executions(ListExecutionsRequest { parent: parent }))
+            call!(client, executions.list_executions(ListExecutionsRequest { parent: parent }))
         }
         other => panic!("no call of {other} here"),
     }

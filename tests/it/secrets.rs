@@ -390,7 +390,11 @@ async fn the_sealing_key_is_changed_while_the_service_runs(database: Database) {
     let (_, said) = say(&["doctor", "--sealing-key-file", "new.key"]).await;
     assert!(!said.contains("another key"), "{said}");
 
-    let server = Server::start(&database, &["--sealing-key-file", "new.key"]).await;
+    everything_opens_with_the_new_key(&database, &receiver, &url).await;
+}
+
+async fn everything_opens_with_the_new_key(database: &Database, receiver: &Receiver, url: &str) {
+    let server = Server::start(database, &["--sealing-key-file", "new.key"]).await;
     let (service, admin) =
         (server.client("service", "*", &[]).await, server.client("global_admin", "42", &["--user", "1"]).await);
     service.publish("42", vec![deal("e2", "9", r#"{"id": 9}"#)]).await.expect("acks");
@@ -402,7 +406,7 @@ async fn the_sealing_key_is_changed_while_the_service_runs(database: Database) {
     .await;
     for execution in admin.history("42").await {
         let full = admin.execution(&execution.name).await;
-        let seen = full.requests[0].attempts.iter().all(|attempt| attempt.url.starts_with(&url));
+        let seen = full.requests[0].attempts.iter().all(|attempt| attempt.url.starts_with(url));
         assert!(seen, "the secrets of the history open: {full:?}");
     }
     // Erasing the account begins with its data key.

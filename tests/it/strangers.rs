@@ -131,8 +131,8 @@ async fn what_a_stranger_sends_is_never_read() {
 async fn a_message_of_a_caller_is_counted_before_it_is_built() {
     let database = Database::sqlite();
     let server = Server::start(&database, &[]).await;
-    let service = format!("Bearer {}", server.token("service", "*", &[]).await);
-    let admin = format!("Bearer {}", server.token("global_admin", "42", &["--user", "1"]).await);
+    let service = format!("Bearer {}", server.token("service", "*", &[]));
+    let admin = format!("Bearer {}", server.token("global_admin", "42", &["--user", "1"]));
     let before = memory_peak_kib(&server);
     let mut client = connection(&server).await;
     let gzip = ("grpc-encoding", "gzip");
@@ -253,7 +253,7 @@ async fn half_sent_messages_and_unread_answers_end() {
     let database = Database::sqlite();
     let quick = ["--message-timeout-ms", "1000", "--progress-timeout-ms", "1000"];
     let server = Server::start(&database, &quick).await;
-    let token = format!("Bearer {}", server.token("service", "*", &[]).await);
+    let token = format!("Bearer {}", server.token("service", "*", &[]));
     let before = memory_peak_kib(&server);
     let mut half = Vec::new();
     for path in [BATCH, "/hookline.v1.EventService/Publish"].repeat(8) {

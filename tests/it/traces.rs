@@ -114,8 +114,10 @@ async fn one_execution_is_one_trace(database: Database) {
 
     let mut traced = deal("e1", "8", r#"{"name": "jane"}"#);
     traced.traceparent = format!("00-{TRACE}-{CALLER}-01");
+    traced.tracestate = "vendor=opaque,other=1".into();
     let mut malformed = deal("e2", "8", r#"{"name": "jane"}"#);
     malformed.traceparent = "00-not-a-trace".into();
+    malformed.tracestate = "vendor=without-a-trace".into();
     service.publish("42", vec![traced, malformed]).await.expect("acks");
     let (log_ok, log) = {
         eventually("both are sent", || async { (receiver.got().len() == 2).then_some(()) }).await;
@@ -149,6 +151,9 @@ async fn one_execution_is_one_trace(database: Database) {
     let sent: Vec<_> = receiver.got().iter().map(|got| got.headers["traceparent"].clone()).collect();
     let expected = format!("00-{TRACE}-{}-01", hex(&attempt.span_id));
     assert!(sent.iter().any(|header| *header == expected), "the receiver gets the attempt's context: {sent:?}");
+    let states = receiver.got().iter().map(|got| got.headers.get("tracestate").cloned()).collect::<Vec<_>>();
+    assert!(states.contains(&Some("vendor=opaque,other=1".parse().expect("a value"))), "handed on: {states:?}");
+    assert!(states.contains(&None), "none without its traceparent: {states:?}");
     let other = collector.named("event").into_iter().find(|span| attribute(span, "hookline.event.id") == "e2");
     let other = other.expect("a span of the event");
     assert_eq!(other.parent_span_id, call.span_id, "without a context of its own it belongs to the call");

@@ -199,7 +199,7 @@ async fn a_client_that_does_not_read_is_ended_and_misses_nothing(database: Datab
     let server = Server::start(&database, &["--watch-stall-max-ms", "100"]).await;
     let receiver = Receiver::start().await;
     let (service, _) = set_up(&server, &receiver).await;
-    let token = server.token("service", "*", &[]).await;
+    let token = server.token("service", "*", &[]);
     let narrow = server.narrow_client(&token, 1_024).await;
     let mut stream = watch(&narrow, "", true).await.expect("watches");
     let ids: Vec<_> = (0..300).map(|at| format!("e{at}")).collect();

@@ -6,6 +6,8 @@ mod receiver;
 
 use std::{net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
 
+use clap::Parser;
+use hookline::cli::command::Cli;
 use hookline::grpc::pb;
 use sea_orm::ConnectionTrait;
 use tokio::{
@@ -232,22 +234,21 @@ impl Server {
         (ended.expect("ends").success(), self.log())
     }
 
-    /// A client with a token that `hookline token` makes.
+    /// A client with a token.
     pub async fn client(&self, role: &str, account: &str, more: &[&str]) -> Client {
-        self.client_with(&self.token(role, account, more).await).await
+        self.client_with(&self.token(role, account, more)).await
     }
 
-    /// A token that `hookline token` makes.
-    pub async fn token(&self, role: &str, account: &str, more: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
-        command
-            .args(["token", "--database", &self.database, "--role", role, "--account", account])
-            .args(more)
-            .current_dir(&self.key_folder);
-        let made = command.output().await.expect("runs");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let token = String::from_utf8(made.stdout).expect("text");
-        token.trim().to_owned()
+    /// A token as `hookline token` makes it, made in this process; the command line's own tests start the binary.
+    pub fn token(&self, role: &str, account: &str, more: &[&str]) -> String {
+        let words = ["hookline", "token", "--database", &self.database, "--role", role, "--account", account];
+        // Beside SQLite's file, which is a whole path; with PostgreSQL in the server's working directory.
+        let local_key = self.key_folder.join("hookline.signing.key").display().to_string();
+        let is_elsewhere = self.database.starts_with("postgres") && !more.contains(&"--signing-key-file");
+        let key: &[&str] = if is_elsewhere { &["--signing-key-file", &local_key] } else { &[] };
+        let cli = Cli::try_parse_from(words.iter().chain(key).chain(more)).expect("arguments");
+        let hookline::cli::command::Command::Token(args) = cli.command else { panic!("no token was asked for") };
+        hookline::cli::token::token(&args).expect("a token")
     }
 
     pub async fn client_with(&self, token: &str) -> Client {
