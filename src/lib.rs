@@ -3,18 +3,20 @@
 //! # The house
 //!
 //! Data flows one way, and each arrow changes its type once: a protobuf frame becomes an
-//! [`Event`](domain::event::Event), a decision makes a [`Change`](domain::account::change::Change) of it, the change holds the
-//! requests, an attempt ends in an [`Outcome`](domain::attempt::Outcome), and that becomes a row.
+//! [`Event`](domain::event::Event), a decision makes a [`Change`](domain::account::change::Change) of it, the change
+//! holds the requests, an attempt ends in an [`Outcome`](domain::attempt::Outcome), and that becomes a row.
 //!
-//! - [`domain`] is pure: rules and nothing else. It never imports tokio, actix, sea-orm, tonic or reqwest.
+//! - [`domain`] is pure: rules and nothing else. It never imports tokio, actix, sea-orm, tonic or reqwest. Each of its
+//!   rooms is a noun: [`event`](domain::event), [`attempt`](domain::attempt), [`automation`](domain::automation),
+//!   [`webhook`](domain::webhook), [`execution`](domain::execution), [`account`](domain::account) and, above all of them,
+//!   [`decision`](domain::decision).
 //! - [`store`] is the only place that knows sea-orm: the tables, the journal that writes them in group commits, and
 //!   what reads them.
 //! - [`engine`] is the only place that knows actix and reqwest: one actor an account, one an execution under way.
 //! - [`grpc`] is the only place that knows protobuf.
 //! - [`app`] puts them together, with [`operations`], the HTTP port for those who run it; [`port`] listens for both, with
 //!   bounds that hold before a caller is known; [`clock`], [`config`], [`keys`], [`reload`], [`shares`] and
-//!   [`telemetry`] are leaves;
-//!   [`demo`] is a client, and so is [`cli`], the command line for people.
+//!   [`telemetry`] are leaves; [`demo`] is a client, and so is [`cli`], the command line for people.
 //!
 //! # Invariants
 //!
@@ -31,7 +33,8 @@
 //!
 //! # One event's way
 //!
-//! 1. `grpc::doors` verifies the token and finds a place; `grpc::services` checks the frame, reads the envelope in one bounded pass and hands the event to the engine.
+//! 1. `grpc::doors` verifies the token and finds a place; `grpc::services` checks the frame, reads the envelope in one
+//!    bounded pass and hands the event to the engine.
 //! 2. The account's actor queues it. If a commit is in flight, the event becomes part of the next one.
 //! 3. [`decide`](domain::decision::decide) finds the automations it triggers, decides their conditions, renders their
 //!    requests, and puts event and executions into a change; with a free slot an execution is `RUNNING` at once.

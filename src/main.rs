@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Command::Keys { call, task } => in_runtime(cli::keys::run(call, task)),
         Command::Backup(args) => in_runtime(cli::database::backup(args)),
         Command::Apply(args) => in_runtime(cli::apply::run(*args)),
-        Command::Doctor(args) => in_runtime(cli::doctor::run(*args)),
+        Command::Doctor(args) => in_runtime(cli::doctor::run(*args, &Cli::command())),
         Command::Health(args) => in_runtime(cli::health::run(*args)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "hookline", &mut std::io::stdout());

@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use rustix::fs::{Access, access};
 use x509_cert::Certificate;
 
-use super::{CliError, command::Cli};
+use super::CliError;
 use crate::{
     app::{self, key_files},
     config::ServeArgs,
@@ -73,11 +73,12 @@ impl Findings {
 }
 
 /// Looks, and prints what it finds; an error where something would keep the service from working.
-pub async fn run(args: DoctorArgs) -> Result<(), CliError> {
+/// `command` knows every setting.
+pub async fn run(args: DoctorArgs, command: &clap::Command) -> Result<(), CliError> {
     let args = args.serve;
     let mut found = Findings::default();
     configuration(&args, &mut found);
-    look_at_variables(&mut found);
+    look_at_variables(command, &mut found);
     if let Ok(location) = Location::parse(&args.database.database) {
         let sealing = look_at_keys(&args, &location, &mut found);
         look_at_files(&location, &mut found);
@@ -190,9 +191,8 @@ fn look_at_files(location: &Location, found: &mut Findings) {
 }
 
 /// Variables that look like settings and are none.
-fn look_at_variables(found: &mut Findings) {
-    let command = Cli::command();
-    let commands = std::iter::once(&command).chain(command.get_subcommands());
+fn look_at_variables(command: &clap::Command, found: &mut Findings) {
+    let commands = std::iter::once(command).chain(command.get_subcommands());
     let known: HashSet<_> =
         commands.flat_map(|command| command.get_arguments().filter_map(|one| one.get_env())).collect();
     for (name, _) in std::env::vars_os() {

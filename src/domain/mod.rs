@@ -1,5 +1,8 @@
 //! The rules, and nothing else: no clock, no randomness, no I/O, no async, no logging. What the rules need of
 //! the world comes in as an argument; what they want done goes out as a value.
+//!
+//! The files beside this one are the ground: they know none of the rooms. Each room is a noun and knows those before it:
+//! [`event`], [`attempt`], [`automation`], [`webhook`], [`execution`], [`account`], [`decision`].
 
 pub mod account;
 pub mod address;

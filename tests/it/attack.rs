@@ -116,6 +116,25 @@ async fn publish(service: &Client, counts: &Counts) {
     reading.abort();
 }
 
+/// Says how much of each there was.
+fn report(counts: &Counts, peak_mib: u64, slowest: Duration, slowest_page: Duration) {
+    let number = |count: &AtomicUsize| count.load(Ordering::SeqCst);
+    println!(
+        "{} s: peak {peak_mib} MiB; slowest call of an admin {slowest:?} of {} pairs, of /livez {slowest_page:?}\n\
+         {} bombs, {} rounds of 200 sockets, {} of 750 watches, {} half messages, {} lists and tests, {} pipelines, \
+         {} frames of 200 events",
+        ATTACK.as_secs(),
+        number(&counts.admin_calls),
+        number(&counts.bombs),
+        number(&counts.sockets),
+        number(&counts.watches),
+        number(&counts.halves),
+        number(&counts.lists),
+        number(&counts.pages),
+        number(&counts.frames),
+    );
+}
+
 /// An admin's calls and the health page while all of it goes on: the slowest of each.
 async fn looks(server: &Server, admin: &Client, counts: &Counts) -> (Duration, Duration) {
     let begun = Instant::now();
@@ -248,21 +267,7 @@ async fn everything_at_once_is_survived() {
     counts.over.store(true, Ordering::SeqCst);
     attacks.shutdown().await;
     let peak_mib = memory_peak_kib(&server) / 1_024;
-    let number = |count: &AtomicUsize| count.load(Ordering::SeqCst);
-    println!(
-        "{} s: peak {peak_mib} MiB; slowest call of an admin {slowest:?} of {} pairs, of /livez {slowest_page:?}\n\
-         {} bombs, {} rounds of 200 sockets, {} of 750 watches, {} half messages, {} lists and tests, {} pipelines, \
-         {} frames of 200 events",
-        ATTACK.as_secs(),
-        number(&counts.admin_calls),
-        number(&counts.bombs),
-        number(&counts.sockets),
-        number(&counts.watches),
-        number(&counts.halves),
-        number(&counts.lists),
-        number(&counts.pages),
-        number(&counts.frames),
-    );
+    report(&counts, peak_mib, slowest, slowest_page);
     // Once it is over everything works as before.
     let mut fresh = connection(&server).await;
     let checked = call(&mut fresh, "/grpc.health.v1.Health/Check", &[], Bytes::from_static(&[0; 5])).await;

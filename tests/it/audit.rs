@@ -3,7 +3,7 @@
 use hookline::grpc::pb;
 use tonic::{Code, Status};
 
-use crate::harness::{Client, Database, Receiver, Server, automation, bad_field, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, automation, bad_field, deal, eventually, regular};
 
 crate::on_both_databases!(every_change_is_in_the_trail_and_no_secret_is);
 
@@ -79,19 +79,7 @@ async fn every_change_is_in_the_trail_and_no_secret_is(database: Database) {
         ..Default::default()
     };
     service.accounts().set_account_limits(service.ask(limits)).await.expect("sets");
-    let regular = pb::Webhook {
-        display_name: "All".into(),
-        kind: pb::WebhookKind::Regular.into(),
-        endpoint_url: receiver.url.clone(),
-        subscription: "*.*".into(),
-        ..Default::default()
-    };
-    let request = pb::CreateWebhookRequest {
-        parent: "accounts/42".into(),
-        webhook_id: "all".into(),
-        webhook: Some(regular),
-        request_id: String::new(),
-    };
+    let request = regular("all", &receiver.url, "*.*");
     user.webhooks().create_webhook(user.ask(request)).await.expect("creates");
     receiver.answer_with(410);
     service.publish("42", vec![deal("e", "8", "{}")]).await.expect("acks");

@@ -5,7 +5,7 @@ use standardwebhooks::Webhook as Verifier;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually, regular};
 
 crate::on_both_databases!(
     a_webhook_has_a_retry_policy_of_its_own,
@@ -177,19 +177,7 @@ async fn an_endpoint_that_is_gone_disables_its_webhook(database: Database) {
     let fine = (true, pb::WebhookDisableReason::Unspecified);
     assert_eq!(shown("hook").await, fine, "an automation's path names a record");
     // The URL of a regular webhook is the endpoint.
-    let regular = pb::Webhook {
-        display_name: "All".into(),
-        kind: pb::WebhookKind::Regular.into(),
-        endpoint_url: format!("{}hook", receiver.url),
-        subscription: "*.lead".into(),
-        ..Default::default()
-    };
-    let request = pb::CreateWebhookRequest {
-        parent: "accounts/42".into(),
-        webhook_id: "all".into(),
-        webhook: Some(regular),
-        request_id: String::new(),
-    };
+    let request = regular("all", &format!("{}hook", receiver.url), "*.lead");
     admin.webhooks().create_webhook(admin.ask(request)).await.expect("its URL may end as it likes");
     let lead = |id: &str| {
         let mut input = deal(id, "8", "{}");

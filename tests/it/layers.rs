@@ -50,6 +50,8 @@ struct Source {
     path: String,
     /// The paths that it names: those of the house from its root on (behind `crate`), others as they stand.
     names: BTreeSet<Segments>,
+    /// The names that it imports, and what they stand for.
+    imports: BTreeMap<String, Segments>,
     /// What it hands on: a name of its own, and what that stands for.
     hands_on: Vec<(Segments, Segments)>,
     is_async: bool,
@@ -185,7 +187,8 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             if is_face && path.starts_with(&own) {
                 self.source.hands_on.push(([own.as_slice(), &[name]].concat(), path));
             } else {
-                self.source.names.insert(path);
+                self.source.names.insert(path.clone());
+                self.source.imports.insert(name, path);
             }
         }
     }
@@ -218,9 +221,15 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 fn read(texts: &[(String, String)]) -> Vec<Source> {
     let read = |(path, text): &(String, String)| {
         let file = syn::parse_file(text).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let (names, hands_on) = (BTreeSet::new(), Vec::new());
-        let mut source = Source { path: path.clone(), names, hands_on, is_async: false };
+        let (names, imports, hands_on) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
+        let mut source = Source { path: path.clone(), names, imports, hands_on, is_async: false };
         Reader { source: &mut source, module: module_of(path) }.visit_file(&file);
+        // `event::Event` is of whatever `event` was imported as.
+        let whole = |name: &Segments| match source.imports.get(&name[0]) {
+            Some(import) => [import, &name[1..]].concat(),
+            None => name.clone(),
+        };
+        source.names = source.names.iter().map(whole).collect();
         source
     };
     texts.iter().map(read).collect()
@@ -440,6 +449,8 @@ fn the_check_sees_circles() {
     assert_eq!(circles(&small(&folders)).len(), 1, "of two folders, though no file is in one");
     let three = [("a.rs", "use crate::b::B;"), ("b.rs", "use crate::c::C;"), ("c.rs", "use crate::a::A;")];
     assert_eq!(circles(&small(&three)).len(), 1);
+    let by_module = [("cli/a.rs", "use crate::cli;\nfn f(b: cli::b::B) {}"), ("cli/b.rs", "use super::a::A;")];
+    assert_eq!(circles(&small(&by_module)).len(), 1, "by the name of a module");
     let ground = [("domain/id.rs", "use super::event::Event;"), ("domain/event/mod.rs", "use super::id::Id;")];
     assert_eq!(circles(&small(&ground)).len(), 1, "of the ground and a room");
     for fine in [

@@ -2,7 +2,7 @@
 
 use hookline::grpc::pb;
 
-use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};
+use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually, regular};
 
 crate::on_both_databases!(
     executions_that_cause_each_other_are_stopped,
@@ -91,18 +91,7 @@ async fn objects_of_different_kinds_are_no_circle(database: Database) {
     let server = Server::start(&database, &[]).await;
     let receiver = Receiver::start().await;
     let (service, admin) = account_42(&server, &receiver.url).await;
-    let webhook = pb::Webhook {
-        display_name: "Everything".into(),
-        kind: pb::WebhookKind::Regular.into(),
-        endpoint_url: receiver.url.clone(),
-        subscription: "*.*".into(),
-        ..pb::Webhook::default()
-    };
-    let request = pb::CreateWebhookRequest {
-        parent: "accounts/42".into(),
-        webhook: Some(webhook),
-        ..pb::CreateWebhookRequest::default()
-    };
+    let request = regular("everything", &receiver.url, "*.*");
     admin.webhooks().create_webhook(admin.ask(request)).await.expect("creates");
     let kinds = ["deal", "lead", "person", "note"];
     let caused = |at: usize| {

@@ -3,7 +3,9 @@
 use hookline::grpc::pb;
 use tonic::{Code, Status};
 
-use crate::harness::{Client, Database, Receiver, Server, account_42, automation, bad_field, deal, eventually, reason};
+use crate::harness::{
+    Client, Database, Receiver, Server, account_42, automation, bad_field, deal, eventually, reason, retry,
+};
 
 crate::on_both_databases!(
     a_retry_begins_where_it_failed_or_anew_as_stored_or_rebuilt,
@@ -12,22 +14,6 @@ crate::on_both_databases!(
     many_that_wait_are_cancelled,
     jobs_are_bounded_listed_and_cancelled,
 );
-
-async fn retry(
-    client: &Client,
-    name: &str,
-    start: pb::RetryStart,
-    requests: pb::RetryRequests,
-) -> Result<pb::Execution, Status> {
-    let request = pb::RetryExecutionRequest {
-        name: name.into(),
-        start: start.into(),
-        requests: requests.into(),
-        request_id: String::new(),
-    };
-    let answer = client.executions().retry_execution(client.ask(request)).await?.into_inner();
-    Ok(answer.execution.expect("an execution"))
-}
 
 async fn ended(client: &Client, name: &str) -> pb::Execution {
     eventually("it ends", || async {

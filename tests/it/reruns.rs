@@ -3,7 +3,7 @@
 use hookline::grpc::pb;
 use tonic::{Code, Status};
 
-use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually, reason};
+use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually, reason, retry};
 
 crate::on_both_databases!(
     a_rebuilt_retry_knows_actions_by_their_ids,
@@ -17,20 +17,15 @@ const UNSUCCESSFUL: pb::RetryStart = pb::RetryStart::FirstUnsuccessful;
 const REBUILT: pb::RetryRequests = pb::RetryRequests::Rebuilt;
 const STORED: pb::RetryRequests = pb::RetryRequests::AsStored;
 
-async fn retry(
+/// Has an execution run again, and waits for its end.
+async fn retried(
     client: &Client,
     name: &str,
     start: pb::RetryStart,
     requests: pb::RetryRequests,
 ) -> Result<pb::Execution, Status> {
-    let request = pb::RetryExecutionRequest {
-        name: name.into(),
-        start: start.into(),
-        requests: requests.into(),
-        request_id: String::new(),
-    };
-    let made = client.executions().retry_execution(client.ask(request)).await?.into_inner().execution;
-    Ok(ended(client, &made.expect("an execution").name).await)
+    let made = retry(client, name, start, requests).await?;
+    Ok(ended(client, &made.name).await)
 }
 
 async fn ended(client: &Client, name: &str) -> pb::Execution {
@@ -120,12 +115,12 @@ async fn a_rebuilt_retry_knows_actions_by_their_ids(database: Database) {
     // The action that failed now stands before the one that had succeeded.
     let swapped = edit(&admin, &two.name, actions("ba")).await;
     assert_eq!([&swapped.actions[0].action_id, &swapped.actions[1].action_id], [&ids[1], &ids[0]]);
-    let refused = retry(&service, &failed.name, UNSUCCESSFUL, REBUILT).await.expect_err("moved");
+    let refused = retried(&service, &failed.name, UNSUCCESSFUL, REBUILT).await.expect_err("moved");
     assert_eq!((refused.code(), reason(&refused)), (Code::FailedPrecondition, "ACTIONS_EDITED".into()));
     assert!(refused.message().contains("as they were stored"), "{}", refused.message());
     // It is another one: the one that failed is gone.
     edit(&admin, &two.name, actions("ca")).await;
-    let refused = retry(&service, &failed.name, UNSUCCESSFUL, REBUILT).await.expect_err("gone");
+    let refused = retried(&service, &failed.name, UNSUCCESSFUL, REBUILT).await.expect_err("gone");
     assert_eq!(reason(&refused), "ACTIONS_EDITED");
     let job = pb::RetryExecutionsRequest {
         parent: "accounts/42".into(),
@@ -152,14 +147,14 @@ async fn a_rebuilt_retry_knows_actions_by_their_ids(database: Database) {
     changed[0].action_id.clone_from(&ids[1]);
     changed[0].method = pb::HttpMethod::Put.into();
     edit(&admin, &two.name, changed).await;
-    let done = retry(&service, &failed.name, UNSUCCESSFUL, REBUILT).await.expect("goes on");
+    let done = retried(&service, &failed.name, UNSUCCESSFUL, REBUILT).await.expect("goes on");
     assert_eq!((done.state(), paths(&receiver).as_str()), (pb::ExecutionState::Succeeded, "abz"));
-    let stored = retry(&service, &failed.name, UNSUCCESSFUL, STORED).await.expect("as it was stored");
+    let stored = retried(&service, &failed.name, UNSUCCESSFUL, STORED).await.expect("as it was stored");
     assert_eq!((stored.state(), paths(&receiver).as_str()), (pb::ExecutionState::Succeeded, "abzb"));
     let left_out: Vec<_> = stored.requests.iter().map(|request| request.left_out).collect();
     assert_eq!(left_out, [true, false]);
     edit(&admin, &two.name, actions("ba")).await;
-    retry(&service, &failed.name, pb::RetryStart::First, REBUILT).await.expect("all of them");
+    retried(&service, &failed.name, pb::RetryStart::First, REBUILT).await.expect("all of them");
     assert_eq!(paths(&receiver), "abzbba");
 }
 
@@ -173,7 +168,7 @@ async fn what_succeeded_behind_a_failure_is_left_out(database: Database) {
     let first = happen(&service, "e1").await;
     assert_eq!((first.state(), first.failed_actions), (pb::ExecutionState::Succeeded, 2));
     assert_eq!(paths(&receiver), "AbC");
-    let second = retry(&service, &first.name, UNSUCCESSFUL, STORED).await.expect("retries");
+    let second = retried(&service, &first.name, UNSUCCESSFUL, STORED).await.expect("retries");
     assert_eq!((second.failed_actions, paths(&receiver).as_str()), (2, "AbCAC"));
     receiver.answer_alike();
     // A condition that does not hold: it did not matter, and the explanation says so.
@@ -184,12 +179,12 @@ async fn what_succeeded_behind_a_failure_is_left_out(database: Database) {
         ..Default::default()
     };
     admin.automations().update_automation(admin.ask(update)).await.expect("updates");
-    let third = retry(&service, &second.name, UNSUCCESSFUL, REBUILT).await.expect("retries");
+    let third = retried(&service, &second.name, UNSUCCESSFUL, REBUILT).await.expect("retries");
     assert_eq!((third.failed_actions, paths(&receiver).as_str()), (0, "AbCACAC"));
     assert!(!third.explanation[0].held);
     assert_eq!(third.explanation_basis(), pb::ExplanationBasis::Retry);
     assert_eq!(first.explanation_basis(), pb::ExplanationBasis::Unspecified, "there were no conditions");
-    let nothing = retry(&service, &third.name, UNSUCCESSFUL, STORED).await.expect_err("all has succeeded");
+    let nothing = retried(&service, &third.name, UNSUCCESSFUL, STORED).await.expect_err("all has succeeded");
     assert_eq!(reason(&nothing), "NOTHING_TO_RETRY");
 }
 
@@ -225,13 +220,13 @@ async fn a_delete_that_finds_nothing_after_a_failure_has_succeeded(database: Dat
     let failed = happen(&service, "e3").await;
     assert_eq!(failed.reason, "SERVER_ERROR");
     receiver.answer_with(410);
-    let done = retry(&service, &failed.name, UNSUCCESSFUL, REBUILT).await.expect("retries");
+    let done = retried(&service, &failed.name, UNSUCCESSFUL, REBUILT).await.expect("retries");
     assert_eq!(done.state(), pb::ExecutionState::Succeeded, "{done:?}");
     // What was turned away was certainly not done.
     receiver.answer_with(429);
     let failed = happen(&service, "e4").await;
     receiver.answer_with(404);
-    let failed = retry(&service, &failed.name, UNSUCCESSFUL, STORED).await.expect("retries");
+    let failed = retried(&service, &failed.name, UNSUCCESSFUL, STORED).await.expect("retries");
     assert_eq!((failed.state(), failed.reason.as_str()), (pb::ExecutionState::Failed, "REJECTED"));
 }
 

@@ -415,6 +415,40 @@ pub async fn account_42(server: &Server, url: &str) -> (Client, Client) {
     (service, admin)
 }
 
+/// A regular webhook: its name is its id, too.
+pub fn regular(name: &str, url: &str, subscription: &str) -> pb::CreateWebhookRequest {
+    let webhook = pb::Webhook {
+        display_name: name.into(),
+        kind: pb::WebhookKind::Regular.into(),
+        endpoint_url: url.into(),
+        subscription: subscription.into(),
+        ..Default::default()
+    };
+    pb::CreateWebhookRequest {
+        parent: "accounts/42".into(),
+        webhook_id: name.into(),
+        webhook: Some(webhook),
+        request_id: String::new(),
+    }
+}
+
+/// Has an execution run again.
+pub async fn retry(
+    client: &Client,
+    name: &str,
+    start: pb::RetryStart,
+    requests: pb::RetryRequests,
+) -> Answer<pb::Execution> {
+    let request = pb::RetryExecutionRequest {
+        name: name.into(),
+        start: start.into(),
+        requests: requests.into(),
+        request_id: String::new(),
+    };
+    let answer = client.executions().retry_execution(client.ask(request)).await?.into_inner();
+    Ok(answer.execution.expect("an execution"))
+}
+
 /// An automation with one raw POST.
 pub fn automation(account: &str, webhook: &str, object: &str, action: pb::EventAction, body: &str) -> pb::Automation {
     pb::Automation {
