@@ -25,7 +25,10 @@ use actix::{Actor, Addr, ArbiterHandle, Handler, Message};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::{
-    account::{AccountActor, TakeCommand, TakeEvents, TakeOutcome, Wait, Wake},
+    account::{
+        AccountActor, Wait,
+        messages::{TakeCommand, TakeEvents, TakeOutcome, Wake},
+    },
     dispatch::DispatchActor,
     flights::Flights,
     http::Http,

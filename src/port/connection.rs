@@ -162,6 +162,7 @@ impl Connection {
         self.life.evicted.cancel();
     }
 
+    /// Tells that its place is given to another.
     pub(super) fn evicted(&self) -> CancellationToken {
         self.life.evicted.clone()
     }

@@ -19,6 +19,7 @@ pub struct WatchedIo<T> {
 }
 
 impl<T> WatchedIo<T> {
+    /// Watches the bytes of a connection.
     pub(super) fn new(inner: T, connection: Connection) -> Self {
         Self { inner, connection, has_spoken: false, is_blocked: false }
     }

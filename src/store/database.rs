@@ -242,6 +242,7 @@ async fn reach(url: &str) -> Result<(), StoreError> {
     connection.close().await.map_err(StoreError::Open)
 }
 
+/// How to connect to PostgreSQL, from a URL.
 pub fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let options: PgConnectOptions = url.parse().map_err(StoreError::Open)?;
     let is_named = options.get_application_name().is_some_and(|name| !name.is_empty());

@@ -68,6 +68,7 @@ impl<T> Page<T> {
     }
 }
 
+/// One row more than a page has, to know whether there are more.
 pub(super) fn one_more(size: usize) -> u64 {
     u64::try_from(size).unwrap_or(u64::MAX).saturating_add(1)
 }

@@ -190,6 +190,7 @@ impl Store {
         Ok(compiled(rows, of_account.all(&self.reader).await?))
     }
 
+    /// The users that each automation of an account is active for.
     pub(super) async fn activations_of(&self, account: Uuid) -> Result<HashMap<Uuid, Vec<String>>, StoreError> {
         let rows =
             activations::Entity::find().filter(activations::Column::AccountUid.eq(account)).all(&self.reader).await?;
@@ -220,8 +221,8 @@ impl Store {
             .filter(C::State.ne(rows::state_number(State::Retrying)))
             .order_by_desc(C::DueAt)
             .limit(1);
-        let newest: Option<Option<i64>> = newest.into_tuple().one(&self.reader).await?;
-        Ok(newest.flatten().map(Timestamp).unwrap_or_default())
+        let newest = newest.into_tuple::<Option<i64>>().one(&self.reader).await?.flatten();
+        Ok(newest.map(Timestamp).unwrap_or_default())
     }
 
     /// The places of the oldest and of the newest execution that the limit holds back: two looks into the index.
@@ -271,8 +272,7 @@ impl Store {
         let mut next = found.get(taken).and_then(|row| row.due_at).map(Timestamp);
         if is_set_back {
             let later = waiting.select_only().column(C::DueAt).filter(C::DueAt.gt(by.0)).filter(C::State.eq(retrying));
-            let later: Option<Option<i64>> =
-                later.order_by_asc(C::DueAt).limit(1).into_tuple().one(&self.reader).await?;
+            let later = later.order_by_asc(C::DueAt).limit(1).into_tuple::<Option<i64>>().one(&self.reader).await?;
             next = next.map(|next| next.min(by)).or(later.flatten().map(Timestamp));
         }
         let beginnings = self.beginnings(account, &found[..taken]).await?;

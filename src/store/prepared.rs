@@ -42,6 +42,7 @@ pub struct Prepared {
     pub answer: Option<answers::Model>,
 }
 
+/// What is written of an account itself with every change.
 pub struct AccountStep {
     pub revision: i64,
     pub window_no: i64,
@@ -62,6 +63,7 @@ pub struct ExpiredKeys {
     pub deleted_before: Option<i64>,
 }
 
+/// An account's own facts as columns.
 pub struct Facts {
     pub plan: String,
     pub limits: Option<Vec<u8>>,
@@ -71,6 +73,7 @@ pub struct Facts {
 }
 
 impl Prepared {
+    /// Makes rows of a change, before a lane writes them.
     pub fn new(change: &Change, sealer: &Sealer, now: Timestamp) -> Result<Self, StoreError> {
         let account = change.account;
         let created = match (&change.facts, change.expected) {

@@ -42,6 +42,7 @@ impl Waiting {
         self.0.store(0, Ordering::Relaxed);
     }
 
+    /// Since when; none while it writes nothing.
     pub fn since_ms(&self) -> Option<u64> {
         self.0.load(Ordering::Relaxed).checked_sub(1)
     }

@@ -10,7 +10,8 @@ use super::{
     condition::{Conditions, GroupSpec, fit_warnings},
     method::Method,
     path_template::PathTemplate,
-    template::{BodySpec, BodyTemplate, ROOTS},
+    placeholder::ROOTS,
+    template::{BodySpec, BodyTemplate},
 };
 use crate::domain::{
     event::{Action, Event},

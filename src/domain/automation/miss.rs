@@ -14,7 +14,7 @@ use super::{
     catalogue::Catalogue,
     checks::{Check, checks},
     condition::Explanation,
-    template::Trees,
+    placeholder::Trees,
 };
 use crate::domain::{
     event::Event,

@@ -7,6 +7,7 @@ pub mod condition;
 mod method;
 pub mod miss;
 pub mod path_template;
+pub mod placeholder;
 pub mod template;
 
 pub use self::{

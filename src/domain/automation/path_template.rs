@@ -1,6 +1,6 @@
 //! Paths of actions: what is appended to an endpoint's URL, and how values stand in it.
 
-use super::template::{Part, Scope, parse_text};
+use super::placeholder::{Part, Scope, parse_text};
 use crate::domain::{
     id::ObjectName,
     path::FieldPath,

@@ -24,6 +24,7 @@ use crate::domain::{
 };
 
 impl Draft<'_, '_> {
+    /// An attempt has ended: what that makes of its execution and of its webhook.
     pub(super) fn outcome(&mut self, ended: &AttemptReport) {
         let (uid, attempt) = (ended.execution, &ended.attempt);
         let Some(account) = self.living() else { return };
@@ -115,6 +116,7 @@ impl Draft<'_, '_> {
         self.write_webhook(Arc::new(disabled), Actor::RULE);
     }
 
+    /// Rows are due that were waiting in one line.
     pub(super) fn due(&mut self, taken: &DueRows) {
         let WaitsFor::Webhook(webhook) = taken.waits_for else {
             if let Some(account) = &self.state.account {
@@ -128,6 +130,7 @@ impl Draft<'_, '_> {
         self.break_off(&taken.unreadable);
     }
 
+    /// Executions go on that nobody is sending.
     pub(super) fn resume(&mut self, rows: &[Unfinished]) {
         let Some(account) = &self.state.account else { return };
         for row in rows {
@@ -162,6 +165,7 @@ impl Draft<'_, '_> {
         self.due_for(&execution.progress);
     }
 
+    /// Sends the next request if its webhook, its endpoint and the slots allow it; otherwise the execution waits.
     pub(super) fn send_or_queue(
         &mut self,
         account: &Account,
@@ -209,6 +213,7 @@ impl Draft<'_, '_> {
         });
     }
 
+    /// The earliest time of what waits for a webhook, after what this decision has done so far.
     pub(super) fn waits(&self, account: &Account, webhook: WebhookUid) -> Option<Timestamp> {
         match self.waiting.get(&webhook) {
             Some(next) => *next,

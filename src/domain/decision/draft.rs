@@ -57,6 +57,7 @@ pub struct Draft<'a, 'w> {
 }
 
 impl<'a, 'w> Draft<'a, 'w> {
+    /// The beginning of a decision on an account as it is.
     pub(super) fn new(state: &'a AccountState, known: &'a HashSet<EventId>, around: &'a mut Surroundings<'w>) -> Self {
         let change = match &state.account {
             Some(account) => {
@@ -104,6 +105,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         }
     }
 
+    /// Whether no further input fits into the change.
     pub(in crate::domain) fn is_full(&self) -> bool {
         self.change.rows() >= CHANGE_ROWS_MAX || self.bytes >= CHANGE_BYTES_MAX
     }
@@ -270,6 +272,7 @@ impl<'a, 'w> Draft<'a, 'w> {
         self.newest_place
     }
 
+    /// Writes down when the account must really be looked at next, and what was counted and not written.
     pub(super) fn tidy(&mut self) {
         let Some(account) = &self.state.account else { return };
         let truth = due::next_look_at(account, self.around.now, self.around.rules);

@@ -9,7 +9,7 @@ use crate::domain::{
         Automation,
         checks::{Check, checks},
         condition::Explanation,
-        template::{Scope, Trees},
+        placeholder::{Scope, Trees},
     },
     event::Event,
     execution::request::{Request, build},

@@ -15,7 +15,7 @@ use crate::domain::{
     automation::{
         Automation,
         miss::{Automations, Miss},
-        template::{Scope, Trees},
+        placeholder::{Scope, Trees},
     },
     event::{Event, Rejection, RejectionReason},
     execution::{
@@ -32,6 +32,7 @@ use crate::domain::{
 use opentelemetry::trace::SpanId;
 
 impl<'a> Draft<'a, '_> {
+    /// An event: what it makes run, or why it never can.
     pub(super) fn event(&mut self, event: &Arc<Event>) -> EventReply {
         let Some(account) = self.living() else {
             let message = format!("there is no account {}: create it first", self.state.id);
@@ -152,6 +153,7 @@ impl<'a> Draft<'a, '_> {
         self.misses.push(Miss { event, automations, ran, has_plan, catalogue });
     }
 
+    /// An execution of an automation for an event.
     pub(super) fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>) {
         let (trace, parent_span) = trace_of(event, self.around);
         let uid = ExecutionUid((self.around.uuid)());

@@ -143,6 +143,7 @@ impl Rejection {
     }
 }
 
+/// What was read of an event, or why it is turned away.
 pub(super) type Taken<T> = Result<T, Rejection>;
 
 /// Checks one JSON object of an event given in our own form.
@@ -152,6 +153,7 @@ pub fn payload_object(field: &str, bytes: &[u8]) -> Taken<String> {
     Ok(text.trim_ascii().to_owned())
 }
 
+/// A payload as text, if it is UTF-8 and not too large.
 pub(super) fn payload_text<'a>(field: &str, bytes: &'a [u8]) -> Taken<&'a str> {
     if bytes.len() > EVENT_PAYLOAD_BYTES_MAX {
         let message = format!("has {} bytes, the limit is {EVENT_PAYLOAD_BYTES_MAX}", bytes.len());

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::{
     attempt::Reason,
-    automation::{Automation, Method, path_template::PathFault, template::Scope},
+    automation::{Automation, Method, path_template::PathFault, placeholder::Scope},
     id::{AccountId, ResourceId, WebhookUid},
     timestamp::Timestamp,
     webhook::Webhook,

@@ -2,6 +2,7 @@
 //! commits, applies, and only then answers and sends. One commit is in flight at a time.
 
 mod aside;
+pub mod messages;
 mod queue;
 mod reading;
 mod telling;
@@ -13,13 +14,13 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
+use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::queue::Wait;
 use self::queue::{Queue, Rows};
 use super::{
-    CommandReply, EngineError, Order, Shared,
+    EngineError, Shared,
     observe::{gauges::Vitals, tally, traces},
     slots::Slot,
 };
@@ -27,9 +28,7 @@ use crate::{
     clock,
     domain::{
         account::{Account, AccountState, due},
-        attempt::AttemptReport,
-        decision::{Decision, EventReply, Input, Reply, Surroundings, command::Command, decide},
-        event::Event,
+        decision::{Decision, Input, Reply, Surroundings, decide},
         execution::State,
         id::{AccountId, EventId},
         timestamp::Timestamp,
@@ -105,79 +104,6 @@ impl Actor for AccountActor {
         self.shared.leave(&self.state.id, &ctx.address());
         self.shared.slots.give_back(&self.state.id);
         self.shared.gauges.rest(&self.state.id);
-    }
-}
-
-/// Events of this account came in.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct TakeEvents {
-    pub events: Vec<Arc<Event>>,
-    pub order: Order,
-    pub wait: Wait,
-    pub reply: oneshot::Sender<Result<Vec<EventReply>, EngineError>>,
-}
-
-/// A call changes something.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct TakeCommand {
-    pub command: Arc<Command>,
-    pub wait: Wait,
-    pub reply: oneshot::Sender<Result<CommandReply, EngineError>>,
-}
-
-/// An attempt ended.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct TakeOutcome(pub AttemptReport);
-
-/// Look whether something is due.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Wake {
-    /// A place among the loads, which the account keeps until it is loaded.
-    pub place: Option<OwnedSemaphorePermit>,
-}
-
-impl Handler<TakeEvents> for AccountActor {
-    type Result = ();
-
-    fn handle(&mut self, message: TakeEvents, ctx: &mut Self::Context) {
-        let TakeEvents { events, order, reply, wait } = message;
-        self.queue.push_events(queue::Events { events, replies: Vec::new(), order, reply, wait });
-        self.turn(ctx);
-    }
-}
-
-impl Handler<TakeCommand> for AccountActor {
-    type Result = ();
-
-    fn handle(&mut self, message: TakeCommand, ctx: &mut Self::Context) {
-        let TakeCommand { command, reply, wait } = message;
-        let is_new = command.repeat.is_none();
-        self.queue.push_call(queue::Call { command, is_new, execution: queue::Subject::Unread, reply, wait });
-        self.turn(ctx);
-    }
-}
-
-impl Handler<TakeOutcome> for AccountActor {
-    type Result = ();
-
-    fn handle(&mut self, TakeOutcome(ended): TakeOutcome, ctx: &mut Self::Context) {
-        self.queue.push_outcome(ended);
-        self.turn(ctx);
-    }
-}
-
-impl Handler<Wake> for AccountActor {
-    type Result = ();
-
-    fn handle(&mut self, Wake { place }: Wake, ctx: &mut Self::Context) {
-        if !self.is_loaded && place.is_some() {
-            self.load_place = place;
-        }
-        self.turn(ctx);
     }
 }
 

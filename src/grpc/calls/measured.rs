@@ -106,4 +106,5 @@ impl Drop for Measured {
 /// The methods that stream.
 pub const PUBLISH: &str = "hookline.v1.EventService/Publish";
 
+/// The method by which changes are followed; it streams, too.
 pub const WATCH: &str = "hookline.v1.WatchService/Watch";

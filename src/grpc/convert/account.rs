@@ -14,6 +14,7 @@ use crate::{
     store::{AccountView, UsageCounts},
 };
 
+/// A plan, which is required.
 pub fn plan(field: &str, value: i32, faults: &mut Violations) -> Option<Plan> {
     let found = match pb::Plan::try_from(value) {
         Ok(pb::Plan::Essential) => Some(Plan::Essential),
@@ -29,6 +30,7 @@ pub fn plan(field: &str, value: i32, faults: &mut Violations) -> Option<Plan> {
     found
 }
 
+/// An account.
 pub fn account(id: &AccountId, facts: &AccountFacts) -> pb::Account {
     let plan = match facts.plan {
         Plan::Essential => pb::Plan::Essential,
@@ -53,6 +55,7 @@ pub fn account(id: &AccountId, facts: &AccountFacts) -> pb::Account {
     }
 }
 
+/// What replaces limits of the plan.
 pub fn limit_overrides(given: pb::AccountLimits) -> LimitOverrides {
     LimitOverrides {
         executions_per_window: given.executions_per_window,
@@ -88,6 +91,7 @@ pub fn usage(view: &AccountView, counts: &UsageCounts, rules: &Rules, now: Times
     }
 }
 
+/// An account as it was read.
 pub fn account_view(view: &AccountView) -> pb::Account {
     account(&view.id, &view.facts)
 }

@@ -12,11 +12,13 @@ use crate::{
 };
 use tonic::Status;
 
+/// Where a page of the trail begins.
 pub fn parse_cursor(cursor: &str) -> Result<(i64, i32), Status> {
     let parsed = cursor.split_once(':').and_then(|(revision, no)| Some((revision.parse().ok()?, no.parse().ok()?)));
     parsed.ok_or_else(|| status::invalid("page_token", "is not a token of this list"))
 }
 
+/// Which entries are asked for.
 pub fn filter(account: &AccountId, request: &pb::ListAuditEntriesRequest) -> Result<AuditFilter, Status> {
     let own = format!("accounts/{account}");
     let resource = Some(request.resource.as_str()).filter(|name| !name.is_empty());
@@ -36,6 +38,7 @@ pub fn filter(account: &AccountId, request: &pb::ListAuditEntriesRequest) -> Res
     })
 }
 
+/// An entry.
 pub fn entry(view: &AuditView) -> pb::AuditEntry {
     let entry = &view.entry;
     let role = match entry.actor.role {

@@ -25,6 +25,7 @@ use crate::{
 };
 use tonic::Status;
 
+/// A group of conditions.
 pub fn group(given: pb::ConditionGroup, at: &str, depth: usize, faults: &mut Violations) -> Option<GroupSpec> {
     if depth > GROUP_DEPTH_MAX {
         faults.add(at, format!("groups nest deeper than {GROUP_DEPTH_MAX}"));
@@ -92,6 +93,7 @@ fn operator(number: i32) -> Option<Operator> {
     usize::try_from(number).ok()?.checked_sub(1).and_then(|at| Operator::ALL.get(at).copied())
 }
 
+/// An operator.
 pub fn pb_operator(operator: Operator) -> i32 {
     let at = Operator::ALL.iter().position(|known| *known == operator).unwrap_or_default();
     i32::try_from(at + 1).unwrap_or_default()
@@ -278,6 +280,7 @@ pub fn automation(
     }
 }
 
+/// A method.
 pub fn pb_method(method: Method) -> i32 {
     match method {
         Method::Post => pb::HttpMethod::Post,
@@ -304,6 +307,7 @@ pub fn whom(everyone: bool, user_ids: &[String]) -> Result<Whom, Status> {
     Ok(Whom::Users(user_ids.iter().enumerate().map(parse).collect::<Result<_, _>>()?))
 }
 
+/// Whether a new automation is enabled; it is, where nothing is said.
 pub fn enabled(state: i32, faults: &mut Violations) -> Option<bool> {
     match pb::AutomationState::try_from(state) {
         Ok(pb::AutomationState::Unspecified | pb::AutomationState::Enabled) => Some(true),
@@ -342,6 +346,7 @@ pub fn new_automation(account: &AccountId, given: pb::Automation) -> Result<NewA
     })
 }
 
+/// The object of a trigger.
 pub fn object(text: &str, faults: &mut Violations) -> Option<ObjectName> {
     faults.take("automation.trigger_object", text.parse())
 }

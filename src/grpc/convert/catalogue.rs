@@ -33,6 +33,7 @@ const TYPES: [(pb::FieldType, FieldType); 21] = [
     (pb::FieldType::Set, FieldType::Set),
 ];
 
+/// A field that a service adds.
 pub fn field(at: usize, given: pb::CatalogueField, faults: &mut Violations) -> Option<Field> {
     let kind = TYPES.iter().find(|(wire, _)| i32::from(*wire) == given.r#type).map(|(_, kind)| *kind);
     if kind.is_none() {
@@ -43,6 +44,7 @@ pub fn field(at: usize, given: pb::CatalogueField, faults: &mut Violations) -> O
     Some(Field { path: given.path, label: given.label, kind: kind?, options })
 }
 
+/// A field, and whether a service has added it.
 pub fn shown(field: Field, added: bool) -> pb::CatalogueField {
     let kind = TYPES.iter().find(|(_, kind)| *kind == field.kind).map_or(0, |(wire, _)| i32::from(*wire));
     let option = |option: FieldOption| pb::FieldOption { id: option.id, label: option.label };

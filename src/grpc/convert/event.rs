@@ -14,6 +14,7 @@ use crate::{
 };
 use std::time::Duration;
 
+/// The result of an event that can never be accepted.
 pub fn rejected(sequence: u64, index: u32, rejection: &Rejection) -> pb::EventResult {
     let field = match rejection.field.as_str() {
         "parent" => "parent".to_owned(),
@@ -121,6 +122,7 @@ fn permitted_users(given: &pb::Event) -> Result<Option<Vec<UserId>>, Rejection> 
     ids.iter().map(|id| id.parse().map_err(invalid)).collect::<Result<Vec<_>, _>>().map(Some)
 }
 
+/// What happened, which is required.
 pub fn event_action(field: &str, value: i32, faults: &mut Violations) -> Option<Action> {
     match pb::EventAction::try_from(value) {
         Ok(pb::EventAction::Create) => Some(Action::Create),
@@ -133,6 +135,7 @@ pub fn event_action(field: &str, value: i32, faults: &mut Violations) -> Option<
     }
 }
 
+/// What happened.
 pub fn pb_event_action(action: Action) -> i32 {
     match action {
         Action::Create => pb::EventAction::Create,

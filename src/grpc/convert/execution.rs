@@ -69,6 +69,7 @@ pub fn execution(account: &AccountId, view: &ExecutionView, in_full: bool) -> pb
     shown
 }
 
+/// How a clause was decided.
 pub fn explanation(found: &Explanation) -> pb::ClauseExplanation {
     pb::ClauseExplanation {
         path: found.path.clone(),
@@ -107,6 +108,7 @@ pub fn request(account: &AccountId, request: &Request) -> pb::Request {
     }
 }
 
+/// An attempt.
 pub fn attempt(attempt: &Attempt, number: i32) -> pb::Attempt {
     let micros = u64::try_from(attempt.duration_us).unwrap_or_default();
     let error_kind = match attempt.outcome.verdict() {

@@ -15,6 +15,7 @@ use crate::{
 };
 use tonic::Status;
 
+/// Why a request would fail, and what to do about it.
 pub fn failure_message(reason: Reason, at: usize) -> String {
     let why = match reason {
         Reason::WebhookDeleted => "the webhook was deleted; name it again in the action",
@@ -27,10 +28,12 @@ pub fn failure_message(reason: Reason, at: usize) -> String {
     format!("actions[{at}]: {why}")
 }
 
+/// An event to try an automation with.
 pub fn given(account: &AccountId, input: pb::EventInput) -> Result<Event, Status> {
     event(account, input).map_err(|rejection| status::invalid(&format!("event.{}", rejection.field), rejection.message))
 }
 
+/// An event that did not make an automation run.
 pub fn miss(missed: &Missed) -> pb::Miss {
     let event = &missed.event;
     pb::Miss {
@@ -46,6 +49,7 @@ pub fn miss(missed: &Missed) -> pb::Miss {
     }
 }
 
+/// Something that must hold for an automation to run.
 pub fn check(found: &Check) -> pb::DryRunCheck {
     let kind = match found.kind {
         CheckKind::Plan => pb::DryRunCheckKind::Plan,

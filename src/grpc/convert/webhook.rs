@@ -41,6 +41,7 @@ pub fn endpoint(
     }
 }
 
+/// A webhook to create; none where something is wrong.
 pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violations) -> Option<NewWebhook> {
     let kind = match pb::WebhookKind::try_from(webhook.kind) {
         Ok(pb::WebhookKind::Automation) => Some(WebhookKind::Automation),
@@ -178,6 +179,7 @@ pub fn shown_retry(policy: &RetryPolicy) -> Option<pb::RetryPolicy> {
     })
 }
 
+/// Credentials; none where none are given.
 pub fn credentials(given: Option<pb::Credentials>) -> Credentials {
     match given.and_then(|given| given.kind) {
         None => Credentials::None,
@@ -192,6 +194,7 @@ pub fn credentials(given: Option<pb::Credentials>) -> Credentials {
     }
 }
 
+/// A webhook; its secrets masked unless they are shown.
 pub fn webhook(account: &AccountId, webhook: &Webhook, shows_secrets: bool) -> pb::Webhook {
     let kind = match webhook.kind {
         WebhookKind::Automation => pb::WebhookKind::Automation,
@@ -228,6 +231,7 @@ pub fn webhook(account: &AccountId, webhook: &Webhook, shows_secrets: bool) -> p
     }
 }
 
+/// Why nothing is sent to a webhook.
 pub fn disable_reason(reason: Option<DisableReason>) -> i32 {
     match reason {
         None => pb::WebhookDisableReason::Unspecified,

@@ -274,6 +274,7 @@ pub fn action_of(number: i16) -> Stored<Action> {
     }
 }
 
+/// The number of a kind of source in the database.
 pub fn source_kind_number(kind: SourceKind) -> i16 {
     match kind {
         SourceKind::Automation => 1,

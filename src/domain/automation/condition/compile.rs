@@ -10,6 +10,7 @@ use crate::domain::{
     automation::catalogue::LABEL, decimal::Decimal, event::Action, path::FieldPath, refusal::Violations,
 };
 
+/// Makes conditions ready to be decided, and notes what is wrong with them.
 pub struct Compiler<'f> {
     pub action: Action,
     pub clauses: usize,
@@ -17,6 +18,7 @@ pub struct Compiler<'f> {
 }
 
 impl Compiler<'_> {
+    /// A group with everything in it; none where something is wrong.
     pub fn group(&mut self, spec: &GroupSpec, at: &str, depth: usize) -> Option<Group> {
         if depth > GROUP_DEPTH_MAX {
             self.faults.add(at, format!("groups nest deeper than {GROUP_DEPTH_MAX}"));

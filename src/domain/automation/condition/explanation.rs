@@ -36,6 +36,7 @@ pub struct Explanation {
 }
 
 impl Clause {
+    /// How the clause was decided, in words.
     pub(super) fn explain(&self, path: String, state: ObjectState<'_>) -> Explanation {
         let field = &self.field;
         let now = self.reach(state.data, state);

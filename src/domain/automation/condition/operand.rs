@@ -8,6 +8,7 @@ use crate::domain::{
     timestamp::{parse_date, parse_instant},
 };
 
+/// A value of a clause or of an event, as it is compared.
 #[derive(Debug, Clone)]
 pub enum Operand {
     Null,
@@ -20,6 +21,7 @@ pub enum Operand {
 }
 
 impl Operand {
+    /// What a text stands for: a time, a date, or itself.
     pub fn of_text(text: &str) -> Self {
         if let Some(date) = parse_date(text) {
             Operand::Date(date, text.to_owned())
@@ -60,6 +62,7 @@ impl Operand {
         }
     }
 
+    /// Which of two comes first; none where they are of different types.
     pub fn order(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Operand::Number(a, _), Operand::Number(b, _)) => Some(a.cmp(b)),
@@ -69,6 +72,7 @@ impl Operand {
         }
     }
 
+    /// What type it is of, in words.
     pub fn type_name(&self) -> &'static str {
         match self {
             Operand::Null => "null",
@@ -80,6 +84,7 @@ impl Operand {
         }
     }
 
+    /// The value for an explanation.
     pub fn shown(&self) -> String {
         match self {
             Operand::Null => "null".into(),
@@ -93,6 +98,7 @@ impl Operand {
 /// How much of a value an explanation shows.
 const SHOWN_CHARS_MAX: usize = 120;
 
+/// A text, as much of it as an explanation shows.
 pub(super) fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),

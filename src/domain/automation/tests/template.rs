@@ -3,7 +3,15 @@ use serde_json::Value as Theirs;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{event::Action, timestamp::Timestamp};
+use crate::domain::{
+    automation::{
+        catalogue::Catalogue,
+        placeholder::{ROOTS, Scope, Trees, parse_text},
+    },
+    event::{Action, Event},
+    id::ExecutionUid,
+    timestamp::Timestamp,
+};
 
 pub(in crate::domain) fn event(data: &str, previous: Option<&str>) -> Event {
     Event {

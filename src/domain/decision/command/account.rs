@@ -8,6 +8,7 @@ use crate::domain::{
     refusal::{Precondition, Refusal},
 };
 
+/// A service creates an account.
 pub fn create_account(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan) -> Result<AccountAnswer, Refusal> {
     let id = &draft.state.id;
     command.caller.require_service(id)?;
@@ -41,6 +42,7 @@ pub fn create_account(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan) 
     Ok(AccountAnswer { account: id.clone(), facts })
 }
 
+/// A service sets the plan.
 pub fn set_plan(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -57,6 +59,7 @@ pub fn set_plan(
     change_facts(draft, AccountFacts { plan, run_out_limit, revision, updated_at, ..account.facts.clone() })
 }
 
+/// A service sets what replaces limits of the plan.
 pub fn set_limits(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -85,6 +88,7 @@ fn change_facts(draft: &mut Draft<'_, '_>, facts: AccountFacts) -> Result<Accoun
     Ok(AccountAnswer { account: draft.state.id.clone(), facts })
 }
 
+/// A service deletes an account; it is erased afterwards.
 pub fn delete_account(draft: &mut Draft<'_, '_>, command: &Command, etag: &str) -> Result<Done, Refusal> {
     let id = draft.state.id.clone();
     command.caller.require_service(&id)?;

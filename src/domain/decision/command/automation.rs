@@ -24,6 +24,7 @@ use crate::domain::{
     webhook::WebhookKind,
 };
 
+/// Somebody who may write automations creates one.
 pub fn create_automation(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -138,6 +139,7 @@ pub fn draft_automation(
     })
 }
 
+/// Somebody who may write automations changes one.
 pub fn update_automation(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -200,6 +202,7 @@ pub fn update_automation(
     Ok(put(draft, account, automation))
 }
 
+/// Somebody who may write automations deletes one.
 pub fn delete_automation(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -220,6 +223,7 @@ pub fn delete_automation(
     Ok(Done)
 }
 
+/// An automation is active for more users.
 pub fn activate(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -239,6 +243,7 @@ pub fn activate(
     })
 }
 
+/// An automation is active for fewer users.
 pub fn deactivate(
     draft: &mut Draft<'_, '_>,
     command: &Command,

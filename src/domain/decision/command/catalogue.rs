@@ -11,6 +11,7 @@ use crate::domain::{
     refusal::{Refusal, Violations},
 };
 
+/// A service says which fields an object has.
 pub fn set_fields(
     draft: &mut Draft<'_, '_>,
     command: &Command,

@@ -8,7 +8,7 @@ use crate::domain::{
         Account,
         job::{Retry, RetryRequests, RetryStart},
     },
-    automation::template::{Scope, Trees},
+    automation::placeholder::{Scope, Trees},
     decision::draft::Draft,
     execution::{
         NewExecution, Progress, Recorded, State, Unfinished,

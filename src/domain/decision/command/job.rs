@@ -18,6 +18,7 @@ use crate::domain::{
     source::SourceKind,
 };
 
+/// Somebody who may operate the account has many executions retried or cancelled.
 pub fn start_job(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -42,6 +43,7 @@ pub fn start_job(
     Ok(put(draft, job))
 }
 
+/// A job ends where it is.
 pub fn cancel_job(draft: &mut Draft<'_, '_>, command: &Command, uid: JobUid) -> Result<JobAnswer, Refusal> {
     let account_id = draft.state.id.clone();
     command.caller.require_operator(&account_id)?;

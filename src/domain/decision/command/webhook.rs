@@ -28,6 +28,7 @@ use crate::domain::{
 const CREDENTIALS_DROPPED: &str = "the endpoint URL leads to another server: the credentials were dropped, because they \
                                    were given for the one before; set credentials to send some there";
 
+/// A webhook is created: one of automations by a global admin, a regular one by a user.
 pub fn create_webhook(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -134,6 +135,7 @@ fn put(draft: &mut Draft<'_, '_>, command: &Command, webhook: Webhook, secret: O
     WebhookAnswer { account: draft.state.id.clone(), webhook, secret, warnings: Vec::new() }
 }
 
+/// Its manager changes a webhook.
 pub fn update_webhook(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -210,6 +212,7 @@ pub fn update_webhook(
     Ok(WebhookAnswer { warnings, ..put(draft, command, webhook, None) })
 }
 
+/// A webhook gets a new signing secret.
 pub fn rotate_secret(
     draft: &mut Draft<'_, '_>,
     command: &Command,
@@ -265,6 +268,7 @@ pub fn test_webhook(
     Ok(WebhookAnswer { account: account_id, webhook: Arc::clone(webhook), secret: None, warnings: Vec::new() })
 }
 
+/// Its manager deletes a webhook; what waits for it ends.
 pub fn delete_webhook(
     draft: &mut Draft<'_, '_>,
     command: &Command,
