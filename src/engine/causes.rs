@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Engine, EngineError, RESTART_REST};
+use super::{
+    Engine,
+    calls::{EngineError, RESTART_REST},
+};
 use crate::{
     domain::{
         event::{Cause, Event},

@@ -1,11 +1,13 @@
 //! The only place that knows actix: account actors, dispatch actors, the scheduler and the HTTP client.
 
 mod account;
+mod calls;
 mod causes;
 mod dispatch;
 mod flights;
 mod http;
 mod observe;
+mod readings;
 mod scheduler;
 mod slots;
 mod wall_clock;
@@ -29,26 +31,28 @@ use self::{
         AccountActor, Wait,
         messages::{TakeCommand, TakeEvents, TakeOutcome, Wake},
     },
+    calls::gone,
     dispatch::DispatchActor,
     flights::Flights,
     http::Http,
-    observe::gauges::{self, Gauges},
+    observe::gauges::Gauges,
     slots::{Slot, Slots},
     wall_clock::WallClock,
     watchers::Watchers,
 };
-pub use self::{http::HttpConfig, watchers::Watcher};
+pub use self::{
+    calls::{CommandReply, EngineError, Order, Pending, Tested},
+    http::HttpConfig,
+    watchers::Watcher,
+};
 use crate::{
     clock,
     domain::{
         account::Rules,
-        attempt::{Attempt, AttemptReport},
+        attempt::AttemptReport,
         automation::miss::{MissBook, Misses},
         caller::Caller,
-        decision::{
-            EventReply,
-            command::{Answer, Command, TESTS_AT_ONCE_MAX, Task},
-        },
+        decision::command::{Answer, Command, TESTS_AT_ONCE_MAX, Task},
         event::Event,
         execution::{
             dispatch::Dispatch,
@@ -67,8 +71,6 @@ use crate::{
 
 /// How often an actor that has just stopped is started anew for one message.
 const RESTARTS_MAX: usize = 5;
-/// When another try may help after an account's actor went away.
-const RESTART_REST: Duration = Duration::from_millis(250);
 /// How many accounts that are due are loaded at a time, so that a call to another one waits for few of them.
 const LOADS_AT_ONCE_MAX: usize = 64;
 /// How many calls and frames of events wait in an account; callers wait beyond that.
@@ -132,74 +134,6 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
-/// Why the engine did not do what was asked.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum EngineError {
-    /// The rules refuse it; nothing was written.
-    #[error("{0}")]
-    Refused(Refusal),
-    /// The database or the account is in trouble, or the account's actor went away: it may or may not have been done.
-    #[error("{why}")]
-    Unavailable {
-        /// What is the matter.
-        why: String,
-        /// When another try may help.
-        retry_after: Duration,
-    },
-    /// A fault of ours; it was logged.
-    #[error("{0}")]
-    Internal(String),
-}
-
-/// The answer to a command.
-#[derive(Debug)]
-pub enum CommandReply {
-    /// Decided now.
-    Fresh(Answer),
-    /// The stored answer to the first call of this key.
-    Repeated(Vec<u8>),
-}
-
-/// What became of a test request.
-#[derive(Debug)]
-pub struct Tested {
-    /// The attempt, as it ended.
-    pub attempt: Attempt,
-    /// The body that was sent.
-    pub body: String,
-    /// Its id.
-    pub request_id: String,
-}
-
-/// What keeps the order of an account's events over several calls: it ends with the first that are turned away.
-#[derive(Debug, Clone, Default)]
-pub struct Order(Arc<AtomicBool>);
-
-impl Order {
-    /// Events of this order were turned away: none behind them is taken in.
-    fn end(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    fn has_ended(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// Events that were taken in and wait to become durable.
-pub struct Pending(Option<oneshot::Receiver<Result<Vec<EventReply>, EngineError>>>);
-
-impl Pending {
-    /// What became of each event.
-    pub async fn done(self) -> Result<Vec<EventReply>, EngineError> {
-        match self.0 {
-            // An actor that went away has turned away whatever waited in it.
-            Some(answer) => answer.await.unwrap_or_else(|_| Err(gone())),
-            None => Ok(Vec::new()),
-        }
-    }
-}
-
 impl Engine {
     /// Starts the engine over arbiters that share the process's runtime.
     pub fn start(
@@ -239,7 +173,7 @@ impl Engine {
             .shared
             .slots
             .on_grant(Box::new(move |account| shared.upgrade().is_some_and(|shared| shared.granted(account))));
-        gauges::watch(&engine.shared.metrics, &engine.shared);
+        readings::watch(&engine.shared.metrics, &engine.shared);
         tokio::spawn(scheduler::run(engine.clone()));
         Ok(engine)
     }
@@ -404,10 +338,6 @@ impl Engine {
         }
         Err(gone())
     }
-}
-
-fn gone() -> EngineError {
-    EngineError::Unavailable { why: "the account is being started anew".to_owned(), retry_after: RESTART_REST }
 }
 
 impl Shared {

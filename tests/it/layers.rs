@@ -311,8 +311,8 @@ fn upward(sources: &[Source]) -> Vec<String> {
     found
 }
 
-/// Circles: of the files and folders of one folder, where a folder is all that stands in it. A module file and what stands
-/// below it count as one.
+/// Circles: of the files and folders of one folder, where a folder is all that stands in it. A module file and its own
+/// children count as one.
 fn circles(sources: &[Source]) -> Vec<String> {
     // In each folder: which of its members knows which, and by what.
     let mut known: BTreeMap<&str, BTreeMap<(&str, &str), String>> = BTreeMap::new();
@@ -323,8 +323,13 @@ fn circles(sources: &[Source]) -> Vec<String> {
         let inside = shared.map_or(0, |at| at + 1);
         let of = |path: &'_ str| path[inside..].find('/').map_or(path.len(), |at| inside + at);
         let (one, other) = (&from[..of(from)], &to[..of(to)]);
-        let is_module_file = |member: &str| member.ends_with("/mod.rs") || member == "lib.rs";
-        if !is_module_file(one) && !is_module_file(other) {
+        // A module file and its own children count as one.
+        let is_own = |module: &str, child: &str| {
+            let folder_of_child = folder_of(child.trim_end_matches("/mod.rs"));
+            module == "lib.rs" || module.ends_with("mod.rs") && folder_of(module) == folder_of_child
+        };
+        let is_sibling = folder_of(from) == folder_of(to) && [from, to].iter().any(|path| path.ends_with("mod.rs"));
+        if !is_sibling && !is_own(from, to) && !is_own(to, from) {
             known.entry(folder).or_default().entry((one, other)).or_insert(format!("{from} -> {to}: {name}"));
         }
     }
@@ -449,6 +454,12 @@ fn the_check_sees_circles() {
     assert_eq!(circles(&small(&folders)).len(), 1, "of two folders, though no file is in one");
     let three = [("a.rs", "use crate::b::B;"), ("b.rs", "use crate::c::C;"), ("c.rs", "use crate::a::A;")];
     assert_eq!(circles(&small(&three)).len(), 1);
+    let below = [
+        ("engine/mod.rs", "mod a;\nuse self::a::b::B;\npub struct E;"),
+        ("engine/a/mod.rs", "pub mod b;"),
+        ("engine/a/b.rs", "use crate::engine::E;\npub struct B;"),
+    ];
+    assert_eq!(circles(&small(&below)).len(), 1, "of a module file and what stands deeper than its children");
     let by_module = [("cli/a.rs", "use crate::cli;\nfn f(b: cli::b::B) {}"), ("cli/b.rs", "use super::a::A;")];
     assert_eq!(circles(&small(&by_module)).len(), 1, "by the name of a module");
     let ground = [("domain/id.rs", "use super::event::Event;"), ("domain/event/mod.rs", "use super::id::Id;")];

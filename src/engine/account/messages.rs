@@ -10,7 +10,7 @@ use crate::{
         decision::{EventReply, command::Command},
         event::Event,
     },
-    engine::{CommandReply, EngineError, Order},
+    engine::calls::{CommandReply, EngineError, Order},
 };
 use actix::{Handler, Message};
 use std::sync::Arc;

@@ -20,7 +20,8 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use self::queue::Wait;
 use self::queue::{Queue, Rows};
 use super::{
-    EngineError, Shared,
+    Shared,
+    calls::EngineError,
     observe::{gauges::Vitals, tally, traces},
     slots::Slot,
 };

@@ -11,7 +11,6 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::super::{CommandReply, EngineError, Order, RESTART_REST};
 use crate::{
     domain::{
         account::{change::CHANGE_ROWS_MAX, due::DueRows, history::ExpiredExecutions, job::JobRows},
@@ -22,6 +21,7 @@ use crate::{
         id::{AccountUid, ExecutionUid, RequestId},
         refusal::Refusal,
     },
+    engine::calls::{CommandReply, EngineError, Order, RESTART_REST},
     store::FirstAnswer,
     telemetry::Metrics,
 };

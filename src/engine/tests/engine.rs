@@ -10,7 +10,7 @@ use crate::{
         automation::{Method, template::BodySpec},
         caller::{AccountScope, Caller},
         decision::{
-            BREAKS_DOWN, DUE_BREAKS_DOWN, OUTCOME_BREAKS_DOWN,
+            BREAKS_DOWN, DUE_BREAKS_DOWN, EventReply, OUTCOME_BREAKS_DOWN,
             command::{AccountAnswer, NewAction, NewAutomation, NewWebhook, Repeat, Task, Whom},
         },
         event::{Action, RejectionReason},
