@@ -11,7 +11,7 @@ use super::Engine;
 use crate::{
     clock,
     domain::timestamp::Timestamp,
-    store::{Before, Store, StoreError},
+    store::{Before, DueAccount, Store, StoreError},
     telemetry::chain,
 };
 
@@ -102,9 +102,9 @@ async fn clean(store: Store, before: Before) {
 
 async fn wake_due(engine: &Engine) {
     let now = clock::now();
-    let mut after = None;
+    let mut after: Option<DueAccount> = None;
     loop {
-        let due = match engine.shared.store.due_accounts(now, after, PAGE).await {
+        let due = match engine.shared.store.due_accounts(now, after.as_ref(), PAGE).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(error = %error, "could not ask which accounts are due; trying again");
@@ -119,7 +119,7 @@ async fn wake_due(engine: &Engine) {
             }
         }
         match due.last() {
-            Some(last) if due.len() as u64 == PAGE => after = Some((last.due_at, last.uid)),
+            Some(last) if due.len() as u64 == PAGE => after = Some(last.clone()),
             _ => return,
         }
     }

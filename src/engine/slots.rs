@@ -23,7 +23,7 @@ type Wake = Box<dyn Fn(&AccountId) -> bool + Send + Sync>;
 pub struct Slots(Arc<Inner>);
 
 struct Inner {
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
     /// Tells an account that a slot was granted to it.
     wake: OnceLock<Wake>,
 }
@@ -59,7 +59,7 @@ impl Class {
     }
 }
 
-struct State {
+struct SlotState {
     /// How many there are.
     most: usize,
     /// How many of them slow webhooks may have.
@@ -76,7 +76,7 @@ struct State {
     quick: HashSet<WebhookUid>,
 }
 
-impl State {
+impl SlotState {
     fn class(&self, webhook: WebhookUid) -> Class {
         if self.quick.contains(&webhook) { Class::Quick } else { Class::Slow }
     }
@@ -119,7 +119,7 @@ impl State {
 impl Slots {
     /// So many in all.
     pub fn new(most: usize) -> Self {
-        let state = State {
+        let state = SlotState {
             most: most.max(1),
             slow_most: (most - most / 4).max(1),
             taken: [0; 2],
@@ -137,7 +137,7 @@ impl Slots {
         let _ = self.0.wake.set(wake);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

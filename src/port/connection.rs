@@ -86,10 +86,10 @@ struct Life {
     /// Whose calls were let in on it.
     owner: Mutex<Option<Party>>,
     evicted: CancellationToken,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
 }
 
-struct State {
+struct ConnectionState {
     /// When the handshake was done.
     set_up_at: Instant,
     has_spoken: bool,
@@ -114,7 +114,7 @@ impl Connection {
     /// A connection from an address.
     pub(super) fn new(from: SocketAddr) -> Self {
         let now = Instant::now();
-        let state = State {
+        let state = ConnectionState {
             set_up_at: now,
             has_spoken: false,
             write_blocked_since: None,
@@ -133,7 +133,7 @@ impl Connection {
         self
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.life.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

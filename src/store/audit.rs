@@ -22,11 +22,20 @@ pub struct AuditFilter {
     pub end: Option<Timestamp>,
 }
 
-/// An entry as it is shown, and its place: the revision and a number.
+/// Where an entry stands in the trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditCursor {
+    /// The revision that made it.
+    pub revision: i64,
+    /// Its number in the change.
+    pub no: i32,
+}
+
+/// An entry as it is shown.
 #[derive(Debug, Clone)]
 pub struct AuditView {
-    /// Its place.
-    pub cursor: (i64, i32),
+    /// Where it stands.
+    pub cursor: AuditCursor,
     /// When it was made.
     pub created_at: Timestamp,
     /// What it says.
@@ -39,11 +48,11 @@ impl Store {
         &self,
         account: AccountUid,
         filter: &AuditFilter,
-        before: Option<(i64, i32)>,
+        before: Option<AuditCursor>,
         size: usize,
     ) -> Result<(Vec<AuditView>, bool), StoreError> {
         use audit::Column as C;
-        let earlier = before.map(|(revision, no)| {
+        let earlier = before.map(|AuditCursor { revision, no }| {
             Condition::any()
                 .add(C::Revision.lt(revision))
                 .add(Condition::all().add(C::Revision.eq(revision)).add(C::No.lt(no)))
@@ -66,7 +75,7 @@ impl Store {
         let has_more = found.len() > size;
         let view = |row: &audit::Model| {
             Ok(AuditView {
-                cursor: (row.revision, row.no),
+                cursor: AuditCursor { revision: row.revision, no: row.no },
                 created_at: Timestamp(row.created_at),
                 entry: rows::audit_entry(row)?,
             })

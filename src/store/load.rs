@@ -350,10 +350,10 @@ impl Store {
     pub async fn due_accounts(
         &self,
         by: Timestamp,
-        after: Option<(i64, Uuid)>,
+        after: Option<&DueAccount>,
         limit: u64,
     ) -> Result<Vec<DueAccount>, StoreError> {
-        let (after_due, after_uid) = after.unwrap_or((i64::MIN, Uuid::nil()));
+        let (after_due, after_uid) = after.map_or((i64::MIN, Uuid::nil()), |last| (last.due_at, last.uid));
         let sql = "SELECT next_due_at, uid, id FROM accounts WHERE next_due_at IS NOT NULL AND next_due_at <= $1 \
                    AND (next_due_at, uid) > ($2, $3) ORDER BY next_due_at, uid LIMIT $4";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

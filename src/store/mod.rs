@@ -41,7 +41,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use uuid::Uuid;
 
 pub use self::{
-    audit::{AuditFilter, AuditView},
+    audit::{AuditCursor, AuditFilter, AuditView},
     backup::backup,
     changes::{ChangeCursor, Changed},
     database::Location,

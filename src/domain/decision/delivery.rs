@@ -51,8 +51,8 @@ impl Draft<'_, '_> {
         let now = self.around.now;
         let of_webhook = self.webhook(account, webhook);
         let policy = of_webhook.as_ref().map(|webhook| webhook.retry.clone()).unwrap_or_default();
-        let retry = (&policy, &self.around.rules.schedule);
-        let progress = settle(&running.record, &running.progress, &attempt.outcome, retry, random, now);
+        let schedule = &self.around.rules.schedule;
+        let progress = settle(&running.record, &running.progress, &attempt.outcome, &policy, schedule, random, now);
         // A fault of ours says nothing about the endpoint.
         if !attempt.outcome.is_ours() {
             let traffic = self.traffic.entry(webhook);
@@ -99,8 +99,8 @@ impl Draft<'_, '_> {
             now: self.around.now,
             counts_days: self.around.rules.is_clock_trusted,
         };
-        let attempt = (&ended.attempt.outcome, ended.attempt.started_at);
-        let health = before.after(attempt, ended.attempt_no == 1, around);
+        let attempt = &ended.attempt;
+        let health = before.after(&attempt.outcome, attempt.started_at, ended.attempt_no == 1, around);
         let is_hopeless = around.counts_days && health.is_hopeless();
         if health != before {
             let is_written = before.must_be_written(&health);

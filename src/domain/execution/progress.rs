@@ -125,7 +125,8 @@ pub fn settle(
     record: &Record,
     before: &Progress,
     outcome: &Outcome,
-    (policy, schedule): (&RetryPolicy, &Schedule),
+    policy: &RetryPolicy,
+    installation: &Schedule,
     random: u64,
     now: Timestamp,
 ) -> Progress {
@@ -141,7 +142,7 @@ pub fn settle(
     let failure = match outcome.verdict() {
         // It would have completed the request.
         Verdict::Success => return advance(record, progress.next_action(), now),
-        Verdict::Retry(reason) => match policy.delay_ms(schedule, progress.attempts, outcome, random, now) {
+        Verdict::Retry(reason) => match policy.delay_ms(installation, progress.attempts, outcome, random, now) {
             Some(delay_ms) => {
                 progress.state = State::Retrying;
                 progress.reason = Some(reason);

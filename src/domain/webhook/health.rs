@@ -132,7 +132,7 @@ impl Breaker {
 impl Health {
     /// How it does after an attempt that began at a time.
     #[must_use]
-    pub fn after(&self, (outcome, started_at): (&Outcome, Timestamp), is_first_try: bool, around: Around) -> Self {
+    pub fn after(&self, outcome: &Outcome, started_at: Timestamp, is_first_try: bool, around: Around) -> Self {
         if outcome.is_ours() {
             return self.clone();
         }

@@ -8,13 +8,15 @@ use crate::{
         timestamp::Timestamp,
     },
     grpc::{calls::status, pb},
-    store::{AuditFilter, AuditView},
+    store::{AuditCursor, AuditFilter, AuditView},
 };
 use tonic::Status;
 
 /// Where a page of the trail begins.
-pub fn parse_cursor(cursor: &str) -> Result<(i64, i32), Status> {
-    let parsed = cursor.split_once(':').and_then(|(revision, no)| Some((revision.parse().ok()?, no.parse().ok()?)));
+pub fn parse_cursor(cursor: &str) -> Result<AuditCursor, Status> {
+    let parsed = cursor
+        .split_once(':')
+        .and_then(|(revision, no)| Some(AuditCursor { revision: revision.parse().ok()?, no: no.parse().ok()? }));
     parsed.ok_or_else(|| status::invalid("page_token", "is not a token of this list"))
 }
 

@@ -7,13 +7,16 @@ use super::{
     access::{Entered, Operator, serve},
     api::Api,
 };
-use crate::grpc::{
-    calls::status,
-    convert::{
-        audit::{entry, filter, parse_cursor},
-        name,
+use crate::{
+    grpc::{
+        calls::status,
+        convert::{
+            audit::{entry, filter, parse_cursor},
+            name, page,
+        },
+        pb,
     },
-    pb,
+    store::AuditCursor,
 };
 
 serve! {
@@ -36,10 +39,10 @@ impl Api {
         let size = name::page_size(request.page_size)?;
         let filter = filter(&entered.account, &request)?;
         let (found, has_more) = self.store.list_audit(view.uid, &filter, before, size).await.map_err(status::store)?;
-        let entries = crate::grpc::convert::page::fitting(&found, entry);
+        let entries = page::fitting(&found, entry);
         let has_more = has_more || entries.len() < found.len();
         let next = found[..entries.len()].last().filter(|_| has_more).map(|last| {
-            let (revision, no) = last.cursor;
+            let AuditCursor { revision, no } = last.cursor;
             name::page_token(&format!("{revision}:{no}"), &query)
         });
         Ok(pb::ListAuditEntriesResponse { entries, next_page_token: next.unwrap_or_default() })

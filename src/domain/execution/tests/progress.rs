@@ -43,7 +43,7 @@ fn answer(status: u16) -> Outcome {
 }
 
 fn after(record: &Record, before: &Progress, outcome: &Outcome) -> Progress {
-    settle(record, before, outcome, (&RetryPolicy::default(), &Schedule { delays_ms: vec![1_000] }), 0, Timestamp(5))
+    settle(record, before, outcome, &RetryPolicy::default(), &Schedule { delays_ms: vec![1_000] }, 0, Timestamp(5))
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn around(now: Timestamp) -> Around {
 }
 
 fn after(health: &Health, statuses: &[u16], now: Timestamp) -> Health {
-    statuses.iter().fold(health.clone(), |health, status| health.after((&answer(*status), now), true, around(now)))
+    statuses.iter().fold(health.clone(), |health, status| health.after(&answer(*status), now, true, around(now)))
 }
 
 #[test]
@@ -20,11 +20,11 @@ fn ten_first_tries_in_a_row_open_it_and_probes_decide() {
     let now = Timestamp(1_000_000_000_000);
     let nine = after(&Health::default(), &[503; 9], now);
     assert_eq!(nine.breaker.allowance(SLOTS, now), SLOTS);
-    assert_eq!(nine.after((&answer(503), now), false, around(now)).breaker, nine.breaker, "retries do not count");
+    assert_eq!(nine.after(&answer(503), now, false, around(now)).breaker, nine.breaker, "retries do not count");
     assert_eq!(after(&nine, &[404, 503], now).breaker, Breaker::Closed { failures: 1 }, "a 404 is alive");
     assert_eq!(after(&nine, &[429, 503], now).breaker, Breaker::Closed { failures: 1 }, "a 429 too");
     let timeout = Outcome::Error { kind: Reason::Timeout, message: String::new(), was_sent: true };
-    let open = nine.after((&timeout, now), true, around(now));
+    let open = nine.after(&timeout, now, true, around(now));
     let until = now.plus_ms(OPEN_MS_DEFAULT);
     assert_eq!(open.breaker, Breaker::Open { until, open_ms: OPEN_MS_DEFAULT });
     assert!(nine.must_be_written(&open));
@@ -56,7 +56,7 @@ fn only_probes_move_the_hold_and_only_once() {
     let open = after(&Health::default(), &[503; 10], now);
     let until = now.plus_ms(OPEN_MS_DEFAULT);
     let late = until.plus_ms(50);
-    let end = |health: &Health, status, started_at| health.after((&answer(status), started_at), true, around(late));
+    let end = |health: &Health, status, started_at| health.after(&answer(status), started_at, true, around(late));
     let burst = [200, 503, 200, 503, 200, 503, 503];
     let after_burst = burst.iter().fold(open.clone(), |health, status| end(&health, *status, now));
     assert_eq!(after_burst.breaker, open.breaker, "all of it began before");
@@ -78,7 +78,7 @@ fn three_days_without_a_success_are_hopeless() {
     assert!(!after(&after(&two, &[200], day(3)), &[404], day(4)).is_hopeless(), "a success begins anew");
     assert!(!after(&two, &[404], day(1)).is_hopeless(), "a clock set back over midnight");
     let distrusted = Around { counts_days: false, ..around(day(5)) };
-    let failed = two.after((&answer(404), day(5)), true, distrusted);
+    let failed = two.after(&answer(404), day(5), true, distrusted);
     assert_eq!(failed.failed_days, [1, 2], "a clock that is not trusted tells no days apart");
     let stored = serde_json::to_string(&two).expect("serializes");
     assert_eq!(stored, r#"{"breaker":{"closed":{"failures":0}},"failed_days":[1,2]}"#);
