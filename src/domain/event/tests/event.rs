@@ -215,6 +215,7 @@ fn a_stored_event_reads_back_digit_for_digit() {
     let mut event = read("8087566", "v2-change-deal-custom-field");
     event.data = r#"{"n": 1e400, "m": 123456789012345678901234567890, "x": 1.50}"#.into();
     event.cause = Some(Cause { execution_id: None, depth: 2 });
+    event.trace = TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1");
     let stored = event.to_stored().expect("serializes");
     assert!(
         stored.starts_with(

@@ -60,6 +60,11 @@ fn the_stored_form_stays_readable_and_keeps_every_digit() {
     let end = r#","failure":"UNSAFE_PATH","action":"at-1","left_out":true,"may_be_done":true,"no_body":true}],"basis":"retry"}"#;
     assert!(String::from_utf8_lossy(&stored).ends_with(end), "{}", String::from_utf8_lossy(&stored));
     assert_eq!(Record::from_stored(&stored, None).expect("reads"), retried);
+    let trace = TraceContext::parse(&record.trace.traceparent(), "vendor=1,other=2").expect("a context");
+    let traced = Record { trace, ..record.clone() };
+    let stored = traced.to_stored().expect("serializes");
+    assert!(String::from_utf8_lossy(&stored).contains(r#""tracestate":"vendor=1,other=2","parent_span""#));
+    assert_eq!(Record::from_stored(&stored, None).expect("reads"), traced, "tracestate is kept");
     let before = golden.replace(r#""UNSAFE_PATH"}]}"#, r#""UNSAFE_PATH"}],"first":1}"#);
     let read = Record::from_stored(before.as_bytes(), None).expect("reads what was stored before");
     assert!(read.requests[0].is_left_out && read.first_action() == 1);
