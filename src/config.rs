@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
-use crate::domain::plan::{RETENTION_DAYS_MAX, RETENTION_DAYS_MIN};
+use crate::domain::plan::{REQUESTS_IN_FLIGHT_MAX, RETENTION_DAYS_MAX, RETENTION_DAYS_MIN};
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
@@ -165,7 +165,7 @@ pub struct ServeArgs {
     #[arg(long, env = "HOOKLINE_PLAN_AUTOMATION_WEBHOOKS", value_delimiter = ',', default_value = "20,50,100,200")]
     pub plan_automation_webhooks: Vec<u32>,
     /// How many requests of an account may be in flight, for the plans from ESSENTIAL to ENTERPRISE.
-    #[arg(long, env = "HOOKLINE_PLAN_REQUESTS_IN_FLIGHT", value_delimiter = ',', default_value = "8,16,32,64,128", value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    #[arg(long, env = "HOOKLINE_PLAN_REQUESTS_IN_FLIGHT", value_delimiter = ',', default_value = "8,16,32,64,128", value_parser = clap::value_parser!(u32).range(1..=i64::from(REQUESTS_IN_FLIGHT_MAX)))]
     pub plan_requests_in_flight: Vec<u32>,
     /// For how many days executions are kept after their end, for the plans from ESSENTIAL to ENTERPRISE.
     #[arg(long, env = "HOOKLINE_PLAN_RETENTION_DAYS", value_delimiter = ',', default_value = "15,15,15,15,15", value_parser = clap::value_parser!(u32).range(i64::from(RETENTION_DAYS_MIN)..=i64::from(RETENTION_DAYS_MAX)))]

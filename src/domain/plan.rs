@@ -6,6 +6,12 @@ use super::refusal::Violations;
 
 /// How many requests of one account may be in flight, whatever its limits say.
 pub const REQUESTS_IN_FLIGHT_MAX: u32 = 4_096;
+/// For how many days executions are kept at least, after their end.
+pub const RETENTION_DAYS_MIN: u32 = 3;
+/// For how many days executions are kept at most, after their end.
+pub const RETENTION_DAYS_MAX: u32 = 3_650;
+/// Shares of a window's limit that are worth telling when usage crosses them, in percent.
+pub const CROSSINGS_PERCENT: [u32; 2] = [80, 100];
 
 /// What an account has paid for, in rising order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,12 +118,3 @@ impl Default for PlanLimits {
         )
     }
 }
-
-/// For how many days executions are kept at least, after their end.
-pub const RETENTION_DAYS_MIN: u32 = 3;
-
-/// For how many days executions are kept at most, after their end.
-pub const RETENTION_DAYS_MAX: u32 = 3_650;
-
-/// Shares of a window's limit that are worth telling when usage crosses them, in percent.
-pub const CROSSINGS_PERCENT: [u32; 2] = [80, 100];
