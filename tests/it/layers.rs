@@ -162,7 +162,11 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             syn::Item::Fn(item) => &item.attrs,
             syn::Item::Impl(item) => &item.attrs,
             syn::Item::Mod(item) => &item.attrs,
+            syn::Item::Macro(item) => &item.attrs,
+            syn::Item::Static(item) => &item.attrs,
             syn::Item::Struct(item) => &item.attrs,
+            syn::Item::Trait(item) => &item.attrs,
+            syn::Item::Type(item) => &item.attrs,
             syn::Item::Use(item) => &item.attrs,
             _ => &[],
         };
@@ -328,8 +332,7 @@ fn circles(sources: &[Source]) -> Vec<String> {
             let folder_of_child = folder_of(child.trim_end_matches("/mod.rs"));
             module == "lib.rs" || module.ends_with("mod.rs") && folder_of(module) == folder_of_child
         };
-        let is_sibling = folder_of(from) == folder_of(to) && [from, to].iter().any(|path| path.ends_with("mod.rs"));
-        if !is_sibling && !is_own(from, to) && !is_own(to, from) {
+        if !is_own(from, to) && !is_own(to, from) {
             known.entry(folder).or_default().entry((one, other)).or_insert(format!("{from} -> {to}: {name}"));
         }
     }
