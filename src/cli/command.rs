@@ -1,11 +1,12 @@
 //! The commands of the binary.
 
+use clap::{Parser, Subcommand};
+
 use super::{AccountArgs, CallArgs, database::BackupArgs, token::TokenArgs};
 use crate::{
     cli,
     config::{DatabaseArgs, ServeArgs},
 };
-use clap::{Parser, Subcommand};
 
 /// Turns a platform's domain events into conditional, templated webhook requests.
 #[derive(Debug, Parser)]

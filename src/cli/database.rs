@@ -1,5 +1,9 @@
 //! What is done to a database itself: its schema, and a copy of it.
 
+use std::path::PathBuf;
+
+use clap::Args;
+
 use super::CliError;
 use crate::{
     config::DatabaseArgs,
@@ -7,8 +11,6 @@ use crate::{
     store::{Location, Store},
     telemetry::chain,
 };
-use clap::Args;
-use std::path::PathBuf;
 
 /// What to copy.
 #[derive(Debug, Clone, Args)]

@@ -1,5 +1,7 @@
 //! Tokens that are made with the local key.
 
+use clap::{Args, ValueEnum};
+
 use super::CliError;
 use crate::{
     app::{key_files, token_rules},
@@ -8,7 +10,6 @@ use crate::{
     grpc::{Claims, mint},
     store::Location,
 };
-use clap::{Args, ValueEnum};
 
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

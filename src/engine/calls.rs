@@ -1,10 +1,5 @@
 //! What callers of the engine get back.
 
-use crate::domain::{
-    attempt::Attempt,
-    decision::{EventReply, command::Answer},
-    refusal::Refusal,
-};
 use std::{
     sync::{
         Arc,
@@ -12,7 +7,14 @@ use std::{
     },
     time::Duration,
 };
+
 use tokio::sync::oneshot;
+
+use crate::domain::{
+    attempt::Attempt,
+    decision::{EventReply, command::Answer},
+    refusal::Refusal,
+};
 
 /// When another try may help after an account's actor went away.
 pub const RESTART_REST: Duration = Duration::from_millis(250);

@@ -1,15 +1,17 @@
 //! What is read of the engine when somebody looks at its metrics.
 
+use std::{
+    fs,
+    sync::{Arc, Weak},
+};
+
+use opentelemetry::KeyValue;
+
 use super::Shared;
 use crate::{
     clock,
     domain::{attempt::Reason, execution::State},
     telemetry::Metrics,
-};
-use opentelemetry::KeyValue;
-use std::{
-    fs,
-    sync::{Arc, Weak},
 };
 
 /// Lets the metrics read the engine, for as long as there is one.

@@ -1,8 +1,9 @@
 //! What becomes of a change.
 
+use std::collections::HashSet;
+
 use super::StoreError;
 use crate::domain::id::EventId;
-use std::collections::HashSet;
 
 /// What became of a change.
 #[derive(Debug)]

@@ -1,10 +1,12 @@
 //! What a lane of the journal writes, who waits for it, and what becomes of it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sea_orm::Statement;
+use tokio::{sync::oneshot, time::Instant};
+
 use super::{StoreError, prepared::Prepared, receipt::Receipt, removal::Before};
 use crate::domain::id::AccountUid;
-use sea_orm::Statement;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::{sync::oneshot, time::Instant};
 
 /// Something for a lane to write.
 pub struct Work {

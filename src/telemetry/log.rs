@@ -7,7 +7,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::config::LogFormat;
 use opentelemetry::trace::TraceContextExt;
 use serde_json::{Map, Value};
 use tracing::{
@@ -25,6 +24,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
     reload,
 };
+
+use crate::config::LogFormat;
 
 /// What is always logged a little less of: what libraries say of themselves.
 const QUIET: &str = "sqlx=warn,sea_orm_migration=warn";

@@ -1,8 +1,9 @@
 //! One try to send a request.
 
+use std::sync::Arc;
+
 use super::outcome::Outcome;
 use crate::domain::{id::ExecutionUid, timestamp::Timestamp};
-use std::sync::Arc;
 
 /// How much of an answer is kept.
 pub const RESPONSE_EXCERPT_BYTES_MAX: usize = 16 * 1024;

@@ -1,7 +1,8 @@
 //! How an attempt ended, and what that means for its request.
 
-use super::reason::Reason;
 use serde::{Deserialize, Serialize};
+
+use super::reason::Reason;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,15 @@
 //! Paths of actions: what is appended to an endpoint's URL, and how values stand in it.
 
+use std::fmt::Write as _;
+
+use url::Url;
+
 use super::placeholder::{Part, Scope, parse_text};
 use crate::domain::{
     id::ObjectName,
     path::FieldPath,
     url::{Ending, FINAL_URL_BYTES_MAX, can_climb},
 };
-use std::fmt::Write as _;
-use url::Url;
 
 /// How long an action's path may be as it is written.
 pub const PATH_SOURCE_BYTES_MAX: usize = 2_048;

@@ -1,5 +1,7 @@
 //! Placeholders: what stands between double braces, and the value that an event gives it.
 
+use std::borrow::Cow;
+
 use super::{catalogue::Catalogue, condition::ObjectState};
 use crate::domain::{
     event::Event,
@@ -8,7 +10,6 @@ use crate::domain::{
     json::{self, Json, Node},
     path::{FieldPath, Found, PathStep},
 };
-use std::borrow::Cow;
 
 /// What placeholders stand for in one execution.
 #[derive(Clone, Copy)]

@@ -1,5 +1,10 @@
 //! What a change says in the audit trail.
 
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
 use crate::domain::{
     account::{
         Account, AccountFacts,
@@ -11,9 +16,6 @@ use crate::domain::{
     id::{AccountId, ResourceId, UserId},
     webhook::{Webhook, credentials::Credentials},
 };
-use serde::Serialize;
-use serde_json::Value;
-use std::sync::Arc;
 
 /// What a resource says of itself: fields and values, without secrets.
 type Fields = Vec<(&'static str, String)>;

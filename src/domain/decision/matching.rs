@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use opentelemetry::trace::SpanId;
 use uuid::Uuid;
 
 use super::{draft::Draft, surroundings::Surroundings};
@@ -29,7 +30,6 @@ use crate::domain::{
     trace_context::TraceContext,
     webhook::Webhook,
 };
-use opentelemetry::trace::SpanId;
 
 impl<'a> Draft<'a, '_> {
     /// An event: what it makes run, or why it never can.

@@ -5,7 +5,7 @@ mod audit_entries;
 pub mod command;
 mod decision;
 mod delivery;
-pub mod draft;
+mod draft;
 pub mod dry_run;
 #[cfg(test)]
 mod faults;

@@ -1,7 +1,8 @@
 //! What decisions need from the world.
 
-use crate::domain::{account::Rules, id::WebhookUid, timestamp::Timestamp};
 use uuid::Uuid;
+
+use crate::domain::{account::Rules, id::WebhookUid, timestamp::Timestamp};
 
 /// What decisions need from the world.
 pub struct Surroundings<'a> {

@@ -1,8 +1,9 @@
 //! A request that is to be sent.
 
+use std::sync::Arc;
+
 use super::record::Record;
 use crate::domain::{id::ExecutionUid, webhook::Webhook};
-use std::sync::Arc;
 
 /// A request to send.
 #[derive(Debug, Clone)]

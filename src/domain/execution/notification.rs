@@ -1,5 +1,9 @@
 //! What regular webhooks are sent: the event in an envelope.
 
+use std::sync::Arc;
+
+use serde_json::Value;
+
 use super::request::{Request, RequestBody};
 use crate::domain::{
     attempt::Reason,
@@ -9,8 +13,6 @@ use crate::domain::{
     json,
     webhook::Webhook,
 };
-use serde_json::Value;
-use std::sync::Arc;
 
 /// The members of `meta` that are carried over from an envelope, with what stands for them otherwise.
 const CARRIED: [(&str, &str); 4] =

@@ -1,5 +1,11 @@
 //! The requests of an execution, as they are stored.
 
+use std::{borrow::Cow, sync::Arc};
+
+use opentelemetry::trace::SpanId;
+use serde::{Deserialize, Serialize, de::Error as _};
+use serde_json::value::RawValue;
+
 use super::request::{Request, RequestBody};
 use crate::domain::{
     attempt::Reason,
@@ -7,10 +13,6 @@ use crate::domain::{
     id::{ResourceId, WebhookUid},
     trace_context::TraceContext,
 };
-use opentelemetry::trace::SpanId;
-use serde::{Deserialize, Serialize, de::Error as _};
-use serde_json::value::RawValue;
-use std::{borrow::Cow, sync::Arc};
 
 /// What is frozen with an execution: its requests, and why it ran.
 #[derive(Debug, Clone, PartialEq, Eq)]

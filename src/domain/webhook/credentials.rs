@@ -1,9 +1,11 @@
 //! How requests authenticate at an endpoint.
 
-use crate::domain::refusal::Violations;
+use std::collections::{BTreeMap, BTreeSet};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use secrecy::{ExposeSecret, SecretString};
-use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::refusal::Violations;
 
 /// How many headers credentials may have.
 pub const CREDENTIAL_HEADERS_MAX: usize = 10;

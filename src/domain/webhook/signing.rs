@@ -1,10 +1,11 @@
 //! Secrets that sign requests, and their signatures (Standard Webhooks).
 
-use crate::domain::timestamp::Timestamp;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+
+use crate::domain::timestamp::Timestamp;
 
 /// What starts a signing secret (Standard Webhooks).
 const SECRET_PREFIX: &str = "whsec_";

@@ -1,5 +1,10 @@
 //! What an account is asked for: events and calls to decide, outcomes to take in, and to look at what is due.
 
+use std::sync::Arc;
+
+use actix::{Handler, Message};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
 use super::{
     AccountActor,
     queue::{self, Wait},
@@ -12,9 +17,6 @@ use crate::{
     },
     engine::calls::{CommandReply, EngineError, Order},
 };
-use actix::{Handler, Message};
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Events of this account came in.
 #[derive(Message)]

@@ -1,11 +1,11 @@
 //! What kept an answer from coming: whose fault it was, and whether the endpoint may have seen the request.
 
+use std::fmt;
 use std::{error::Error, io};
 
 use hyper_util::client::legacy::Error as PoolError;
 
 use crate::domain::attempt::{Outcome, Reason};
-use std::fmt;
 
 /// Errors of the system that say that this machine has no more of something: files of the process, of the system, memory,
 /// buffers, ports.

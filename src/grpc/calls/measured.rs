@@ -1,17 +1,25 @@
 //! Calls are measured, each in a span of its own.
 
-use super::bounds;
-use crate::{
-    domain::trace_context::TraceContext,
-    telemetry::{CALL_TARGET, Metrics, enter_trace},
-};
-use axum::{body::Body, extract::State, middleware::Next};
 use std::time::Instant;
+
+use axum::{body::Body, extract::State, middleware::Next};
 use tonic::{
     Code, Status,
     codegen::http::{Request, Response},
 };
 use tracing::Instrument;
+
+use super::bounds;
+use crate::{
+    domain::trace_context::TraceContext,
+    telemetry::{CALL_TARGET, Metrics, enter_trace},
+};
+
+/// The method by which events come in; it streams.
+pub const PUBLISH: &str = "hookline.v1.EventService/Publish";
+
+/// The method by which changes are followed; it streams, too.
+pub const WATCH: &str = "hookline.v1.WatchService/Watch";
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// What methods are called that do not exist.
@@ -102,9 +110,3 @@ impl Drop for Measured {
         self.metrics.call(method, format!("{:?}", self.code), self.begun.elapsed());
     }
 }
-
-/// The methods that stream.
-pub const PUBLISH: &str = "hookline.v1.EventService/Publish";
-
-/// The method by which changes are followed; it streams, too.
-pub const WATCH: &str = "hookline.v1.WatchService/Watch";

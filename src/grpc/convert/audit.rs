@@ -1,5 +1,7 @@
 //! Entries of the audit trail.
 
+use tonic::Status;
+
 use super::{filter::optional_time, timestamp};
 use crate::{
     domain::{
@@ -10,7 +12,6 @@ use crate::{
     grpc::{calls::status, pb},
     store::{AuditCursor, AuditFilter, AuditView},
 };
-use tonic::Status;
 
 /// Where a page of the trail begins.
 pub fn parse_cursor(cursor: &str) -> Result<AuditCursor, Status> {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use tonic::Status;
+
 use super::{event::event_action, pb_event_action, timestamp};
 use crate::{
     domain::{
@@ -23,7 +25,6 @@ use crate::{
     },
     grpc::{calls::status, pb},
 };
-use tonic::Status;
 
 /// A group of conditions.
 pub fn group(given: pb::ConditionGroup, at: &str, depth: usize, faults: &mut Violations) -> Option<GroupSpec> {

@@ -1,5 +1,7 @@
 //! Events as clients send them, and what becomes of each.
 
+use std::time::Duration;
+
 use super::{duration, time::from_timestamp};
 use crate::{
     domain::{
@@ -12,7 +14,6 @@ use crate::{
     },
     grpc::pb,
 };
-use std::time::Duration;
 
 /// The result of an event that can never be accepted.
 pub fn rejected(sequence: u64, index: u32, rejection: &Rejection) -> pb::EventResult {

@@ -1,5 +1,7 @@
 //! Why an automation ran, or did not.
 
+use tonic::Status;
+
 use super::{event::event, execution::explanation, pb_event_action, timestamp};
 use crate::{
     domain::{
@@ -13,7 +15,6 @@ use crate::{
     },
     grpc::{calls::status, pb},
 };
-use tonic::Status;
 
 /// Why a request would fail, and what to do about it.
 pub fn failure_message(reason: Reason, at: usize) -> String {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use prost::Message;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, codec::CompressionEncoding, server::NamedService, service::Routes};
 
@@ -22,7 +23,6 @@ use crate::{
     store::{AccountView, Store},
     telemetry::{Metrics, Spans},
 };
-use prost::Message;
 
 /// The services whose health can be asked for by name.
 pub const SERVICE_NAMES: [&str; 12] = [

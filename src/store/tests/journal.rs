@@ -1,5 +1,6 @@
 //! Every receipt of the journal, on a real SQLite file whose triggers refuse what the test wants refused.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use sea_orm::{
@@ -24,7 +25,6 @@ use crate::{
         together::{paused_sql, running_sql, waiting_sql},
     },
 };
-use std::collections::HashSet;
 
 struct Bench {
     folder: tempfile::TempDir,

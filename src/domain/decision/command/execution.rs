@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use opentelemetry::trace::SpanId;
+
 use super::{Command, Done, ExecutionAnswer, automation_name, require_plan, webhook_name};
 use crate::domain::{
     account::{
@@ -21,7 +23,6 @@ use crate::domain::{
     refusal::{Precondition, Refusal},
     source::SourceKind,
 };
-use opentelemetry::trace::SpanId;
 
 /// Ends an execution that waits.
 pub fn cancel_execution(

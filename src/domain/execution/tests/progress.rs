@@ -1,8 +1,8 @@
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::*;
 use crate::domain::{execution::record::Basis, id::WebhookUid, trace_context::TraceContext};
-use uuid::Uuid;
 
 fn request(continue_on_failure: bool, failure: Option<Reason>) -> Request {
     Request {

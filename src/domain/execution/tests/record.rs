@@ -1,8 +1,8 @@
+use opentelemetry::trace::SpanId;
 use uuid::Uuid;
 
 use super::*;
 use crate::domain::trace_context::TraceContext;
-use opentelemetry::trace::SpanId;
 
 #[test]
 fn the_stored_form_stays_readable_and_keeps_every_digit() {

@@ -1,6 +1,5 @@
 //! The keys that verify tokens: read from files, and as strong as their algorithms ask (RFC 7518).
 
-use crate::keys::SECRET_BYTES_MIN;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use jsonwebtoken::{
     Algorithm, DecodingKey, DecodingKeyKind,
@@ -12,6 +11,8 @@ use x509_cert::{
     der::{Decode, Reader, SliceReader, asn1::UintRef, oid::ObjectIdentifier, pem},
     spki::SubjectPublicKeyInfoRef,
 };
+
+use crate::keys::SECRET_BYTES_MIN;
 
 /// How many bits an RSA key has at least, and at most.
 const RSA_BITS_MIN: usize = 2_048;
