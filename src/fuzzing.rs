@@ -166,7 +166,8 @@ fn envelope(input: &[u8]) {
     let account = "8087566".parse().expect("an id");
     if let Ok(event) = parse_envelope(&account, input) {
         with_scope(&event, |_| {});
-        let stored = event.to_stored().expect("can be stored");
+        let mut stored = Vec::new();
+        event.store_into(&mut stored).expect("can be stored");
         let back = Event::from_stored(event.id.clone(), &stored).expect("can be read");
         assert_eq!(back.data, event.data);
     }

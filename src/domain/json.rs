@@ -104,9 +104,19 @@ pub fn parse(text: &str) -> Result<Node<'_>, JsonError> {
     Parser::new(text).whole(Parser::value::<true>)
 }
 
+/// The members of an object, as text.
+#[derive(Debug)]
+pub struct Members<'a> {
+    /// Each key with its value.
+    pub items: Vec<(Cow<'a, str>, &'a str)>,
+    /// Whether there is white space between any two of the object's tokens, however deep.
+    pub is_spaced: bool,
+}
+
 /// Reads the members of one object; their values are checked, as by [`check_object`], but stay text.
-pub fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, JsonError> {
-    Parser::strict(text).whole(|parser| {
+pub fn members(text: &str) -> Result<Members<'_>, JsonError> {
+    let mut parser = Parser::strict(text);
+    let items = parser.whole_in_place(|parser| {
         parser.expect_object()?;
         let mut found = Vec::new();
         parser.object_members(|parser, key| {
@@ -114,15 +124,38 @@ pub fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, JsonError> {
             Ok(())
         })?;
         Ok(found)
-    })
+    })?;
+    Ok(Members { items, is_spaced: parser.is_spaced })
 }
 
-/// Checks that a text is one JSON object, on which every reader agrees: no object in it has a key twice.
-pub fn check_object(text: &str) -> Result<(), JsonError> {
-    Parser::strict(text).whole(|parser| {
+/// Checks that a text is one JSON object, on which every reader agrees: no object in it has a key twice. Answers whether
+/// there is white space between any two of its tokens.
+pub fn check_object(text: &str) -> Result<bool, JsonError> {
+    let mut parser = Parser::strict(text);
+    parser.whole_in_place(|parser| {
         parser.expect_object()?;
         parser.value::<false>().map(drop)
-    })
+    })?;
+    Ok(parser.is_spaced)
+}
+
+/// A JSON text, which was checked, without the white space between its tokens. Everything else stays byte for byte.
+pub fn compact(text: &str) -> String {
+    let mut compacted = String::with_capacity(text.len());
+    let (mut is_in_string, mut is_escaped, mut copied) = (false, false, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'"' if !is_escaped => is_in_string = !is_in_string,
+            b' ' | b'\n' | b'\r' | b'\t' if !is_in_string => {
+                compacted.push_str(&text[copied..at]);
+                copied = at + 1;
+            }
+            _ => {}
+        }
+        is_escaped = is_in_string && byte == b'\\' && !is_escaped;
+    }
+    compacted.push_str(&text[copied..]);
+    compacted
 }
 
 /// Reads JSON text with placeholders; duplicate keys and placeholders in keys are refused.
@@ -163,6 +196,8 @@ struct Parser<'a> {
     template: bool,
     /// Whether an object must not have a key twice.
     strict: bool,
+    /// Whether there was white space between two tokens of the value.
+    is_spaced: bool,
     /// The keys of the objects that are being read, and where they stand; the innermost object's come last.
     keys: Vec<(Cow<'a, str>, usize)>,
     holes: Vec<Hole>,
@@ -172,7 +207,16 @@ type Parsed<T> = Result<T, JsonError>;
 
 impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0, template: false, strict: false, keys: Vec::new(), holes: Vec::new() }
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+            template: false,
+            strict: false,
+            is_spaced: false,
+            keys: Vec::new(),
+            holes: Vec::new(),
+        }
     }
 
     fn strict(text: &'a str) -> Self {
@@ -185,8 +229,11 @@ impl<'a> Parser<'a> {
 
     fn whole_in_place<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         self.space();
+        self.is_spaced = false;
         let value = read(self)?;
+        let is_spaced = self.is_spaced;
         self.space();
+        self.is_spaced = is_spaced;
         if self.at < self.text.len() {
             return Err(self.error("there is more after the end of the value"));
         }
@@ -200,6 +247,7 @@ impl<'a> Parser<'a> {
     fn space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
+            self.is_spaced = true;
         }
     }
 

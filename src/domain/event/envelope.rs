@@ -32,7 +32,7 @@ pub fn parse_envelope(account: &AccountId, bytes: &[u8]) -> Taken<Event> {
     let text = payload_text("envelope", bytes)?;
     let members =
         json::members(text).map_err(|error| Rejection::new("envelope", RejectionReason::InvalidJson, error))?;
-    let member = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw);
+    let member = |name: &str| members.items.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw);
     let meta_raw = member("meta").ok_or_else(|| invalid("envelope.meta", "is missing"))?;
     let meta =
         json::parse(meta_raw).map_err(|error| Rejection::new("envelope.meta", RejectionReason::InvalidJson, error))?;
@@ -51,6 +51,7 @@ pub fn parse_envelope(account: &AccountId, bytes: &[u8]) -> Taken<Event> {
     let swapped = action == Action::Delete && now.is_none();
     let (data, previous) = if swapped { (before, None) } else { (now, before) };
     let data = data.ok_or_else(|| invalid(format!("envelope.{state}"), "must be one JSON object"))?;
+    let kept = |raw: &str| if members.is_spaced { json::compact(raw) } else { raw.to_owned() };
     Ok(Event {
         id: meta.event_id(account, &object, &entity_id, [data, previous.unwrap_or_default()])?,
         object,
@@ -58,9 +59,9 @@ pub fn parse_envelope(account: &AccountId, bytes: &[u8]) -> Taken<Event> {
         entity_id,
         occurred_at: meta.time()?,
         user_id: meta.id("user_id")?,
-        data: data.to_owned(),
-        previous: previous.map(str::to_owned),
-        meta: Some(meta_raw.to_owned()),
+        data: kept(data),
+        previous: previous.map(kept),
+        meta: Some(kept(meta_raw)),
         swapped,
         permitted_user_ids: meta.permitted()?,
         cause: None,

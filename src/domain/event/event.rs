@@ -146,11 +146,13 @@ impl Rejection {
 /// What was read of an event, or why it is turned away.
 pub(super) type Taken<T> = Result<T, Rejection>;
 
-/// Checks one JSON object of an event given in our own form.
+/// Checks one JSON object of an event given in our own form, and takes the white space between its tokens out.
 pub fn payload_object(field: &str, bytes: &[u8]) -> Taken<String> {
     let text = payload_text(field, bytes)?;
-    json::check_object(text).map_err(|error| Rejection::new(field, RejectionReason::InvalidJson, error))?;
-    Ok(text.trim_ascii().to_owned())
+    let is_spaced =
+        json::check_object(text).map_err(|error| Rejection::new(field, RejectionReason::InvalidJson, error))?;
+    let text = text.trim_ascii();
+    Ok(if is_spaced { json::compact(text) } else { text.to_owned() })
 }
 
 /// A payload as text, if it is UTF-8 and not too large.
@@ -164,52 +166,84 @@ pub(super) fn payload_text<'a>(field: &str, bytes: &'a [u8]) -> Taken<&'a str> {
 }
 
 /// How an event is stored: versioned JSON that carries the payload's own bytes.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct StoredEvent<'a> {
-    v: u8,
     object: ObjectName,
     action: Action,
     entity_id: EntityId,
     occurred_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     user_id: Option<UserId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     permitted_user_ids: Option<Vec<UserId>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     cause: Option<Cause>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     traceparent: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     tracestate: Option<String>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     swapped: bool,
     #[serde(borrow)]
     data: &'a RawValue,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     previous: Option<&'a RawValue>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     meta: Option<&'a RawValue>,
 }
 
+/// The members of a stored event that come before its states, which are JSON already.
+#[derive(Serialize)]
+struct StoredHead<'a> {
+    v: u8,
+    object: &'a ObjectName,
+    action: Action,
+    entity_id: &'a EntityId,
+    occurred_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permitted_user_ids: Option<&'a Vec<UserId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a Cause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    swapped: bool,
+}
+
 impl Event {
-    /// The event as it is stored, without its id.
-    pub fn to_stored(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&StoredEvent {
-            v: 1,
-            object: self.object.clone(),
-            action: self.action,
-            entity_id: self.entity_id.clone(),
-            occurred_at: self.occurred_at,
-            user_id: self.user_id.clone(),
-            permitted_user_ids: self.permitted_user_ids.clone(),
-            cause: self.cause.clone(),
-            traceparent: self.trace.as_ref().map(TraceContext::traceparent),
-            tracestate: self.trace.as_ref().and_then(TraceContext::tracestate),
-            swapped: self.swapped,
-            data: serde_json::from_str(&self.data)?,
-            previous: self.previous.as_deref().map(serde_json::from_str).transpose()?,
-            meta: self.meta.as_deref().map(serde_json::from_str).transpose()?,
-        })
+    /// Appends the event as it is stored, without its id. Its states were checked and are copied as they are.
+    pub fn store_into(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(
+            &mut *out,
+            &StoredHead {
+                v: 1,
+                object: &self.object,
+                action: self.action,
+                entity_id: &self.entity_id,
+                occurred_at: self.occurred_at,
+                user_id: self.user_id.as_ref(),
+                permitted_user_ids: self.permitted_user_ids.as_ref(),
+                cause: self.cause.as_ref(),
+                traceparent: self.trace.as_ref().map(TraceContext::traceparent),
+                tracestate: self.trace.as_ref().and_then(TraceContext::tracestate),
+                swapped: self.swapped,
+            },
+        )?;
+        // The brace that closes the object comes behind the states.
+        out.pop();
+        let states = [("data", Some(&self.data)), ("previous", self.previous.as_ref()), ("meta", self.meta.as_ref())];
+        for (name, raw) in states {
+            let Some(raw) = raw else { continue };
+            for part in [",\"", name, "\":", raw] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+        out.push(b'}');
+        Ok(())
     }
 
     /// Reads an event that was stored.

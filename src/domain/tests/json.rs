@@ -83,3 +83,18 @@ proptest! {
         prop_assert_eq!(node.as_str(), Some(text.as_str()));
     }
 }
+
+#[test]
+fn white_space_between_tokens_goes_and_nothing_else() {
+    for (text, is_spaced, compacted) in [
+        (r#"{"a":1.50,"b":"x y"}"#, false, r#"{"a":1.50,"b":"x y"}"#),
+        ("{\n  \"a\" : [ 1e400 ,\t-0.0 ],\r\n \"b\": \" \\\" : , \" }", true, r#"{"a":[1e400,-0.0],"b":" \" : , "}"#),
+        (r#"{"a": "ends in \\", "b": " {} "}"#, true, r#"{"a":"ends in \\","b":" {} "}"#),
+        (r#"{ }"#, true, "{}"),
+    ] {
+        assert_eq!(check_object(text), Ok(is_spaced), "{text}");
+        assert_eq!(compact(text), compacted);
+        assert_eq!(members(text).expect("an object").is_spaced, is_spaced);
+    }
+    assert_eq!(check_object(" {} \n"), Ok(false), "around it there may be some");
+}

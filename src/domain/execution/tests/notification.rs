@@ -54,7 +54,7 @@ fn the_envelope_has_the_shape_of_the_samples_key_by_key() {
         wanted["meta"]["webhook_id"] = "wh-1".into();
         assert_eq!(got, wanted, "key by key, value by value");
         let keys = |text: &str| {
-            json::members(text).expect("members").into_iter().map(|(key, _)| key.into_owned()).collect::<Vec<_>>()
+            json::members(text).expect("members").items.into_iter().map(|(key, _)| key.into_owned()).collect::<Vec<_>>()
         };
         assert_eq!(keys(&request.body.text()), ["data", "previous", "meta"], "in this order");
         let third = request.body_of(3);

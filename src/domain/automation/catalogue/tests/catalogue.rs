@@ -45,7 +45,7 @@ fn unknown_fields_are_told_with_the_nearest_name() {
 #[test]
 fn every_type_of_custom_field_is_known_part_by_part() {
     let sample = include_str!("../../../../../tests/samples/v2-custom-field-types.json");
-    let sample = json::members(sample).expect("JSON");
+    let sample = json::members(sample).expect("JSON").items;
     for (name, raw) in &sample {
         let kind = match name.as_ref() {
             "varchar" | "text" | "varchar_auto" => FieldType::Varchar,
@@ -63,7 +63,7 @@ fn every_type_of_custom_field_is_known_part_by_part() {
             other => panic!("{other} has no type here"),
         };
         let catalogue = catalogue(vec![field(KEY, kind, &[])]);
-        for (part, _) in json::members(raw).expect("JSON").iter().filter(|(part, _)| part != "type") {
+        for (part, _) in json::members(raw).expect("JSON").items.iter().filter(|(part, _)| part != "type") {
             assert_eq!(catalogue.warning("deal", &path(&format!("{KEY}.{part}"))), None, "{name}.{part}");
         }
         let wrong = catalogue.warning("deal", &path(&format!("{KEY}.no_such_part")));
