@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// A JSON number as sign, significant digits and the power of ten of the first digit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decimal {
     negative: bool,
     /// Without leading and trailing zeros; empty for zero.

@@ -15,7 +15,7 @@ use super::{
     loops::{LoopKey, Loops},
 };
 use crate::domain::{
-    automation::{Automation, UnreadableAutomation, catalogue::Catalogue, miss::Automations},
+    automation::{Automation, UnreadableAutomation, catalogue::Catalogue, selection::Selection},
     event::{Action, Event},
     execution::{State, Unfinished, WaitsFor, dispatch::Dispatch},
     id::{AccountId, AccountUid, AutomationUid, ExecutionUid, JobUid, ObjectName, ResourceId, WebhookUid},
@@ -69,7 +69,7 @@ pub struct Account {
     /// Automations that cannot be read: events that could fit them wait.
     pub unreadable: Vec<UnreadableAutomation>,
     /// The automations of each trigger.
-    triggers: HashMap<(ObjectName, Action), Automations>,
+    triggers: HashMap<(ObjectName, Action), Selection>,
     /// Executions whose request is under way.
     pub running: HashMap<ExecutionUid, Unfinished>,
     /// How many requests are under way.
@@ -192,7 +192,7 @@ impl Account {
     }
 
     /// The automations whose trigger an event fits, whether or not they are enabled and active.
-    pub fn triggered_by(&self, event: &Event) -> Option<&Automations> {
+    pub fn triggered_by(&self, event: &Event) -> Option<&Selection> {
         self.triggers.get(&(event.object.clone(), event.action))
     }
 
@@ -280,7 +280,7 @@ impl Account {
             let key = (automation.spec.object.clone(), automation.spec.trigger_action);
             triggers.entry(key).or_default().push(automation);
         }
-        self.triggers = triggers.into_iter().map(|(key, automations)| (key, automations.into())).collect();
+        self.triggers = triggers.into_iter().map(|(key, automations)| (key, Selection::new(automations))).collect();
     }
 
     fn take_off(&mut self, execution: Unfinished) {

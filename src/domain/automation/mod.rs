@@ -8,6 +8,7 @@ mod method;
 pub mod miss;
 pub mod path_template;
 pub mod placeholder;
+pub mod selection;
 pub mod template;
 
 pub use self::{

@@ -25,7 +25,7 @@ impl Draft<'_, '_> {
             self.admit_or_pause(account, &mut execution);
             new.progress = execution.progress;
         }
-        self.bytes += new.record.weight_bytes();
+        self.bytes += new.record.weight_bytes() + new.event.as_ref().map_or(0, |event| event.weight_bytes());
         self.change.history.enter(new.source_kind, new.progress.state);
         let at = self.change.executions.len();
         self.change.executions.push(new);

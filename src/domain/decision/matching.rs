@@ -69,19 +69,19 @@ impl<'a> Draft<'a, '_> {
 
     /// Runs the automations that an event triggers and whose conditions hold.
     fn trigger(&mut self, account: &'a Account, event: &Arc<Event>) -> Result<(), Rejection> {
-        let Some(automations) = account.triggered_by(event) else { return Ok(()) };
+        let Some(selection) = account.triggered_by(event) else { return Ok(()) };
         let has_plan = account.facts.plan.has_automation_webhooks();
-        let mut candidates =
-            automations.iter().filter(|automation| has_plan && automation.is_triggered_by(event)).peekable();
-        if candidates.peek().is_none() {
-            self.miss(account, event, automations, Vec::new());
+        if !has_plan || selection.is_empty() {
+            self.miss(account, event, &selection.all, Vec::new());
             return Ok(());
         }
         let trees = Trees::of(event).map_err(|error| Rejection::new("data", RejectionReason::InvalidJson, error))?;
         let state = trees.state(event, &account.catalogue);
+        let candidates = selection.candidates(&trees.data).into_iter();
+        let candidates = candidates.filter(|automation| automation.is_triggered_by(event));
         let matches: Vec<_> = candidates.filter(|automation| automation.compiled.conditions.hold(state)).collect();
-        if matches.len() < automations.len() {
-            self.miss(account, event, automations, matches.iter().map(|automation| automation.uid).collect());
+        if matches.len() < selection.all.len() {
+            self.miss(account, event, &selection.all, matches.iter().map(|automation| automation.uid).collect());
         }
         for automation in matches {
             self.run(account, automation, event, &trees);
@@ -102,7 +102,7 @@ impl<'a> Draft<'a, '_> {
             explanation: Vec::new(),
             basis: Basis::Decision,
         };
-        let uid = ExecutionUid((self.around.uuid)());
+        let uid = ExecutionUid::new(account.uid, (self.around.uuid)());
         self.begin(account, event, (uid, SourceKind::RegularWebhook, webhook.uid.0), Arc::new(record));
     }
 
@@ -136,6 +136,7 @@ impl<'a> Draft<'a, '_> {
             created_at: self.around.now,
             progress,
             record,
+            event: None,
         });
     }
 
@@ -156,7 +157,7 @@ impl<'a> Draft<'a, '_> {
     /// An execution of an automation for an event.
     pub(super) fn run(&mut self, account: &'a Account, automation: &Automation, event: &Event, trees: &Trees<'_>) {
         let (trace, parent_span) = trace_of(event, self.around);
-        let uid = ExecutionUid((self.around.uuid)());
+        let uid = ExecutionUid::new(account.uid, (self.around.uuid)());
         let scope = Scope {
             event,
             data: &trees.data,

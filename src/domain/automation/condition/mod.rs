@@ -1,6 +1,7 @@
 //! Conditions: a tree of groups over clauses `field operator value`.
 
 mod compile;
+mod demand;
 mod explanation;
 mod fit;
 mod operand;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{compile::Compiler, operand::Operand};
 pub use self::{
+    demand::ValueKey,
     explanation::Explanation,
     fit::{check_fit, fit_warnings},
 };

@@ -104,7 +104,7 @@ pub fn retry(
     if before.source_kind == SourceKind::Automation {
         require_plan(account, &name, "retries of automations")?;
     }
-    let uid = ExecutionUid((draft.around.uuid)());
+    let uid = ExecutionUid::new(account.uid, (draft.around.uuid)());
     let record = match how.requests {
         // What was never built is built now.
         RetryRequests::AsStored if !before.record.requests.is_empty() => Record::clone(&before.record),
@@ -150,6 +150,7 @@ pub fn retry(
         created_at: draft.now(),
         progress,
         record: Arc::new(record),
+        event: recorded.event.clone(),
     })
 }
 

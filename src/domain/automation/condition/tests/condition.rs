@@ -688,6 +688,13 @@ proptest! {
     fn conditions_agree_with_a_naive_evaluator(event in happened(), spec in any_group()) {
         let (held, explained) = decided(&event, &spec);
         prop_assert_eq!(held, naive(&event, &spec), "{:?}", explained);
+        // Where it holds, the event meets what is demanded in any case: by that it is found.
+        let compiled = Conditions::compile(Some(&spec), event.action, "conditions", &mut Violations::default());
+        if let Some(demand) = compiled.filter(|_| held).and_then(|conditions| conditions.demand()) {
+            let data = event.data.to_string();
+            let keys = ValueKey::all_of(&demand.field, &json::parse(&data).expect("JSON"));
+            prop_assert!(keys.iter().any(|key| demand.values.contains(key)), "{:?} of {:?}", demand, keys);
+        }
     }
 
     #[test]

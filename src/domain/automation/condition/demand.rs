@@ -1,0 +1,94 @@
+//! What conditions demand in any case: that a field is one of some values. By it automations are found that an event may
+//! fit, without asking each of them.
+
+use super::{Clause, Conditions, Group, Match, Member, Operator, operand::Operand};
+use crate::domain::{
+    decimal::Decimal,
+    json::{Json, Node},
+    path::FieldPath,
+};
+
+/// A value as far as it can be looked up: two that are the same have the same key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ValueKey {
+    /// A boolean.
+    Boolean(bool),
+    /// A number, by its value.
+    Number(Decimal),
+    /// A text, or a date as it is written.
+    Text(String),
+}
+
+impl ValueKey {
+    /// The key of a value of an event; none of null, lists and objects.
+    fn of(node: &Node<'_>) -> Option<Self> {
+        match &node.value {
+            Json::Bool(value) => Some(Self::Boolean(*value)),
+            Json::Number(digits) => Decimal::parse(digits).map(Self::Number),
+            Json::String(text) => Some(Self::Text(text.to_string())),
+            Json::Null | Json::Array(_) | Json::Object(_) => None,
+        }
+    }
+
+    /// The key of what a clause compares with; none of null, which absent values are, too, and of times, which have many
+    /// spellings.
+    fn of_operand(operand: &Operand) -> Option<Self> {
+        match operand {
+            Operand::Boolean(value) => Some(Self::Boolean(*value)),
+            Operand::Number(number, _) => Some(Self::Number(number.clone())),
+            Operand::Text(text) | Operand::Date(_, text) => Some(Self::Text(text.clone())),
+            Operand::Null | Operand::Instant(..) => None,
+        }
+    }
+
+    /// The keys of everything that a field leads to.
+    pub fn all_of(field: &FieldPath, data: &Node<'_>) -> Vec<Self> {
+        let reached = field.reach(data).into_iter().flatten();
+        let each = reached.flat_map(|node| match &node.value {
+            Json::Array(items) => items.iter().filter_map(Self::of).collect(),
+            _ => Self::of(node).into_iter().collect::<Vec<_>>(),
+        });
+        each.collect()
+    }
+}
+
+/// That a field is one of some values: where it is none of them, the conditions do not hold.
+#[derive(Debug, Clone)]
+pub struct Demand {
+    /// The field.
+    pub field: FieldPath,
+    /// The values.
+    pub values: Vec<ValueKey>,
+}
+
+impl Conditions {
+    /// What they demand in any case, by the fewest values; none where nothing of the kind is sure.
+    pub fn demand(&self) -> Option<Demand> {
+        self.root.as_ref().and_then(Group::demand)
+    }
+}
+
+impl Group {
+    fn demand(&self) -> Option<Demand> {
+        if self.how != Match::All {
+            return None;
+        }
+        let demands = self.members.iter().filter_map(|member| match member {
+            Member::Group(group) => group.demand(),
+            Member::Clause(clause) => clause.demand(),
+        });
+        demands.min_by_key(|demand| demand.values.len())
+    }
+}
+
+impl Clause {
+    fn demand(&self) -> Option<Demand> {
+        // A path that may ask for an option's label is looked up in the catalogue.
+        let is_lookup = matches!(self.operator, Operator::Is | Operator::In | Operator::ChangedTo);
+        if !is_lookup || self.labelled.is_some() {
+            return None;
+        }
+        let values = self.operands.iter().map(ValueKey::of_operand).collect::<Option<Vec<_>>>()?;
+        Some(Demand { field: self.field.clone(), values })
+    }
+}
