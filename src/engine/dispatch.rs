@@ -1,8 +1,9 @@
 //! The dispatch actor: sends the requests of one execution, one after the other, and reports each outcome.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, Context, Handler, Message};
+use futures::FutureExt as _;
 
 use super::{Shared, observe::tally, slots::Slot};
 use crate::{
@@ -46,38 +47,43 @@ pub struct Send {
 impl Handler<Send> for DispatchActor {
     type Result = ();
 
-    fn handle(&mut self, Send { dispatch, slot, acknowledged_at }: Send, ctx: &mut Self::Context) {
-        let shared = Arc::clone(&self.shared);
-        let started_at = clock::now();
-        let (execution, action_no, attempt_no) = (dispatch.execution, dispatch.action_no, dispatch.attempt_no);
+    fn handle(&mut self, Send { dispatch, slot, acknowledged_at }: Send, _: &mut Self::Context) {
+        let (shared, account) = (Arc::clone(&self.shared), self.account.clone());
         // Sockets belong to the shared pool of workers, not to this actor's thread.
-        let account = self.account.clone();
-        let task = tokio::spawn(async move {
-            let webhook = dispatch.webhook.uid;
-            let _slot = slot;
-            // Once the lease has ended another process may send this; while it lasts nobody else does.
-            shared.store.lease().held().await;
-            tally::started(&shared.metrics, acknowledged_at);
-            let attempt = shared.http.send(&account, &dispatch, &shared.spans).await;
-            tally::attempted(&shared.metrics, &attempt);
-            let took = Duration::from_micros(u64::try_from(attempt.duration_us).unwrap_or_default());
-            shared.slots.note(webhook, took, matches!(attempt.outcome, Outcome::Answer { .. }));
-            attempt
-        });
-        let report = task.into_actor(self).map(move |ended, actor, ctx| {
-            let attempt = ended.unwrap_or_else(|error| {
-                tracing::error!(execution.id = %execution, error = %error, "sending a request broke down");
-                actor.shared.metrics.fault("request");
+        tokio::spawn(async move {
+            let started_at = clock::now();
+            let (execution, action_no, attempt_no) = (dispatch.execution, dispatch.action_no, dispatch.attempt_no);
+            let sent = AssertUnwindSafe(send(&shared, &account, dispatch, slot, acknowledged_at)).catch_unwind().await;
+            let attempt = sent.unwrap_or_else(|_| {
+                tracing::error!(execution.id = %execution, "sending a request broke down");
+                shared.metrics.fault("request");
                 let message = "an internal error; it was logged".to_owned();
                 let outcome = Outcome::Error { kind: Reason::Internal, message, was_sent: true };
                 Attempt { started_at, duration_us: 0, url: String::new(), secret_url: None, outcome }
             });
             let ended = AttemptReport { execution, action_no, attempt_no, attempt: Arc::new(attempt) };
-            actor.shared.flights.end(&ended);
-            let engine = super::Engine { shared: Arc::clone(&actor.shared) };
-            let account = actor.account.clone();
-            ctx.spawn(async move { engine.report(&account, ended).await }.into_actor(actor));
+            // Whoever restarts the account's actor finds it there.
+            shared.flights.end(&ended);
+            super::Engine { shared }.report(&account, ended).await;
         });
-        ctx.spawn(report);
     }
+}
+
+/// Sends a request, while its slot of all is held.
+async fn send(
+    shared: &Shared,
+    account: &AccountId,
+    dispatch: Dispatch,
+    _slot: Slot,
+    acknowledged_at: Option<Timestamp>,
+) -> Attempt {
+    let webhook = dispatch.webhook.uid;
+    // Once the lease has ended another process may send this; while it lasts nobody else does.
+    shared.store.lease().held().await;
+    tally::started(&shared.metrics, acknowledged_at);
+    let attempt = shared.http.send(account, &dispatch, &shared.spans).await;
+    tally::attempted(&shared.metrics, &attempt);
+    let took = Duration::from_micros(u64::try_from(attempt.duration_us).unwrap_or_default());
+    shared.slots.note(webhook, took, matches!(attempt.outcome, Outcome::Answer { .. }));
+    attempt
 }

@@ -6,6 +6,7 @@ mod causes;
 mod dispatch;
 mod flights;
 mod http;
+mod inbox;
 mod observe;
 mod readings;
 mod scheduler;
@@ -29,12 +30,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use self::{
     account::{
         AccountActor, Wait,
-        messages::{TakeCommand, TakeEvents, TakeOutcome, Wake},
+        messages::{TakeCommand, TakeEvents, TakeOutcomes, Wake},
     },
     calls::gone,
     dispatch::DispatchActor,
     flights::Flights,
     http::Http,
+    inbox::Inbox,
     observe::gauges::Gauges,
     slots::{Slot, Slots},
     wall_clock::WallClock,
@@ -121,11 +123,12 @@ pub(crate) struct Shared {
     started_at: Timestamp,
 }
 
-/// An account's actor, and the places for what waits in it.
+/// An account's actor, the places for what waits in it, and the outcomes on their way to it.
 #[derive(Clone)]
 struct Seat {
     actor: Addr<AccountActor>,
     places: Arc<Semaphore>,
+    outcomes: Arc<Inbox>,
 }
 
 /// The handle of the engine.
@@ -302,7 +305,14 @@ impl Engine {
     }
 
     async fn report(&self, account: &AccountId, ended: AttemptReport) {
-        let _ = self.tell(account, || TakeOutcome(ended.clone())).await;
+        for _ in 0..RESTARTS_MAX {
+            let seat = self.shared.seat(account);
+            // Whoever put the first one in sees to it that the actor looks, or that its next incarnation adopts them all.
+            if !seat.outcomes.push(ended.clone()) || seat.actor.send(TakeOutcomes).await.is_ok() {
+                return;
+            }
+            self.shared.leave(account, &seat.actor);
+        }
     }
 
     /// Gives an account something to decide; waits for a place, which is free again when it is answered.
@@ -385,8 +395,11 @@ impl Shared {
             return seat.clone();
         }
         let (shared, id) = (Arc::clone(self), account.clone());
-        let actor = AccountActor::start_in_arbiter(self.arbiter(account), move |_| AccountActor::new(shared, id));
-        let seat = Seat { actor, places: Arc::new(Semaphore::new(INPUTS_WAITING_MAX)) };
+        let outcomes = Arc::<Inbox>::default();
+        let inbox = Arc::clone(&outcomes);
+        let actor =
+            AccountActor::start_in_arbiter(self.arbiter(account), move |_| AccountActor::new(shared, id, inbox));
+        let seat = Seat { actor, places: Arc::new(Semaphore::new(INPUTS_WAITING_MAX)), outcomes };
         accounts.insert(account.clone(), seat.clone());
         seat
     }

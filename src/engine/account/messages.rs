@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     domain::{
-        attempt::AttemptReport,
         decision::{EventReply, command::Command},
         event::Event,
     },
@@ -37,10 +36,10 @@ pub struct TakeCommand {
     pub reply: oneshot::Sender<Result<CommandReply, EngineError>>,
 }
 
-/// An attempt ended.
+/// Attempts ended: they are in the inbox.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct TakeOutcome(pub AttemptReport);
+pub struct TakeOutcomes;
 
 /// Look whether something is due.
 #[derive(Message)]
@@ -71,11 +70,13 @@ impl Handler<TakeCommand> for AccountActor {
     }
 }
 
-impl Handler<TakeOutcome> for AccountActor {
+impl Handler<TakeOutcomes> for AccountActor {
     type Result = ();
 
-    fn handle(&mut self, TakeOutcome(ended): TakeOutcome, ctx: &mut Self::Context) {
-        self.queue.push_outcome(ended);
+    fn handle(&mut self, _: TakeOutcomes, ctx: &mut Self::Context) {
+        for ended in self.outcomes.take() {
+            self.queue.push_outcome(ended);
+        }
         self.turn(ctx);
     }
 }

@@ -22,6 +22,7 @@ use self::queue::{Queue, Rows};
 use super::{
     Shared,
     calls::EngineError,
+    inbox::Inbox,
     observe::{gauges::Vitals, tally, traces},
     slots::Slot,
 };
@@ -57,6 +58,8 @@ pub struct AccountActor {
     /// The slots of all that the decision has taken whose commit is under way, one a request.
     slots: Vec<Slot>,
     queue: Queue,
+    /// Outcomes that others have put in.
+    outcomes: Arc<Inbox>,
     /// Whether the last decision deleted old executions.
     has_expired: bool,
     /// How often in a row nothing could be read or written.
@@ -70,7 +73,7 @@ pub struct AccountActor {
 
 impl AccountActor {
     /// An actor for the account of an id, whether or not there is one.
-    pub fn new(shared: Arc<Shared>, id: AccountId) -> Self {
+    pub fn new(shared: Arc<Shared>, id: AccountId, outcomes: Arc<Inbox>) -> Self {
         Self {
             vitals: shared.gauges.vitals(&id),
             shared,
@@ -81,6 +84,7 @@ impl AccountActor {
             is_busy: false,
             slots: Vec::new(),
             queue: Queue::default(),
+            outcomes,
             has_expired: false,
             troubles: 0,
             known: HashSet::new(),
@@ -265,7 +269,7 @@ impl AccountActor {
         let decided = catch_unwind(AssertUnwindSafe(|| {
             let mut around = Surroundings {
                 now,
-                uuid: &mut uuid::Uuid::now_v7,
+                uuid: &mut clock::uuid,
                 random: &mut clock::random,
                 secret: &mut clock::secret,
                 rules: self.shared.rules(),

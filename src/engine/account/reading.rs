@@ -99,7 +99,7 @@ impl AccountActor {
                 found.answer = shared.store.answer(&id, key).await?;
             }
             if let Some(execution) = wanted.execution {
-                found.execution = shared.store.recorded(uid, &[execution.0]).await?.pop();
+                found.execution = shared.store.recorded(uid, &[execution]).await?.pop();
             }
             for due in wanted.due {
                 found.due.push(shared.store.due_rows(uid, due).await?);

@@ -19,8 +19,9 @@ use super::{HttpConfig, resolver::GuardedResolver};
 
 /// How long an idle connection is kept.
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many idle connections to one server are kept.
-const IDLE_CONNECTIONS_MAX: usize = 64;
+/// How many idle connections to one server are kept: outcomes are recorded in groups, so that many requests end and begin at
+/// a time, and a connection that was closed meanwhile would be opened again.
+const IDLE_CONNECTIONS_MAX: usize = 256;
 /// How often an HTTP/2 connection is asked whether anybody is there, and how long the answer may take.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(4);

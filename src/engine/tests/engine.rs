@@ -42,6 +42,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
             &Location::Sqlite(path.clone()),
             Lease::of_nobody_else(),
             Sealer::new(&[[1; 32]]).expect("a sealer"),
+            false,
             &Metrics::default(),
         )
         .await
@@ -142,14 +143,23 @@ impl Universe {
 
     /// The reasons of the executions that have ended, in the order of their automations, once so many have.
     async fn reasons(&self, count: usize) -> Vec<String> {
-        let sql = "SELECT e.reason FROM executions e JOIN automations a ON a.uid = e.source_uid \
-                   WHERE e.ended_at IS NOT NULL ORDER BY a.id, e.uid";
+        let ask = async |sql: &str| {
+            let asked = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, sql);
+            self.other.query_all_raw(asked).await.expect("answers")
+        };
         let read = async {
             loop {
-                let asked = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, sql);
-                let rows = self.other.query_all_raw(asked).await.expect("answers");
+                let rows = ask("SELECT source, reason FROM executions WHERE ended_at IS NOT NULL ORDER BY id").await;
                 if rows.len() >= count {
-                    return rows.iter().map(|row| row.try_get_by_index(0).expect("a reason")).collect();
+                    let mut reasons = Vec::new();
+                    for automation in ask("SELECT uid FROM automations ORDER BY id").await {
+                        let uid: uuid::Uuid = automation.try_get_by_index(0).expect("a uid");
+                        let key = (uid.as_u64_pair().1 & i64::MAX.cast_unsigned()).cast_signed();
+                        let of_it =
+                            rows.iter().filter(|row| row.try_get_by_index::<i64>(0).is_ok_and(|source| source == key));
+                        reasons.extend(of_it.map(|row| row.try_get_by_index::<String>(1).expect("a reason")));
+                    }
+                    return reasons;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
