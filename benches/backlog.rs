@@ -43,21 +43,18 @@ async fn set_up(database: &Database, receiver: &Receiver) {
     assert!(server.terminate().await);
 }
 
-/// Copies the paused execution and its event until there are so many.
+/// Copies the paused execution until there are so many.
 async fn multiply(database: &Database, count: u64) {
     let connection = sea_orm::Database::connect(format!("sqlite://{}", database.url)).await.expect("connects");
     let numbers = format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})", count - 1);
-    let columns = "source_kind, source_uid, run, object, action, entity_id, acting_user, state, reason, next_webhook, \
-                   admitted_window, changed_revision, retry_of, trace, action_no, attempts, failed_actions, created_at, \
-                   ended_at, requests";
+    let columns = "source, waits_for, admitted_window, changed_revision, created_at, ended_at, run, action_no, attempts, \
+                   failed_actions, weight, source_kind, action, state, may_be_done, object, entity_id, acting_user, \
+                   reason, webhooks, part";
     for sql in [
         format!(
-            "{numbers} INSERT INTO events SELECT account_uid, 'copy-' || i, payload, created_at FROM events, n WHERE event_id = 'paused'"
-        ),
-        format!(
-            "{numbers} INSERT INTO executions (account_uid, uid, event_id, due_at, {columns}) \
-             SELECT account_uid, substr(uid, 1, 8) || substr(randomblob(8), 1, 8), 'copy-' || i, due_at + i, {columns} \
-             FROM executions, n WHERE event_id = 'paused'"
+            "{numbers} INSERT INTO executions (account, id, event, event_id, due_at, {columns}) \
+             SELECT account, id + i, event + i, 'copy-' || i, due_at + i, {columns} FROM executions, n \
+             WHERE event_id = 'paused'"
         ),
         format!("UPDATE accounts SET paused = {count}"),
     ] {

@@ -27,27 +27,22 @@ const LOOK_EVERY_EVENTS: usize = 100;
 /// Longer than executions are kept.
 const OLD: Duration = Duration::from_secs(20 * 86_400);
 
-/// Copies the execution with its event and attempt until there are so many old ones, and has them looked at later.
+/// Copies the execution until there are so many old ones, and has them looked at later.
 async fn multiply(database: &Database, count: u64) {
     let connection = sea_orm::Database::connect(format!("sqlite://{}", database.url)).await.expect("connects");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let old = now - OLD;
     let (old_ms, old_us) = (old.as_millis(), old.as_micros());
-    let columns = "source_kind, source_uid, run, object, action, entity_id, acting_user, state, reason, next_webhook, \
-                   admitted_window, changed_revision, retry_of, trace, action_no, attempts, failed_actions, requests, \
-                   webhooks, due_at";
-    let of_attempt = "action_no, number, started_at, duration_us, url, sealed_url, status, error_kind, error_message, \
-                      headers, excerpt, truncated";
+    let columns = "source, due_at, waits_for, admitted_window, changed_revision, run, action_no, attempts, failed_actions, \
+                   weight, source_kind, action, state, may_be_done, object, entity_id, acting_user, reason, webhooks, \
+                   part, outcome";
     for sql in [
-        format!("CREATE TEMP TABLE copies AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
-                 SELECT i, CAST(unhex(printf('{old_ms:012x}%08x', i)) || randomblob(6) AS BLOB) AS uid FROM n"),
-        "INSERT INTO events SELECT account_uid, 'copy-' || i, payload, created_at FROM events, copies WHERE event_id = 'one'"
-            .to_owned(),
-        format!("INSERT INTO executions (account_uid, uid, event_id, created_at, ended_at, {columns}) \
-                 SELECT account_uid, copies.uid, 'copy-' || i, {old_us}, {old_us}, {columns} FROM executions, copies \
-                 WHERE event_id = 'one'"),
-        format!("INSERT INTO attempts (account_uid, execution_uid, {of_attempt}) SELECT account_uid, copies.uid, {of_attempt} \
-                 FROM attempts, copies"),
+        format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+             INSERT INTO executions (account, id, event, event_id, created_at, ended_at, {columns}) \
+             SELECT account, {old_ms} * 4096 + i, event + i, 'copy-' || i, {old_us}, {old_us}, {columns} \
+             FROM executions, n WHERE event_id = 'one'"
+        ),
         "UPDATE accounts SET expires_at = 9000000000000000".to_owned(),
     ] {
         connection.execute_unprepared(&sql).await.expect(&sql);

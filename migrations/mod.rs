@@ -18,6 +18,12 @@ mod m0006_data_keys;
 pub mod m0007_leases;
 #[path = "m0008_attempts_that_may_count.rs"]
 mod m0008_attempts_that_may_count;
+#[path = "m0009_one_row.rs"]
+pub mod m0009_one_row;
+
+/// Steps that change rows which a process of before them reads or writes: they are made by whoever has the database's lease.
+/// Every other step only adds.
+pub const EXCLUSIVE: [&str; 1] = ["m0009_one_row"];
 
 /// Every step, in order.
 pub struct Migrator;
@@ -34,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_data_keys::Migration),
             Box::new(m0007_leases::Migration),
             Box::new(m0008_attempts_that_may_count::Migration),
+            Box::new(m0009_one_row::Migration),
         ]
     }
 

@@ -142,7 +142,7 @@ impl Application {
         };
         let kept = lease.clone();
         tokio::spawn(async move { kept.keep().await });
-        let store = match Store::open(&self.location, lease.clone(), sealer, &metrics).await {
+        let store = match Store::open(&self.location, lease.clone(), sealer, self.args.migrate_yes, &metrics).await {
             Ok(store) => store,
             Err(error) => {
                 // Whoever starts it with the right settings need not wait for the lease's end.

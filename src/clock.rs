@@ -2,10 +2,12 @@
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
 };
 
 use rustix::time::{ClockId, clock_gettime};
+use uuid::Uuid;
 
 use crate::domain::timestamp::Timestamp;
 
@@ -39,4 +41,23 @@ pub fn secret() -> [u8; 32] {
         std::process::abort();
     }
     bytes
+}
+
+/// The last number that a UUID began with: milliseconds since 1970, and a count in each of them.
+static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
+/// How many bits count the UUIDs of one millisecond; where they do not suffice, the next one is begun.
+const SEQUENCE_BITS: u32 = 12;
+
+/// A UUIDv7 whose first 60 bits no other one of this process has, and that is larger than every one before.
+pub fn uuid() -> Uuid {
+    let ms = u64::try_from(now().0 / 1_000).unwrap_or_default();
+    LAST_NUMBER.fetch_max(ms << SEQUENCE_BITS, Ordering::Relaxed);
+    let number = LAST_NUMBER.fetch_add(1, Ordering::Relaxed);
+    let (ms, sequence) = (number >> SEQUENCE_BITS, number & ((1 << SEQUENCE_BITS) - 1));
+    Uuid::from_u64_pair((ms << 16) | (7 << SEQUENCE_BITS) | sequence, (random() >> 2) | (1 << 63))
+}
+
+/// Every UUID from now on begins with a larger number than this.
+pub fn uuids_after(number: u64) {
+    LAST_NUMBER.fetch_max(number.saturating_add(1), Ordering::Relaxed);
 }

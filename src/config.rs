@@ -139,6 +139,9 @@ pub struct ServeArgs {
     /// deadline is at most half of it.
     #[arg(long, env = "HOOKLINE_LEASE_MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=600_000))]
     pub lease_ms: u64,
+    /// Carry a history over to a new version's form at the start even where PostgreSQL needs more than 1 GiB for it.
+    #[arg(long, env = "HOOKLINE_MIGRATE_YES")]
+    pub migrate_yes: bool,
     /// One deadline over connecting, sending and the answer, in milliseconds.
     #[arg(long, env = "HOOKLINE_REQUEST_DEADLINE_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub request_deadline_ms: u64,

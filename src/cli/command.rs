@@ -2,11 +2,12 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{AccountArgs, CallArgs, database::BackupArgs, token::TokenArgs};
-use crate::{
-    cli,
-    config::{DatabaseArgs, ServeArgs},
+use super::{
+    AccountArgs, CallArgs,
+    database::{BackupArgs, MigrateArgs},
+    token::TokenArgs,
 };
+use crate::{cli, config::ServeArgs};
 
 /// Turns a platform's domain events into conditional, templated webhook requests.
 #[derive(Debug, Parser)]
@@ -25,7 +26,7 @@ pub enum Command {
     /// Show the whole job on sample events: a server, a receiver, deliveries and their history.
     Demo,
     /// Bring the database's schema up to date and exit. `serve` does it too.
-    Migrate(DatabaseArgs),
+    Migrate(MigrateArgs),
     /// Make a token for a caller, signed with the local key, and print it.
     Token(Box<TokenArgs>),
     /// Accounts: tenants, their plans, and how much of their limits they use.

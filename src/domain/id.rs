@@ -187,7 +187,39 @@ uid!(
     ExecutionUid
 );
 
+/// How many bits of an execution's number count those of one millisecond.
+const NUMBER_SEQUENCE_BITS: u32 = 12;
+/// The version of UUIDs that begin with a time.
+const UUID_VERSION: u64 = 7;
+
 impl ExecutionUid {
+    /// A new execution of an account: the number that a fresh UUIDv7 begins with, and the end of the account's own. So it is
+    /// a UUIDv7 as any other, and tells its number without a look into an index.
+    pub fn new(account: AccountUid, fresh: Uuid) -> Self {
+        Self(Uuid::from_u64_pair(fresh.as_u64_pair().0, account.0.as_u64_pair().1))
+    }
+
+    /// Its number in its account: 60 bits that grow with time. None of one that was made before there were numbers.
+    pub fn number(self, account: AccountUid) -> Option<i64> {
+        let (begin, end) = self.0.as_u64_pair();
+        let is_numbered = end == account.0.as_u64_pair().1 && (begin >> NUMBER_SEQUENCE_BITS) & 0xf == UUID_VERSION;
+        is_numbered.then(|| self.leading_number())
+    }
+
+    /// The execution of a number.
+    pub fn of_number(account: AccountUid, number: i64) -> Self {
+        let number = number.cast_unsigned();
+        let (ms, sequence) = (number >> NUMBER_SEQUENCE_BITS, number & ((1 << NUMBER_SEQUENCE_BITS) - 1));
+        let begin = (ms << 16) | (UUID_VERSION << NUMBER_SEQUENCE_BITS) | sequence;
+        Self(Uuid::from_u64_pair(begin, account.0.as_u64_pair().1))
+    }
+
+    /// The number that its time stands for, whether it has that or not.
+    pub fn leading_number(self) -> i64 {
+        let begin = self.0.as_u64_pair().0;
+        (((begin >> 16) << NUMBER_SEQUENCE_BITS) | (begin & ((1 << NUMBER_SEQUENCE_BITS) - 1))).cast_signed()
+    }
+
     /// The id of the request that the action of this number (from 1) makes.
     pub fn request_id(self, action_no: usize) -> String {
         format!("rq-{}-{action_no}", base32(self.0))

@@ -1,11 +1,11 @@
-//! The trace context that events and requests carry (W3C Trace Context): read and written by OpenTelemetry's propagator,
+//! The trace context that events and requests carry (W3C Trace Context): read by OpenTelemetry's propagator,
 //! handed on whole, `tracestate` too.
 
 use std::fmt;
 
 use opentelemetry::{
     Context,
-    propagation::{Extractor, Injector, TextMapPropagator},
+    propagation::{Extractor, TextMapPropagator},
     trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -21,8 +21,7 @@ const TRACESTATE: &str = "tracestate";
 #[derive(Clone, PartialEq, Eq)]
 pub struct TraceContext(SpanContext);
 
-/// What the propagator reads from and writes to.
-#[derive(Default)]
+/// What the propagator reads from.
 struct Headers {
     traceparent: String,
     tracestate: String,
@@ -39,16 +38,6 @@ impl Extractor for Headers {
 
     fn keys(&self) -> Vec<&str> {
         vec![TRACEPARENT, TRACESTATE]
-    }
-}
-
-impl Injector for Headers {
-    fn set(&mut self, key: &str, value: String) {
-        match key {
-            TRACEPARENT => self.traceparent = value,
-            TRACESTATE => self.tracestate = value,
-            _ => {}
-        }
     }
 }
 
@@ -116,19 +105,20 @@ impl TraceContext {
 
     /// The header `traceparent`; empty where it belongs to no trace.
     pub fn traceparent(&self) -> String {
-        self.headers().traceparent
+        let Self(span) = self;
+        // The propagator writes the same, and asks for a map of headers.
+        match span.is_valid() {
+            true => {
+                format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags() & TraceFlags::SAMPLED)
+            }
+            false => String::new(),
+        }
     }
 
     /// The header `tracestate`, where there is one.
     pub fn tracestate(&self) -> Option<String> {
-        Some(self.headers().tracestate).filter(|text| !text.is_empty())
-    }
-
-    fn headers(&self) -> Headers {
-        let mut headers = Headers::default();
-        let context = Context::new().with_remote_span_context(self.0.clone());
-        TraceContextPropagator::new().inject_context(&context, &mut headers);
-        headers
+        let state = self.0.trace_state();
+        (*state != TraceState::NONE && self.0.is_valid()).then(|| state.header()).filter(|text| !text.is_empty())
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::OFlags;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
+    ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
     sqlx::{
         self, ConnectOptions as _, Connection as _,
         postgres::{PgConnectOptions, PgConnection, PgPoolOptions},
@@ -18,14 +18,14 @@ use sea_orm::{
     },
 };
 
-use super::{StoreError, writer::WriterOptions};
+use super::{StoreError, write::WriterOptions};
 
 /// How many connections read for the engine.
 const ENGINE_READERS: u32 = 4;
 /// How many connections read for people.
 const PEOPLE_READERS: u32 = 8;
 /// How long SQLite's log is left at its length once it is written back to the file; it is cut to it where it is longer.
-pub const LOG_BYTES_KEPT: u64 = 64 * 1_024 * 1_024;
+pub const LOG_BYTES_KEPT: u64 = 96 * 1_024 * 1_024;
 /// How long a connection of a pool may take to answer that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many lanes write to PostgreSQL.
@@ -270,23 +270,35 @@ async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     asked.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())).flatten().map(|()| true)
 }
 
-/// Brings the schema up to date; two processes that try at once do it one after the other.
-pub async fn migrate(connection: &DatabaseConnection, location: &Location) -> Result<(), StoreError> {
-    use sea_orm_migration::MigratorTrait;
-    let _file = match location {
-        Location::Sqlite(path) => Some(lock_file(&beside(path, ".migrate.lock")).await.map_err(StoreError::Lock)?),
-        Location::Postgres(_) => {
-            advisory_lock(connection, MIGRATION_LOCK).await?;
-            None
-        }
-    };
-    let migrated = super::migrations::Migrator::up(connection, None).await;
+/// Has two processes that migrate at once do it one after the other; on SQLite for as long as the file is held.
+pub async fn lock_migrations(connection: &DatabaseConnection, location: &Location) -> Result<Option<File>, StoreError> {
+    match location {
+        Location::Sqlite(path) => lock_file(&beside(path, ".migrate.lock")).await.map(Some).map_err(StoreError::Lock),
+        Location::Postgres(_) => advisory_lock(connection, MIGRATION_LOCK).await.map(|()| None),
+    }
+}
+
+/// Lets others migrate.
+pub async fn unlock_migrations(connection: &DatabaseConnection, location: &Location) -> Result<(), StoreError> {
     if let Location::Postgres(_) = location {
         let values = [MIGRATION_LOCK.into()];
         let unlock = "SELECT pg_advisory_unlock($1)";
-        connection
-            .execute_raw(Statement::from_sql_and_values(connection.get_database_backend(), unlock, values))
-            .await?;
+        let statement = Statement::from_sql_and_values(connection.get_database_backend(), unlock, values);
+        connection.execute_raw(statement).await?;
     }
-    Ok(migrated?)
+    Ok(())
+}
+
+/// Whether a table is there.
+pub async fn has_table(connection: &DatabaseConnection, table: &str) -> Result<bool, StoreError> {
+    let backend = connection.get_database_backend();
+    let sql = match backend {
+        DbBackend::Postgres => {
+            format!("SELECT COUNT(*) FROM information_schema.tables WHERE table_name = '{table}'")
+        }
+        _ => format!("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '{table}'"),
+    };
+    let row = connection.query_one_raw(Statement::from_string(backend, sql)).await?;
+    let count: i64 = row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default();
+    Ok(count > 0)
 }

@@ -90,66 +90,60 @@ entity!(activations, "activations", {
     user_id: String,
 });
 
-entity!(events, "events", {
-    #[sea_orm(primary_key, auto_increment = false)]
-    account_uid: Uuid,
-    #[sea_orm(primary_key, auto_increment = false)]
-    event_id: String,
-    payload: Vec<u8>,
-    created_at: i64,
-});
-
 entity!(executions, "executions", {
     #[sea_orm(primary_key, auto_increment = false)]
-    account_uid: Uuid,
+    account: i64,
     #[sea_orm(primary_key, auto_increment = false)]
-    uid: Uuid,
-    source_kind: i16,
-    source_uid: Uuid,
-    event_id: String,
-    run: i32,
-    object: String,
-    action: i16,
-    entity_id: String,
-    acting_user: Option<String>,
-    state: i16,
-    reason: Option<String>,
+    id: i64,
+    source: i64,
+    event: i64,
     due_at: Option<i64>,
-    next_webhook: Option<Uuid>,
+    waits_for: Option<i64>,
     admitted_window: i64,
     changed_revision: i64,
+    created_at: i64,
+    ended_at: Option<i64>,
+    event_part: Option<i64>,
+    uid: Option<Uuid>,
     retry_of: Option<Uuid>,
-    trace: String,
+    run: i32,
     action_no: i32,
     attempts: i32,
     failed_actions: i32,
-    created_at: i64,
-    ended_at: Option<i64>,
-    requests: Vec<u8>,
-    webhooks: Option<Vec<u8>>,
+    weight: i32,
+    source_kind: i16,
+    action: i16,
+    state: i16,
     may_be_done: i16,
+    object: String,
+    event_id: String,
+    entity_id: String,
+    acting_user: Option<String>,
+    reason: Option<String>,
+    webhooks: Option<Vec<u8>>,
+    part: Option<Vec<u8>>,
+    outcome: Option<Vec<u8>>,
+});
+
+entity!(parts, "parts", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    account: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: i64,
+    bytes: Vec<u8>,
 });
 
 entity!(attempts, "attempts", {
     #[sea_orm(primary_key, auto_increment = false)]
-    account_uid: Uuid,
+    account: i64,
     #[sea_orm(primary_key, auto_increment = false)]
-    execution_uid: Uuid,
+    execution: i64,
     #[sea_orm(primary_key, auto_increment = false)]
     action_no: i32,
     #[sea_orm(primary_key, auto_increment = false)]
     number: i32,
-    started_at: i64,
-    duration_us: i64,
-    url: String,
     sealed_url: Option<Vec<u8>>,
-    status: Option<i32>,
-    error_kind: Option<String>,
-    error_message: Option<String>,
-    headers: Option<Vec<u8>>,
-    excerpt: Option<Vec<u8>>,
-    truncated: i16,
-    fate: i16,
+    bytes: Vec<u8>,
 });
 
 entity!(audit, "audit", {

@@ -6,14 +6,14 @@ use std::{
 };
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, QuerySelect, Statement};
-use sea_orm_migration::MigratorTrait;
 
 use super::{
-    Location, StoreError, database,
+    Location, StoreError,
+    database::{self, has_table},
     entities::webhooks,
-    migrations::Migrator,
     rotation::sealed_by_others,
     seal::{SealContext, Sealer},
+    upgrade::Steps,
 };
 use crate::domain::timestamp::Timestamp;
 
@@ -60,13 +60,7 @@ impl Examination {
         if matches!(location, Location::Postgres(_)) {
             database::check_encoding(&connection).await?;
         }
-        let known: Vec<String> = Migrator::migrations().iter().map(|one| one.name().to_owned()).collect();
-        let applied = match has_table(&connection, "hookline_migrations").await? {
-            true => texts(&connection, "SELECT version FROM hookline_migrations ORDER BY version").await?,
-            false => Vec::new(),
-        };
-        let pending: Vec<_> = known.iter().filter(|name| !applied.contains(name)).cloned().collect();
-        let unknown = applied.iter().filter(|name| !known.contains(name)).cloned().collect();
+        let Steps { pending, unknown } = Steps::of(&connection).await?;
         let is_current = pending.is_empty();
         let secrets = match sealer.filter(|_| is_current) {
             Some(sealer) => Some(try_secrets(&connection, sealer).await?),
@@ -113,16 +107,6 @@ impl Examination {
 
 fn statement(connection: &DatabaseConnection, sql: &str) -> Statement {
     Statement::from_string(connection.get_database_backend(), sql)
-}
-
-async fn has_table(connection: &DatabaseConnection, table: &str) -> Result<bool, StoreError> {
-    let sql = match connection.get_database_backend() {
-        sea_orm::DbBackend::Postgres => {
-            format!("SELECT COUNT(*) FROM information_schema.tables WHERE table_name = '{table}'")
-        }
-        _ => format!("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '{table}'"),
-    };
-    Ok(number(connection, &sql).await?.unwrap_or_default() > 0)
 }
 
 async fn texts(connection: &DatabaseConnection, sql: &str) -> Result<Vec<String>, StoreError> {

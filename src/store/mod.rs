@@ -1,33 +1,23 @@
 //! The only place that knows sea-orm: the tables, the journal that writes them, and what reads them.
 
-mod audit;
 mod backup;
-mod changes;
+mod constants;
 mod database;
 mod entities;
+mod error;
 mod examination;
-mod executions;
-mod history;
-mod jobs;
-mod journal;
-mod lane;
 mod lease;
-mod load;
 #[path = "../../migrations/mod.rs"]
 mod migrations;
-mod prepared;
-mod receipt;
-mod removal;
+mod numbers;
+mod read;
 mod rotation;
 mod rows;
 mod seal;
-mod statements;
 mod together;
-mod totals;
+mod upgrade;
 mod upkeep;
-mod weights;
-mod work;
-mod writer;
+mod write;
 
 use std::{
     sync::{
@@ -37,95 +27,34 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use uuid::Uuid;
 
 pub use self::{
-    audit::{AuditCursor, AuditFilter, AuditView},
     backup::backup,
-    changes::{ChangeCursor, Changed},
     database::Location,
+    error::StoreError,
     examination::Examination,
-    executions::ExecutionView,
-    history::{AccountView, Page, UsageCounts},
-    journal::Journal,
     lease::Lease,
-    load::{DueAccount, FirstAnswer, Read},
-    receipt::Receipt,
-    removal::Before,
+    read::{
+        AccountView, AuditCursor, AuditFilter, AuditView, ChangeCursor, Changed, DueAccount, ExecutionView,
+        FirstAnswer, Page, Read, Totals, UsageCounts,
+    },
     rotation::{Rotated, RotationCursor},
     seal::Sealer,
-    totals::Totals,
+    upgrade::Permission,
+    write::{Before, Journal, Receipt},
 };
-use self::{together::Together, upkeep::Upkeep};
+use self::{constants::EventHash, together::Together, upkeep::Upkeep};
 use crate::{
     clock,
     domain::{
         account::{change::Change, due},
-        id::AccountUid,
+        id::{AccountUid, ExecutionUid},
         timestamp::Timestamp,
     },
     telemetry::Metrics,
 };
-
-/// What can go wrong with the database.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It could not be opened.
-    #[error("the database could not be opened")]
-    Open(#[source] sea_orm::sqlx::Error),
-    /// PostgreSQL could not be reached.
-    #[error("PostgreSQL at {0} could not be reached")]
-    Unreachable(String, #[source] sea_orm::sqlx::Error),
-    /// Its encoding cannot hold every text.
-    #[error(
-        "the database's encoding is {0}, which cannot hold every text: make one with \
-         CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
-    )]
-    ServerEncoding(String),
-    /// Its lock could not be taken.
-    #[error("the database's lock file could not be locked")]
-    Lock(#[source] std::io::Error),
-    /// A SQLite file could not be made or opened.
-    #[error("the database's file could not be opened for writing")]
-    File(#[source] std::io::Error),
-    /// A copy could not be written.
-    #[error("the copy could not be written")]
-    Copy(#[source] std::io::Error),
-    /// A statement failed.
-    #[error("the database refused a statement")]
-    Statement(#[from] DbErr),
-    /// A group was not written.
-    #[error("the database is in trouble: {0}")]
-    Unwritten(String),
-    /// A commit may or may not have been written.
-    #[error("the database did not say whether a commit was written: {0}")]
-    Uncertain(String),
-    /// Something could not be encoded or read.
-    #[error("a stored value could not be written or read")]
-    Encoding(#[source] serde_json::Error),
-    /// A row holds what it cannot hold.
-    #[error("a row is malformed: {0}")]
-    Row(String),
-    /// The sealing key is another than the database's.
-    #[error(
-        "the sealing key does not open what is stored: give the key that this database was written with \
-         (--sealing-key-file, or the .sealing.key file beside it)"
-    )]
-    SealingKey,
-    /// A secret could not be sealed or opened.
-    #[error("a secret could not be sealed or opened: {0}")]
-    Sealing(&'static str),
-    /// The lease has ended.
-    #[error(
-        "the lease of the database has ended: the database was out of reach for too long, or another process has taken \
-         over"
-    )]
-    Lapsed,
-    /// The store is shutting down.
-    #[error("the store is closed")]
-    Closed,
-}
 
 /// The handle of the store.
 #[derive(Clone)]
@@ -135,6 +64,7 @@ pub struct Store {
     together: Together,
     journal: Journal,
     sealer: Arc<Sealer>,
+    hash: EventHash,
     upkeep: Option<Arc<Upkeep>>,
     lease: Lease,
     last_wall_time: Option<Timestamp>,
@@ -143,16 +73,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database, brings its schema up to date and starts the journal.
+    /// Opens the database, brings its schema up to date and starts the journal. `large` says that a history may be carried
+    /// over whose size must be asked for.
     pub async fn open(
         location: &Location,
         lease: Lease,
         sealer: Sealer,
+        large: bool,
         metrics: &Metrics,
     ) -> Result<Self, StoreError> {
         let connections = database::open(location).await?;
         let first = &connections.first;
-        database::migrate(first, location).await?;
+        upgrade::migrate(first, location, Permission { exclusive: true, large }).await?;
         match examination::try_secrets(first, &sealer).await? {
             (0, failed) if failed > 0 => return Err(StoreError::SealingKey),
             (_, failed) if failed > 0 => {
@@ -164,6 +96,8 @@ impl Store {
             _ => {}
         }
         rotation::key_fingerprints(first, &sealer).await?;
+        constants::check_dictionaries(first).await?;
+        let hash = constants::event_hash(first).await?;
         let last_wall_time = match location {
             Location::Sqlite(_) => lease::told_time(first).await?,
             Location::Postgres(_) => lease.last_wall_time(),
@@ -177,19 +111,23 @@ impl Store {
             let sql = format!("UPDATE accounts SET next_due_at = {time} WHERE next_due_at > {time}");
             first.execute_unprepared(&sql).await?;
         }
+        // Numbers of executions only grow, also over a start with a clock that was set back.
+        let latest = last_wall_time.unwrap_or_default();
+        clock::uuids_after(ExecutionUid::at(latest).leading_number().cast_unsigned());
         first.close_by_ref().await?;
         let upkeep = match location {
             Location::Sqlite(path) => Some(Arc::new(Upkeep::start(path.clone()))),
             Location::Postgres(_) => None,
         };
         let sealer = Arc::new(sealer);
-        let journal = Journal::start(connections.writers, Arc::clone(&sealer), metrics);
+        let journal = Journal::start(connections.writers, Arc::clone(&sealer), hash, metrics);
         Ok(Self {
             together: Together::start(&connections.engine),
             reader: connections.engine,
             people: connections.people,
             journal,
             sealer,
+            hash,
             upkeep,
             lease,
             last_wall_time,
@@ -246,10 +184,18 @@ impl Store {
         self.journal.close().await;
     }
 
-    /// Brings the schema up to date and nothing else.
-    pub async fn migrate(location: &Location) -> Result<(), StoreError> {
+    /// Brings the schema up to date and nothing else, as far as it may; answers the steps that are left. Where a step needs the
+    /// database for itself, the caller has its lease.
+    pub async fn migrate(location: &Location, permission: Permission) -> Result<Vec<String>, StoreError> {
         let connections = database::open(location).await?;
-        database::migrate(&connections.first, location).await
+        upgrade::migrate(&connections.first, location, permission).await
+    }
+
+    /// Whether steps are to be made that need the database for themselves.
+    pub async fn needs_lease(location: &Location) -> Result<bool, StoreError> {
+        let connections = database::open(location).await?;
+        let steps = upgrade::Steps::of(&connections.first).await?;
+        Ok(steps.shared() < steps.pending.len())
     }
 
     /// Writes a change whole, or not at all.

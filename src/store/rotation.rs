@@ -2,6 +2,8 @@
 //! sealed by the current one. Each is compared before it is written, so that nothing newer is lost, and a step that was cut
 //! off is simply done again.
 
+use std::collections::HashMap;
+
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     Statement, Value,
@@ -10,11 +12,11 @@ use uuid::Uuid;
 
 use super::{
     Store, StoreError,
-    entities::{accounts, attempts, webhooks},
-    rows::attempt_context,
+    entities::{accounts, attempts, executions, webhooks},
+    rows::{attempt_context, keys::account_key, uid_of},
     seal::{DATA_KEY_ID, SealContext, Sealer},
 };
-use crate::domain::id::AccountUid;
+use crate::domain::id::{AccountUid, ExecutionUid};
 
 /// How many accounts, and how many sealed attempts, one step looks at.
 const ACCOUNTS_OF_STEP_MAX: u64 = 50;
@@ -25,8 +27,9 @@ const ATTEMPTS_OF_STEP_MAX: u64 = 500;
 pub struct RotationCursor {
     /// The account.
     pub account: Uuid,
-    /// The execution, the action and the number of its last attempt that was looked at; none where the account is done.
-    pub attempt: Option<(Uuid, i32, i32)>,
+    /// The number of the execution, the action and the number of its last attempt that was looked at; none where the account
+    /// is done.
+    pub attempt: Option<(i64, i32, i32)>,
 }
 
 /// What a step has done.
@@ -59,7 +62,7 @@ impl Store {
             if begun.is_none() {
                 resealed += self.reseal_configuration(&account).await?;
             }
-            let (count, sealed, last) = self.reseal_attempts(account.uid, begun).await?;
+            let (count, sealed, last) = self.reseal_attempts(AccountUid(account.uid), begun).await?;
             looked_at += sealed;
             resealed += count;
             cursor = RotationCursor { account: account.uid, attempt: last };
@@ -105,53 +108,70 @@ impl Store {
     /// many were looked at, and the last one where there may be more.
     async fn reseal_attempts(
         &self,
-        account: Uuid,
-        after: Option<(Uuid, i32, i32)>,
-    ) -> Result<(u64, u64, Option<(Uuid, i32, i32)>), StoreError> {
-        let mut query = attempts::Entity::find()
-            .filter(attempts::Column::AccountUid.eq(account))
-            .filter(attempts::Column::SealedUrl.is_not_null());
+        account: AccountUid,
+        after: Option<(i64, i32, i32)>,
+    ) -> Result<(u64, u64, Option<(i64, i32, i32)>), StoreError> {
+        use attempts::Column as C;
+        let mut query =
+            attempts::Entity::find().filter(C::Account.eq(account_key(account))).filter(C::SealedUrl.is_not_null());
         if let Some((execution, action, number)) = after {
-            use attempts::Column as C;
             let later_number = Condition::all().add(C::ActionNo.eq(action)).add(C::Number.gt(number));
             let later_action = Condition::any().add(C::ActionNo.gt(action)).add(later_number);
-            let same = Condition::all().add(C::ExecutionUid.eq(execution)).add(later_action);
-            query = query.filter(Condition::any().add(C::ExecutionUid.gt(execution)).add(same));
+            let same = Condition::all().add(C::Execution.eq(execution)).add(later_action);
+            query = query.filter(Condition::any().add(C::Execution.gt(execution)).add(same));
         }
         let rows = query
-            .order_by_asc(attempts::Column::ExecutionUid)
-            .order_by_asc(attempts::Column::ActionNo)
-            .order_by_asc(attempts::Column::Number)
+            .order_by_asc(C::Execution)
+            .order_by_asc(C::ActionNo)
+            .order_by_asc(C::Number)
             .limit(ATTEMPTS_OF_STEP_MAX)
             .all(&self.reader)
             .await?;
         let looked_at = rows.len() as u64;
         let last = rows.last().filter(|_| looked_at == ATTEMPTS_OF_STEP_MAX);
-        let last = last.map(|row| (row.execution_uid, row.action_no, row.number));
+        let last = last.map(|row| (row.execution, row.action_no, row.number));
+        let left = rows.iter().filter_map(|row| Some((row, row.sealed_url.as_ref()?)));
+        let left: Vec<_> = left.filter(|(_, sealed)| !sealed.starts_with(&DATA_KEY_ID)).collect();
+        let uids = self.uids_of_numbers(account, left.iter().map(|(row, _)| row.execution)).await?;
         let mut updates = Vec::new();
-        for row in &rows {
-            let Some(sealed) = row.sealed_url.as_ref().filter(|sealed| !sealed.starts_with(&DATA_KEY_ID)) else {
-                continue;
-            };
-            self.ensure_data_key(AccountUid(account)).await?;
-            let context = attempt_context(account, row.execution_uid);
+        for (row, sealed) in left {
+            self.ensure_data_key(account).await?;
+            let Some(execution) = uids.get(&row.execution) else { continue };
+            let context = attempt_context(account.0, execution.0);
             let Some(plain) = self.opened(context, sealed) else { continue };
             let new = self.sealer.seal_history(context, &plain)?;
-            let sql = "UPDATE attempts SET sealed_url = $1 WHERE account_uid = $2 AND execution_uid = $3 \
+            let sql = "UPDATE attempts SET sealed_url = $1 WHERE account = $2 AND execution = $3 \
                        AND action_no = $4 AND number = $5 AND sealed_url = $6";
             updates.push(self.statement(
                 sql,
                 [
                     new.into(),
-                    account.into(),
-                    row.execution_uid.into(),
+                    row.account.into(),
+                    row.execution.into(),
                     row.action_no.into(),
                     row.number.into(),
                     sealed.clone().into(),
                 ],
             ));
         }
-        Ok((self.journal.run(AccountUid(account), updates).await?, looked_at, last))
+        Ok((self.journal.run(account, updates).await?, looked_at, last))
+    }
+
+    /// The ids of executions, by their numbers.
+    async fn uids_of_numbers(
+        &self,
+        account: AccountUid,
+        numbers: impl Iterator<Item = i64>,
+    ) -> Result<HashMap<i64, ExecutionUid>, StoreError> {
+        let found: Vec<(i64, Option<Uuid>)> = executions::Entity::find()
+            .select_only()
+            .columns([executions::Column::Id, executions::Column::Uid])
+            .filter(executions::Column::Account.eq(account_key(account)))
+            .filter(executions::Column::Id.is_in(numbers))
+            .into_tuple()
+            .all(&self.reader)
+            .await?;
+        Ok(found.into_iter().map(|(number, uid)| (number, uid_of(account, number, uid))).collect())
     }
 
     /// A value sealed anew; none where there is nothing to do, or where no key opens it: that stays, and is counted.

@@ -1,26 +1,36 @@
 //! Reads the rows of accounts for their actors: of many accounts a statement, so that a start where very many are due asks
 //! the database a few questions for each group instead of a dozen for each account.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, FromQueryResult, QueryFilter, Statement, Value,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, FromQueryResult, QueryFilter, Statement,
+    Value,
 };
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{
-    StoreError,
-    entities::{accounts, activations, automations, catalogue, executions, jobs, webhooks},
-    rows::{self, DUE_RUNNING},
-};
 use crate::{
     domain::{account::job::JobState, execution::WaitsFor},
+    store::{
+        StoreError,
+        entities::{accounts, activations, automations, catalogue, executions, jobs, webhooks},
+        numbers::padded,
+        rows::{
+            self, DUE_RUNNING,
+            keys::{key_of, waits_for_key},
+        },
+    },
     telemetry::chain,
 };
 
 /// How many accounts one statement reads.
 const ACCOUNTS_MAX: usize = 64;
+/// For how many webhooks one statement looks what waits for them.
+const LINES_MAX: usize = 256;
 /// How many groups are read at a time.
 const READERS: usize = 2;
 /// How many accounts wait to be read; more wait outside.
@@ -32,10 +42,12 @@ pub struct Parts {
     pub webhooks: Vec<webhooks::Model>,
     /// Executions whose request is under way.
     pub running: Vec<executions::Model>,
-    /// The earliest due time of what waits for each webhook.
-    pub earliest: HashMap<Uuid, i64>,
+    /// The earliest due time of what waits for each webhook, by its key.
+    pub earliest: HashMap<i64, i64>,
     /// The places of the oldest and of the newest execution that the limit holds back.
     pub paused: (Option<i64>, Option<i64>),
+    /// The number of the newest execution; 0 where there is none.
+    pub newest_number: i64,
     pub automations: Vec<automations::Model>,
     pub activations: Vec<activations::Model>,
     pub catalogue: Vec<catalogue::Model>,
@@ -107,6 +119,7 @@ async fn read(connection: &DatabaseConnection, accounts: &[Uuid]) -> Result<Hash
         running: Vec::new(),
         earliest: HashMap::new(),
         paused: (None, None),
+        newest_number: 0,
         automations: Vec::new(),
         activations: Vec::new(),
         catalogue: Vec::new(),
@@ -133,70 +146,100 @@ async fn read(connection: &DatabaseConnection, accounts: &[Uuid]) -> Result<Hash
     let going_on = jobs::Entity::find().filter(jobs::Column::State.eq(going_on));
     take!(jobs, going_on.filter(jobs::Column::AccountUid.is_in(of())).all(connection).await?);
     let backend = connection.get_database_backend();
-    let values = |first: &[Value]| first.iter().cloned().chain(of().map(Value::from)).collect::<Vec<_>>();
-    let sql = running_sql(asked.len());
-    let running = Statement::from_sql_and_values(backend, sql, values(&[DUE_RUNNING.into()]));
-    take!(running, executions::Model::find_by_statement(running).all(connection).await?);
-    let waiting = Statement::from_sql_and_values(backend, waiting_sql(asked.len()), values(&[DUE_RUNNING.into()]));
-    for row in connection.query_all_raw(waiting).await? {
-        let account: Uuid = row.try_get("", "account_uid")?;
-        let earliest: Option<i64> = row.try_get("", "earliest")?;
-        if let (Some(parts), Some(earliest)) = (found.get_mut(&account), earliest) {
-            parts.earliest.insert(row.try_get("", "uid")?, earliest);
-        }
+    let by_key: HashMap<i64, Uuid> = asked.iter().map(|account| (key_of(*account), *account)).collect();
+    let of_webhook = |row: &webhooks::Model| (key_of(row.account_uid), key_of(row.uid));
+    let lines: Vec<(i64, i64)> = found.values().flat_map(|parts| parts.webhooks.iter().map(of_webhook)).collect();
+    for lines in lines.chunks(LINES_MAX) {
+        read_lines(connection, &padded(lines), &by_key, &mut found).await?;
     }
-    let first = [DUE_RUNNING.into(), rows::waits_for_key(WaitsFor::Limit).into()];
-    let paused = Statement::from_sql_and_values(backend, paused_sql(asked.len()), values(&first));
+    for parts in found.values_mut() {
+        parts.running.sort_by_key(|row| row.id);
+    }
+    let keys = asked.iter().map(|account| Value::from(key_of(*account)));
+    let paused = Statement::from_sql_and_values(backend, paused_sql(backend, asked.len()), keys);
     for row in connection.query_all_raw(paused).await? {
-        if let Some(parts) = found.get_mut(&row.try_get::<Uuid>("", "uid")?) {
+        let account: i64 = row.try_get("", "account")?;
+        if let Some(parts) = by_key.get(&account).and_then(|account| found.get_mut(account)) {
             parts.paused = (row.try_get("", "oldest")?, row.try_get("", "newest")?);
+            parts.newest_number = row.try_get::<Option<i64>>("", "newest_number")?.unwrap_or_default();
         }
     }
     Ok(found)
 }
 
-/// The accounts, the last one several times, so that there are few texts of each statement to prepare.
-fn padded(accounts: &[Uuid]) -> Vec<Uuid> {
-    let mut padded = accounts.to_vec();
-    if let Some(last) = accounts.last() {
-        padded.resize(accounts.len().next_power_of_two(), *last);
+/// Reads what is under way for webhooks, which are given by the keys of their accounts and their own, and when the earliest
+/// of what waits for each is due.
+async fn read_lines(
+    connection: &DatabaseConnection,
+    lines: &[(i64, i64)],
+    by_key: &HashMap<i64, Uuid>,
+    found: &mut HashMap<Uuid, Parts>,
+) -> Result<(), StoreError> {
+    let backend = connection.get_database_backend();
+    let values: Vec<Value> =
+        lines.iter().flat_map(|(account, webhook)| [(*account).into(), (*webhook).into()]).collect();
+    let running = Statement::from_sql_and_values(backend, running_sql(backend, lines.len()), values.clone());
+    let mut seen = HashSet::new();
+    for row in executions::Model::find_by_statement(running).all(connection).await? {
+        let parts = by_key.get(&row.account).and_then(|account| found.get_mut(account));
+        if let Some(parts) = parts.filter(|_| seen.insert((row.account, row.id))) {
+            parts.running.push(row);
+        }
     }
-    padded
+    let waiting = Statement::from_sql_and_values(backend, waiting_sql(backend, lines.len()), values);
+    for row in connection.query_all_raw(waiting).await? {
+        let account: i64 = row.try_get("", "account")?;
+        let earliest: Option<i64> = row.try_get("", "earliest")?;
+        let parts = by_key.get(&account).and_then(|account| found.get_mut(account));
+        if let (Some(parts), Some(earliest)) = (parts, earliest) {
+            parts.earliest.insert(row.try_get("", "webhook")?, earliest);
+        }
+    }
+    Ok(())
 }
 
-fn places(from: usize, count: usize) -> String {
-    (from..from + count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+/// Rows of so many keys that a statement joins with.
+fn keys_sql(backend: DbBackend, rows: usize, columns: usize) -> String {
+    let place = |at: usize| match backend {
+        DbBackend::Sqlite => "?".to_owned(),
+        // Its type is not known from where it stands.
+        _ => format!("${at}::bigint"),
+    };
+    let row = |row: usize| {
+        let cells: Vec<_> = (1..=columns).map(|column| place(row * columns + column)).collect();
+        format!("({})", cells.join(", "))
+    };
+    format!("(VALUES {}) AS v", (0..rows).map(row).collect::<Vec<_>>().join(", "))
 }
 
-/// Executions whose request is under way, of so many accounts. The order of the join is given: SQLite would read all of an
+/// Executions whose request is under way, of so many webhooks. The order of the join is given: SQLite would read all of an
 /// account's history first.
-pub fn running_sql(accounts: usize) -> String {
-    let accounts = places(2, accounts);
+pub fn running_sql(backend: DbBackend, lines: usize) -> String {
     format!(
-        "SELECT e.* FROM webhooks w CROSS JOIN executions e WHERE w.account_uid IN ({accounts}) \
-         AND e.account_uid = w.account_uid AND e.next_webhook = w.uid AND e.due_at = $1 ORDER BY e.uid"
+        "SELECT e.* FROM {} CROSS JOIN executions e WHERE e.account = v.column1 AND e.waits_for = v.column2 \
+         AND e.due_at = {DUE_RUNNING}",
+        keys_sql(backend, lines, 2)
     )
 }
 
 /// The earliest due time of what waits for each webhook: one look into the index each, however much waits.
-pub fn waiting_sql(accounts: usize) -> String {
-    let accounts = places(2, accounts);
+pub fn waiting_sql(backend: DbBackend, lines: usize) -> String {
     format!(
-        "SELECT w.account_uid, w.uid, (SELECT MIN(e.due_at) FROM executions e WHERE e.account_uid = w.account_uid \
-         AND e.next_webhook = w.uid AND e.due_at > $1) AS earliest FROM webhooks w WHERE w.account_uid IN ({accounts})"
+        "SELECT v.column1 AS account, v.column2 AS webhook, (SELECT MIN(e.due_at) FROM executions e \
+         WHERE e.account = v.column1 AND e.waits_for = v.column2 AND e.due_at > {DUE_RUNNING}) AS earliest FROM {}",
+        keys_sql(backend, lines, 2)
     )
 }
 
-/// The places of the oldest and of the newest execution that the limit holds back: two looks into the index each.
-pub fn paused_sql(accounts: usize) -> String {
-    let accounts = places(3, accounts);
-    let of_limit = "FROM executions e WHERE e.account_uid = a.uid AND e.next_webhook = $2 AND e.due_at > $1";
+/// The places of the oldest and of the newest execution that the limit holds back, and the number of the newest one of all:
+/// three looks into an index each.
+pub fn paused_sql(backend: DbBackend, accounts: usize) -> String {
+    let limit = waits_for_key(WaitsFor::Limit);
+    let of_limit =
+        format!("FROM executions e WHERE e.account = v.column1 AND e.waits_for = {limit} AND e.due_at > {DUE_RUNNING}");
     format!(
-        "SELECT a.uid, (SELECT MIN(e.due_at) {of_limit}) AS oldest, (SELECT MAX(e.due_at) {of_limit}) AS newest \
-         FROM accounts a WHERE a.uid IN ({accounts})"
+        "SELECT v.column1 AS account, (SELECT MIN(e.due_at) {of_limit}) AS oldest, (SELECT MAX(e.due_at) {of_limit}) \
+         AS newest, (SELECT MAX(e.id) FROM executions e WHERE e.account = v.column1) AS newest_number FROM {}",
+        keys_sql(backend, accounts, 1)
     )
 }
-
-#[cfg(test)]
-#[path = "tests/together.rs"]
-mod tests;

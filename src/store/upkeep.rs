@@ -18,12 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::database::{LOG_BYTES_KEPT, beside};
 
-/// How often the log's length is looked at.
-const PERIOD: Duration = Duration::from_millis(250);
-/// From which length on the log is written back.
-const LOG_BYTES_TO_WRITE_BACK: u64 = 4 * 1_024 * 1_024;
-/// From which length on it is begun anew, which holds up commits for as long as its last part takes.
-const LOG_BYTES_TO_BEGIN_ANEW: u64 = LOG_BYTES_KEPT / 2;
+/// How often the log is written back, where it was written to: pages that change often are written back once then.
+const PERIOD: Duration = Duration::from_millis(500);
+/// From how many pages on it is begun anew, which holds up commits for as long as its last part takes: 64 MiB.
+const LOG_PAGES_TO_BEGIN_ANEW: i64 = 16_384;
 /// How long beginning it anew waits for those who read it.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -60,14 +58,16 @@ async fn run(path: PathBuf, stopped: CancellationToken) {
     let log = beside(&path, "-wal");
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut connection = None;
+    let (mut connection, mut seen) = (None, None);
     while stopped.run_until_cancelled(ticks.tick()).await.is_some() {
-        let bytes = std::fs::metadata(&log).map_or(0, |found| found.len());
-        if bytes < LOG_BYTES_TO_WRITE_BACK {
+        // The file is only asked for its times: whoever opens and closes it takes SQLite's locks of it away.
+        let written = std::fs::metadata(&log).and_then(|found| found.modified()).ok();
+        if written.is_none() || written == seen {
             continue;
         }
+        seen = written;
         // One that met an error is not used again.
-        let done = write_back(&path, connection.take(), bytes >= LOG_BYTES_TO_BEGIN_ANEW).await;
+        let done = write_back(&path, connection.take(), LOG_PAGES_TO_BEGIN_ANEW).await;
         connection = done
             .inspect_err(|error| tracing::warn!(error = %error, "the log could not be written back; trying again"))
             .ok();
@@ -77,11 +77,12 @@ async fn run(path: PathBuf, stopped: CancellationToken) {
     }
 }
 
-/// Writes back what nobody reads any more; then, where the log is long, the rest, so that it begins anew.
+/// Writes back what nobody reads any more; then, where the log has so many pages, the rest, so that the next commit begins it
+/// anew. The file keeps its length: the next log is written over this one.
 async fn write_back(
     path: &Path,
     connection: Option<SqliteConnection>,
-    is_long: bool,
+    pages_max: i64,
 ) -> Result<SqliteConnection, sqlx::Error> {
     let mut connection = match connection {
         Some(connection) => connection,
@@ -91,11 +92,16 @@ async fn write_back(
             options.disable_statement_logging().connect().await?
         }
     };
-    sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut connection).await?;
-    if is_long {
-        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
+    let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut connection).await?;
+    let pages: i64 = row.try_get(1)?;
+    if pages >= pages_max {
+        let row = sqlx::query("PRAGMA wal_checkpoint(RESTART)").fetch_one(&mut connection).await?;
         let is_busy: i64 = row.try_get(0)?;
-        tracing::debug!(is_busy, "the log was written back");
+        tracing::debug!(is_busy, pages, "the log was written back");
     }
     Ok(connection)
 }
+
+#[cfg(test)]
+#[path = "tests/upkeep.rs"]
+mod tests;

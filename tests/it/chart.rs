@@ -147,7 +147,7 @@ async fn postgresql_is_migrated_first_and_secrets_are_references() {
         assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-install,pre-upgrade");
         let pod = &job["spec"]["template"]["spec"];
         assert_hardened(pod);
-        assert_eq!(pod["containers"][0]["args"], json!(["migrate"]));
+        assert_eq!(pod["containers"][0]["args"], json!(["migrate", "--while-serving"]));
         let reference = json!({"secretKeyRef": {"name": "crm-database", "key": "dsn"}});
         assert_eq!(pod["containers"][0]["env"][0]["valueFrom"], reference);
         assert!(pod.get("serviceAccountName").is_none(), "a hook runs before the release's own account exists");

@@ -345,7 +345,8 @@ async fn an_outcome_whose_commit_is_in_doubt_is_recorded_once() {
     for sql in [
         "CREATE TABLE parent (id INTEGER PRIMARY KEY)",
         "CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)",
-        "CREATE TRIGGER doubt AFTER INSERT ON attempts BEGIN INSERT INTO child VALUES (1); END",
+        "CREATE TRIGGER doubt AFTER UPDATE OF outcome ON executions WHEN NEW.outcome IS NOT NULL \
+         BEGIN INSERT INTO child VALUES (1); END",
     ] {
         other.execute_unprepared(sql).await.expect(sql);
     }

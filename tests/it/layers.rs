@@ -40,8 +40,6 @@ const FLOORS: [&[&str]; 12] = [
 const LEAVES: [usize; 3] = [1, 2, 3];
 /// How many files a folder has at most; a folder with more of them is a maze.
 const FILES_OF_FOLDER_MAX: usize = 16;
-/// The folders that have more for now: the store's rooms come with its new tables.
-const LARGE_FOLDERS: [&str; 1] = ["store"];
 
 type Segments = Vec<String>;
 
@@ -395,8 +393,7 @@ fn no_folder_is_a_maze() {
         *files.entry(folder_of(&path).to_owned()).or_default() += 1;
     }
     for (folder, count) in files {
-        let is_fine = count <= FILES_OF_FOLDER_MAX || LARGE_FOLDERS.contains(&folder.as_str());
-        assert!(is_fine, "src/{folder} has {count} files: find its rooms");
+        assert!(count <= FILES_OF_FOLDER_MAX, "src/{folder} has {count} files: find its rooms");
     }
 }
 

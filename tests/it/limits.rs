@@ -113,7 +113,7 @@ async fn each_window_admits_as_many_as_its_limit_in_order(database: Database) {
         (with_states(&service, pb::ExecutionState::Succeeded).await.len() == 7).then_some(())
     })
     .await;
-    let windows = database.numbers("SELECT admitted_window FROM executions ORDER BY uid").await;
+    let windows = database.numbers("SELECT admitted_window FROM executions ORDER BY id").await;
     assert!(windows.is_sorted(), "in the order of arrival: {windows:?}");
     for window in &windows {
         assert!(windows.iter().filter(|other| *other == window).count() <= 2, "two a window: {windows:?}");

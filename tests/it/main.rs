@@ -39,6 +39,7 @@ mod story;
 mod strangers;
 mod traces;
 mod unreadable;
+mod upgrade;
 mod watch;
 
 /// Runs a test on SQLite and on PostgreSQL.

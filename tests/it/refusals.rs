@@ -38,7 +38,7 @@ async fn every_refusal_names_its_field(database: Database) {
     events(&service).await;
     assert_eq!(database.count("accounts").await, 2);
     assert_eq!(database.count("webhooks").await, 1);
-    for table in ["automations", "activations", "events", "executions", "answers"] {
+    for table in ["automations", "activations", "parts", "executions", "answers"] {
         assert_eq!(database.count(table).await, 0, "{table}");
     }
 }

@@ -98,12 +98,10 @@ async fn an_event_becomes_a_request_and_a_history(database: Database) {
 
     let again = service.publish("42", vec![deal("e1", "8", data)]).await.expect("acks");
     assert_eq!(again[0].status(), pb::EventStatus::Duplicate);
-    assert_eq!(
-        (database.count("events").await, database.count("executions").await),
-        (1, 1),
-        "what matches nothing is not kept"
-    );
-    assert_eq!(database.count("attempts").await, 2);
+    assert_eq!(database.count("executions").await, 1, "what matches nothing is not kept");
+    // The first attempt stands in the execution's row, and so do its event and its requests.
+    assert_eq!(database.numbers("SELECT COUNT(outcome) FROM executions").await, [1]);
+    assert_eq!((database.count("parts").await, database.count("attempts").await), (0, 1));
     assert!(server.terminate().await, "a shutdown in order exits with 0");
 }
 
@@ -220,7 +218,7 @@ async fn a_deleted_account_is_erased_and_its_id_is_free_again(database: Database
     let gone = service.accounts().get_account(service.ask(request)).await.expect_err("is gone");
     assert_eq!(gone.code(), tonic::Code::NotFound);
     eventually("the id is free again", || async { service.create_account("42", pb::Plan::Power).await.ok() }).await;
-    for table in ["webhooks", "automations", "activations", "events", "executions", "attempts"] {
+    for table in ["webhooks", "automations", "activations", "executions", "parts", "attempts"] {
         assert_eq!(database.count(table).await, 0, "{table}");
     }
 }

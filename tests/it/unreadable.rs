@@ -126,7 +126,7 @@ async fn an_execution_that_cannot_be_read_fails_alone() {
         // One that was under way, and another one that waits, hold what they cannot hold.
         let broken = "'{broken'";
         let broken = if database.url.starts_with("postgres") { format!("{broken}::bytea") } else { broken.to_owned() };
-        database.execute(&format!("UPDATE executions SET requests = {broken} WHERE event_id = 'e0'")).await;
+        database.execute(&format!("UPDATE executions SET part = {broken} WHERE event_id = 'e0'")).await;
         receiver.release();
         let server = Server::start(&database, &["--retry-delays-ms", "1000"]).await;
         let service = server.client("service", "*", &[]).await;

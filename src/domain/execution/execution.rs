@@ -44,6 +44,8 @@ pub struct NewExecution {
     pub progress: Progress,
     /// Its requests.
     pub record: Arc<Record>,
+    /// Its event, where it has been stored before: a run by a person keeps it with itself.
+    pub event: Option<Arc<Event>>,
 }
 
 /// An unfinished execution, as far as its account must know it.

@@ -133,6 +133,12 @@ fn is_zero(value: &u32) -> bool {
 impl Record {
     /// The record as it is stored; bodies keep their own bytes.
     pub fn to_stored(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut out = Vec::new();
+        self.store_into(&mut out).map(|()| out)
+    }
+
+    /// Appends the record as it is stored.
+    pub fn store_into(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         let requests = self.requests.iter().map(|request| {
             Ok(StoredRequest {
                 webhook: request.webhook,
@@ -151,7 +157,7 @@ impl Record {
                 no_body: request.body.is_none(),
             })
         });
-        serde_json::to_vec(&StoredRecord {
+        let stored = StoredRecord {
             v: 1,
             name: Cow::Borrowed(&self.source_name),
             id: self.source_id.clone(),
@@ -163,7 +169,8 @@ impl Record {
             explanation: self.explanation.clone(),
             basis: self.basis,
             first: 0,
-        })
+        };
+        serde_json::to_writer(out, &stored)
     }
 
     /// Reads a record that was stored; with the beginning of its bodies, where that is made from the event.

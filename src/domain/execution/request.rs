@@ -42,7 +42,7 @@ pub struct Request {
 }
 
 /// A body. Regular webhooks that are told of the same event share the beginning of theirs, the event itself: in memory,
-/// and in the database, where it is the event's own row.
+/// and in the database, where it is the event's own part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestBody {
     pub(super) shared: Option<Arc<str>>,

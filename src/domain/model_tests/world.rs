@@ -234,7 +234,7 @@ impl World {
         let mut next = self.next_uuid;
         let mut uuid = || {
             next += 1;
-            Uuid::from_u128(next)
+            Uuid::from_u128((next << 64) | next)
         };
         let mut around = Surroundings {
             now: self.now,

@@ -26,3 +26,19 @@ proptest! {
         prop_assert_eq!(a.to_string().cmp(&b.to_string()), a.cmp(&b));
     }
 }
+
+proptest! {
+    #[test]
+    fn an_execution_tells_its_number(account in any::<u64>(), ms in 0_u64..(1 << 48), sequence in 0_u64..(1 << 12)) {
+        let account = AccountUid(Uuid::from_u64_pair(1, account));
+        let number = ((ms << 12) | sequence).cast_signed();
+        let uid = ExecutionUid::of_number(account, number);
+        prop_assert_eq!(uid.number(account), Some(number));
+        prop_assert_eq!(uid.leading_number(), number);
+        let fresh = Uuid::from_u64_pair((ms << 16) | (7 << 12) | sequence, 9);
+        prop_assert_eq!(ExecutionUid::new(account, fresh), uid);
+        prop_assert_eq!(uid.made_at(), Timestamp(i64::try_from(ms * 1_000).expect("fits")));
+        let other = AccountUid(Uuid::from_u64_pair(1, account.0.as_u64_pair().1 ^ 1));
+        prop_assert_eq!(uid.number(other), None, "of another account, or made before there were numbers");
+    }
+}

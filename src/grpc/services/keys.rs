@@ -60,7 +60,7 @@ fn parse(text: &str) -> Result<RotationCursor, Status> {
         let attempt = match (parts.next(), parts.next(), parts.next()) {
             (None, None, None) => None,
             (Some(execution), Some(action), Some(number)) => {
-                Some((Uuid::try_parse(execution).ok()?, action.parse().ok()?, number.parse().ok()?))
+                Some((execution.parse().ok()?, action.parse().ok()?, number.parse().ok()?))
             }
             _ => return None,
         };

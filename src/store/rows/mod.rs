@@ -1,16 +1,25 @@
 //! Between the domain's values and the tables' rows.
 
+mod attempt;
+mod execution;
 mod job;
+pub mod keys;
+pub mod packing;
 mod trail;
 mod unreadable;
 mod webhook;
 
-use std::{collections::HashMap, sync::Arc};
-
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use uuid::Uuid;
 
 pub use self::{
+    attempt::{
+        AttemptRow, StoredAttempt, attempt, attempt_context, attempt_row, is_first, outcome_bytes, stored_attempt,
+    },
+    execution::{
+        Beginnings, DUE_RUNNING, EventPlace, ExecutionRow, Keys, NOT_ADMITTED, PartRow, StepRow, Unpacked, action_of,
+        brief_record, event, execution_row, names_webhook, needs_event, progress, record, source_kind_of, state_number,
+        state_of, step_row, uid, uid_of, unfinished, webhooks_bytes,
+    },
     job::{job, job_row, job_state_word},
     trail::{added_fields, audit_entry, audit_rows, catalogue_row, notice, notice_rows},
     unreadable::{unreadable, unreadable_automation},
@@ -18,25 +27,21 @@ pub use self::{
 };
 use super::{
     StoreError,
-    entities::{accounts, attempts, automations, events, executions},
-    seal::{SealContext, Sealer},
+    entities::{accounts, automations},
+    seal::Sealer,
 };
 use crate::{
     domain::{
         account::{
             AccountFacts,
-            change::{Change, RecordedAttempt},
+            change::Change,
             history::{HistorySummary, StateCounts},
             limits::{Backlog, Window},
         },
-        attempt::{Attempt, Fate, Outcome, Reason},
         automation::{Activation, Automation, AutomationSpec, ReadAutomation},
-        event::{Action, Event},
-        execution::{NewExecution, Progress, State, Unfinished, WaitsFor, record::Record},
-        id::{AccountId, AccountUid, AutomationUid, ExecutionUid, UserId},
+        id::{AccountId, AccountUid, AutomationUid, UserId},
         plan::{LimitOverrides, Plan},
         refusal::Violations,
-        source::SourceKind,
         timestamp::Timestamp,
     },
     telemetry::chain,
@@ -44,10 +49,6 @@ use crate::{
 
 /// How many partitions accounts are spread over.
 const PARTITIONS: u32 = 256;
-/// `admitted_window` of an execution that no window has admitted.
-const NOT_ADMITTED: i64 = -1;
-/// `due_at` of an execution whose request is under way.
-pub const DUE_RUNNING: i64 = 0;
 
 type Stored<T> = Result<T, StoreError>;
 
@@ -229,286 +230,7 @@ fn readable_automation(row: automations::Model, active_for: &[String]) -> Stored
     })
 }
 
-/// The row of an event.
-pub fn event_row(account: AccountUid, event: &Event, now: Timestamp) -> Stored<events::Model> {
-    Ok(events::Model {
-        account_uid: account.0,
-        event_id: event.id.to_string(),
-        payload: event.to_stored().map_err(StoreError::Encoding)?,
-        created_at: now.0,
-    })
-}
-
+/// A small number as it is written.
 fn number<T: TryInto<i32>>(value: T) -> i32 {
     value.try_into().unwrap_or(i32::MAX)
-}
-
-/// The number of a state on the wire and in the database, from 1.
-pub fn state_number(state: State) -> i16 {
-    State::ALL.iter().position(|known| *known == state).and_then(|at| i16::try_from(at + 1).ok()).unwrap_or_default()
-}
-
-/// The state of a number.
-pub fn state_of(number: i16) -> Stored<State> {
-    usize::try_from(number - 1)
-        .ok()
-        .and_then(|at| State::ALL.get(at).copied())
-        .ok_or_else(|| StoreError::Row(format!("{number} is no state")))
-}
-
-fn action_number(action: Action) -> i16 {
-    match action {
-        Action::Create => 1,
-        Action::Change => 2,
-        Action::Delete => 3,
-    }
-}
-
-/// The action of a number.
-pub fn action_of(number: i16) -> Stored<Action> {
-    match number {
-        1 => Ok(Action::Create),
-        2 => Ok(Action::Change),
-        3 => Ok(Action::Delete),
-        _ => Err(StoreError::Row(format!("{number} is no action"))),
-    }
-}
-
-/// The number of a kind of source in the database.
-pub fn source_kind_number(kind: SourceKind) -> i16 {
-    match kind {
-        SourceKind::Automation => 1,
-        SourceKind::RegularWebhook => 2,
-    }
-}
-
-/// The kind of source of a number.
-pub fn source_kind_of(number: i16) -> Stored<SourceKind> {
-    match number {
-        1 => Ok(SourceKind::Automation),
-        2 => Ok(SourceKind::RegularWebhook),
-        _ => Err(StoreError::Row(format!("{number} is no kind of source"))),
-    }
-}
-
-/// `due_at` as it is written: 0 while a request is under way.
-pub fn due_number(progress: &Progress) -> Option<i64> {
-    match progress.state {
-        State::Running => Some(DUE_RUNNING),
-        _ => progress.due_at.map(|due| due.0.max(DUE_RUNNING + 1)),
-    }
-}
-
-/// What stands in the place of a webhook for what waits for the limit.
-const LIMIT_KEY: Uuid = Uuid::nil();
-
-/// The key of what an execution waits for.
-pub fn waits_for_key(waits_for: WaitsFor) -> Uuid {
-    waits_for.webhook().map_or(LIMIT_KEY, |webhook| webhook.0)
-}
-
-fn next_webhook(record: &Record, progress: &Progress) -> Option<Uuid> {
-    let open = !progress.state.is_final();
-    if progress.is_held_back() {
-        return Some(LIMIT_KEY);
-    }
-    record.requests.get(progress.action_no).filter(|_| open).map(|request| request.webhook.0)
-}
-
-/// The row of a new execution.
-pub fn execution_row(account: AccountUid, revision: i64, new: &NewExecution) -> Stored<executions::Model> {
-    let progress = &new.progress;
-    Ok(executions::Model {
-        account_uid: account.0,
-        uid: new.uid.0,
-        source_kind: source_kind_number(new.source_kind),
-        source_uid: new.source,
-        event_id: new.event_id.to_string(),
-        run: new.run,
-        object: new.object.to_string(),
-        action: action_number(new.action),
-        entity_id: new.entity_id.to_string(),
-        acting_user: new.acting_user.as_ref().map(ToString::to_string),
-        state: state_number(progress.state),
-        reason: progress.reason.map(|reason| reason.as_str().to_owned()),
-        due_at: due_number(progress),
-        next_webhook: next_webhook(&new.record, progress),
-        admitted_window: progress.admitted.unwrap_or(NOT_ADMITTED),
-        changed_revision: revision,
-        retry_of: new.retry_of.map(|uid| uid.0),
-        trace: new.record.trace.trace_id(),
-        action_no: number(progress.action_no),
-        attempts: number(progress.attempts),
-        may_be_done: progress.may_be_done.into(),
-        failed_actions: number(progress.failed_actions),
-        created_at: new.created_at.0,
-        ended_at: progress.ended_at.map(|time| time.0),
-        requests: new.record.to_stored().map_err(StoreError::Encoding)?,
-        webhooks: Some(webhooks_bytes(&new.record)),
-    })
-}
-
-/// The webhooks of an execution, each once, one after the other.
-fn webhooks_bytes(record: &Record) -> Vec<u8> {
-    let mut webhooks: Vec<_> = record.requests.iter().map(|request| request.webhook.0).collect();
-    webhooks.sort();
-    webhooks.dedup();
-    webhooks.iter().flat_map(|webhook| *webhook.as_bytes()).collect()
-}
-
-/// Whether an execution has a request to a webhook.
-pub fn names_webhook(webhooks: &[u8], webhook: Uuid) -> bool {
-    webhooks.chunks_exact(size_of::<Uuid>()).any(|one| one == webhook.as_bytes())
-}
-
-/// The columns that a step of an execution writes.
-pub struct StepRow {
-    pub uid: Uuid,
-    pub state: i16,
-    pub reason: Option<String>,
-    pub due_at: Option<i64>,
-    pub next_webhook: Option<Uuid>,
-    pub action_no: i32,
-    pub attempts: i32,
-    pub may_be_done: i16,
-    pub failed_actions: i32,
-    pub ended_at: Option<i64>,
-    pub admitted_window: i64,
-}
-
-/// The columns of a step.
-pub fn step_row(execution: &Unfinished) -> StepRow {
-    let progress = &execution.progress;
-    StepRow {
-        uid: execution.uid.0,
-        state: state_number(progress.state),
-        reason: progress.reason.map(|reason| reason.as_str().to_owned()),
-        due_at: due_number(progress),
-        next_webhook: next_webhook(&execution.record, progress),
-        action_no: number(progress.action_no),
-        attempts: number(progress.attempts),
-        may_be_done: progress.may_be_done.into(),
-        failed_actions: number(progress.failed_actions),
-        ended_at: progress.ended_at.map(|time| time.0),
-        admitted_window: progress.admitted.unwrap_or(NOT_ADMITTED),
-    }
-}
-
-/// Where an execution stands, from its row.
-pub fn progress(row: &executions::Model) -> Stored<Progress> {
-    Ok(Progress {
-        state: state_of(row.state)?,
-        reason: row.reason.as_deref().and_then(Reason::parse),
-        due_at: row.due_at.filter(|due| *due != DUE_RUNNING).map(Timestamp),
-        action_no: usize::try_from(row.action_no).unwrap_or_default(),
-        attempts: u32::try_from(row.attempts).unwrap_or_default(),
-        may_be_done: row.may_be_done != 0,
-        failed_actions: u32::try_from(row.failed_actions).unwrap_or_default(),
-        ended_at: row.ended_at.map(Timestamp),
-        admitted: Some(row.admitted_window).filter(|window| *window != NOT_ADMITTED),
-    })
-}
-
-/// The beginnings of bodies that are made from events, by the events' ids.
-pub type Beginnings = HashMap<String, Arc<str>>;
-
-/// What is frozen with an execution, from its row.
-pub fn record(row: &executions::Model, beginnings: &Beginnings) -> Stored<Record> {
-    Record::from_stored(&row.requests, beginnings.get(&row.event_id)).map_err(StoreError::Encoding)
-}
-
-/// What is frozen with an execution, for pages, which show no bodies: those that begin with an event are not whole here.
-pub fn brief_record(row: &executions::Model) -> Stored<Record> {
-    Record::from_stored(&row.requests, Some(&Arc::from(""))).map_err(StoreError::Encoding)
-}
-
-/// An unfinished execution from its row.
-pub fn unfinished(row: &executions::Model, beginnings: &Beginnings) -> Stored<Unfinished> {
-    Ok(Unfinished {
-        uid: ExecutionUid(row.uid),
-        source_kind: source_kind_of(row.source_kind)?,
-        record: Arc::new(record(row, beginnings)?),
-        progress: progress(row)?,
-    })
-}
-
-/// The row of an attempt.
-pub fn attempt_row(sealer: &Sealer, account: AccountUid, ended: &RecordedAttempt) -> Stored<attempts::Model> {
-    let attempt = &ended.attempt;
-    let place = attempt_context(account.0, ended.execution.0);
-    let mut row = attempts::Model {
-        account_uid: account.0,
-        execution_uid: ended.execution.0,
-        action_no: number(ended.action_no),
-        number: number(ended.number),
-        started_at: attempt.started_at.0,
-        duration_us: attempt.duration_us,
-        url: attempt.url.clone(),
-        sealed_url: attempt.secret_url.as_ref().map(|url| sealer.seal_history(place, url.as_bytes())).transpose()?,
-        status: None,
-        error_kind: None,
-        error_message: None,
-        headers: None,
-        excerpt: None,
-        truncated: 0,
-        fate: fate_number(ended.fate),
-    };
-    match &attempt.outcome {
-        Outcome::Answer { status, headers, excerpt, truncated } => {
-            row.status = Some((*status).into());
-            row.headers = Some(serde_json::to_vec(headers).map_err(StoreError::Encoding)?);
-            row.excerpt = Some(excerpt.clone());
-            row.truncated = (*truncated).into();
-        }
-        Outcome::Error { kind, message, .. } => {
-            row.error_kind = Some(kind.as_str().to_owned());
-            row.error_message = Some(message.clone());
-        }
-    }
-    Ok(row)
-}
-
-/// What an attempt's sealed URL belongs to.
-pub fn attempt_context(account: Uuid, execution: Uuid) -> SealContext {
-    SealContext { account, webhook: execution, field: "attempt_url" }
-}
-
-fn fate_number(fate: Fate) -> i16 {
-    match fate {
-        Fate::Open => 0,
-        Fate::MayBeDone => 1,
-        Fate::Succeeded => 2,
-    }
-}
-
-/// What has become of an action after an attempt; of one that was written before that was, its status tells.
-pub fn fate_of(number: i16, status: Option<i32>) -> Fate {
-    let written = match number {
-        2.. => Fate::Succeeded,
-        1 => Fate::MayBeDone,
-        _ => Fate::Open,
-    };
-    written.max(Fate::of_status(status.and_then(|status| u16::try_from(status).ok())))
-}
-
-/// An attempt from its row; its real URL only where it may be shown. What cannot be read of it is left out.
-pub fn attempt(sealer: &Sealer, row: attempts::Model, shows_secrets: bool) -> Attempt {
-    let place = attempt_context(row.account_uid, row.execution_uid);
-    let sealed = row.sealed_url.as_deref().filter(|_| shows_secrets);
-    let plain = sealed.and_then(|sealed| sealer.open(place, sealed).ok());
-    let secret_url = plain.map(|plain| String::from_utf8_lossy(&plain).into_owned());
-    let outcome = match row.status {
-        Some(status) => Outcome::Answer {
-            status: u16::try_from(status).unwrap_or_default(),
-            headers: serde_json::from_slice(row.headers.as_deref().unwrap_or(b"[]")).unwrap_or_default(),
-            excerpt: row.excerpt.unwrap_or_default(),
-            truncated: row.truncated != 0,
-        },
-        None => Outcome::Error {
-            kind: row.error_kind.as_deref().and_then(Reason::parse).unwrap_or(Reason::Connect),
-            message: row.error_message.unwrap_or_default(),
-            was_sent: false,
-        },
-    };
-    Attempt { started_at: Timestamp(row.started_at), duration_us: row.duration_us, url: row.url, secret_url, outcome }
 }

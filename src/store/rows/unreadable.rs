@@ -4,14 +4,14 @@ use serde::Deserialize;
 
 use super::{
     super::entities::{automations, executions},
-    NOT_ADMITTED, source_kind_of, state_of,
+    NOT_ADMITTED, source_kind_of, state_of, uid,
 };
 use crate::domain::{
     attempt::Reason,
     automation::UnreadableAutomation,
     event::Action,
     execution::{Progress, State, Unreadable},
-    id::{AutomationUid, ExecutionUid, ObjectName},
+    id::{AccountUid, AutomationUid, ObjectName},
     source::SourceKind,
     timestamp::Timestamp,
 };
@@ -32,11 +32,11 @@ pub fn unreadable_automation(row: &automations::Model) -> UnreadableAutomation {
 }
 
 /// An execution whose row cannot be read as a whole, as far as it can.
-pub fn unreadable(row: &executions::Model) -> Unreadable {
+pub fn unreadable(account: AccountUid, row: &executions::Model) -> Unreadable {
     let state = state_of(row.state).unwrap_or(State::Pending);
     let number = |number: i32| u32::try_from(number).unwrap_or_default();
     Unreadable {
-        uid: ExecutionUid(row.uid),
+        uid: uid(account, row),
         source_kind: source_kind_of(row.source_kind).unwrap_or(SourceKind::Automation),
         progress: Progress {
             state,

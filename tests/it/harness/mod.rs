@@ -67,25 +67,16 @@ impl Database {
     /// Moves the whole history this long into the past, and has every account look at it. No server may run.
     pub async fn age(&self, by: Duration) {
         let connection = self.connect().await;
-        let backend = connection.get_database_backend();
         let by_us = i64::try_from(by.as_micros()).expect("fits");
-        let rows = connection
-            .query_all_raw(sea_orm::Statement::from_string(backend, "SELECT uid FROM executions"))
-            .await
-            .expect("answers");
-        for row in rows {
-            let uid: uuid::Uuid = row.try_get_by_index(0).expect("an id");
-            let older = uuid::Uuid::from_u128(uid.as_u128() - (by.as_millis() << 80));
-            for sql in [
-                "UPDATE attempts SET execution_uid = $1 WHERE execution_uid = $2",
-                "UPDATE executions SET uid = $1 WHERE uid = $2",
-            ] {
-                let values = [older.into(), uid.into()];
-                connection
-                    .execute_raw(sea_orm::Statement::from_sql_and_values(backend, sql, values))
-                    .await
-                    .expect("ages");
-            }
+        // Numbers are made of times, and keys of parts of numbers.
+        let numbers = i64::try_from(by.as_millis()).expect("fits") << 12;
+        let parts = numbers << 2;
+        for sql in [
+            format!("UPDATE attempts SET execution = execution - {numbers}"),
+            format!("UPDATE parts SET id = id - {parts}"),
+            format!("UPDATE executions SET id = id - {numbers}, event_part = event_part - {parts}"),
+        ] {
+            connection.execute_unprepared(&sql).await.expect("ages");
         }
         let shift = format!("UPDATE executions SET created_at = created_at - {by_us}, ended_at = ended_at - {by_us}");
         let deleted = format!("UPDATE webhooks SET deleted_at = deleted_at - {by_us}");
