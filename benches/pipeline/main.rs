@@ -113,6 +113,9 @@ async fn run() {
     if let Ok(url) = std::env::var(raw::URL) {
         return raw::run(url).await;
     }
+    if std::env::var(unmatched::BARE).is_ok() {
+        return unmatched::serve().await;
+    }
     let rounds = number("HOOKLINE_BENCH_ROUNDS", 5);
     let count = number("HOOKLINE_BENCH_EVENTS", 20_000);
     let words = std::env::var("HOOKLINE_BENCH_CASES").unwrap_or_default();

@@ -1,9 +1,14 @@
 //! Events that make nothing run, next to a bare tonic stream of the same bytes.
 
-use std::{pin::Pin, time::Instant};
+use std::{pin::Pin, process::Stdio, time::Instant};
 
 use hookline::grpc::pb;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    process::Command,
+    sync::mpsc,
+};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
@@ -13,6 +18,11 @@ use crate::harness::{Database, Server};
 const FRAME_EVENTS: usize = 64;
 /// How many frames are sent and not acknowledged.
 const FRAMES_OUTSTANDING_MAX: usize = 32;
+
+/// What tells a process that it is the bare server.
+pub const BARE: &str = "HOOKLINE_BENCH_BARE";
+/// How much a client may send ahead: enough for both servers never to wait for it.
+const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
 /// Acknowledges every frame, and looks at none.
 struct Bare;
@@ -77,15 +87,29 @@ async fn stream(channel: Channel, token: &str, frames: &[pb::PublishRequest]) ->
     (frames.len() * FRAME_EVENTS) as f64 / begun.elapsed().as_secs_f64()
 }
 
+/// The bare server's process: prints its URL, and serves until it is ended.
+pub async fn serve() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    println!("http://{}", listener.local_addr().expect("an address"));
+    let service = pb::event_service_server::EventServiceServer::new(Bare);
+    let mut server = tonic::transport::Server::builder()
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .tcp_nodelay(true);
+    server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener)).await.expect("serves");
+}
+
 /// Alternating rounds of ours and of the bare stream.
 pub async fn rounds(rounds: u64, events: u64) -> Vec<(f64, Option<f64>)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let bare = format!("http://{}", listener.local_addr().expect("an address"));
-    let service = pb::event_service_server::EventServiceServer::new(Bare);
-    tokio::spawn(
-        tonic::transport::Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
-    );
-    let bare = Channel::from_shared(bare).expect("a URL").connect().await.expect("connects");
+    let mut bare = Command::new(std::env::current_exe().expect("a path"))
+        .env(BARE, "1")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("starts");
+    let mut lines = BufReader::new(bare.stdout.take().expect("standard output")).lines();
+    let url = lines.next_line().await.expect("reads").expect("a URL");
+    let channel = Channel::from_shared(url).expect("a URL").connect().await.expect("connects");
     let database = Database::sqlite();
     let server = Server::start(&database, &[]).await;
     let client = server.client("service", "*", &[]).await;
@@ -95,7 +119,7 @@ pub async fn rounds(rounds: u64, events: u64) -> Vec<(f64, Option<f64>)> {
     let mut measured = Vec::new();
     for _ in 0..rounds {
         let ours = stream(server.channel().await, &token, &frames).await;
-        measured.push((ours, Some(stream(bare.clone(), "none", &frames).await)));
+        measured.push((ours, Some(stream(channel.clone(), "none", &frames).await)));
     }
     assert!(server.terminate().await, "the server ends in order");
     measured
