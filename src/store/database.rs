@@ -145,6 +145,16 @@ pub struct Connections {
     pub people: DatabaseConnection,
 }
 
+impl Connections {
+    /// Closes them, where nothing but the first look was wanted.
+    pub async fn close(self) -> Result<(), StoreError> {
+        for connection in [self.first, self.engine, self.people] {
+            connection.close().await?;
+        }
+        Ok(())
+    }
+}
+
 /// One connection to a database that exists, to look at it.
 pub async fn look(location: &Location) -> Result<DatabaseConnection, StoreError> {
     match location {
@@ -219,9 +229,13 @@ pub async fn check_encoding(connection: &DatabaseConnection) -> Result<(), Store
 }
 
 /// Makes a file, where there is none, that only its owner can read: events and bodies are in it. SQLite gives the files
-/// beside it the same mode.
+/// beside it the same mode. One that is there is not opened: whoever closes a file of SQLite's takes away the locks that
+/// its own process holds on it.
 pub fn own_file(path: &Path) -> std::io::Result<()> {
-    File::options().create(true).append(true).mode(0o600).open(path).map(drop)
+    match File::options().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn sqlite_pool(connections: u32) -> SqlitePoolOptions {

@@ -188,14 +188,17 @@ impl Store {
     /// database for itself, the caller has its lease.
     pub async fn migrate(location: &Location, permission: Permission) -> Result<Vec<String>, StoreError> {
         let connections = database::open(location).await?;
-        upgrade::migrate(&connections.first, location, permission).await
+        let left = upgrade::migrate(&connections.first, location, permission).await;
+        connections.close().await?;
+        left
     }
 
     /// Whether steps are to be made that need the database for themselves.
     pub async fn needs_lease(location: &Location) -> Result<bool, StoreError> {
         let connections = database::open(location).await?;
-        let steps = upgrade::Steps::of(&connections.first).await?;
-        Ok(steps.shared() < steps.pending.len())
+        let steps = upgrade::Steps::of(&connections.first).await;
+        connections.close().await?;
+        steps.map(|steps| steps.shared() < steps.pending.len())
     }
 
     /// Writes a change whole, or not at all.
