@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, io::Read, path::Path, process::Stdio, sync::Laz
 use hookline::grpc::pb;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, prost::Message};
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 
 use crate::harness::{Client, Database, Server, deal, eventually};
 
@@ -252,13 +255,13 @@ async fn a_migration_waits_for_who_serves(database: Database) {
     let output = migrate(&database, &["--while-serving"]).wait_with_output().await.expect("ends");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && told.contains("m0009_one_row needs the database for itself"), "{told}");
-    let waiting = migrate(&database, &[]);
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let mut waiting = migrate(&database, &[]);
+    let mut lines = BufReader::new(waiting.stderr.take().expect("standard error")).lines();
+    let said = lines.next_line().await.expect("reads").expect("it says why it waits");
+    assert!(said.contains("another process holds the database's"), "{said}");
     assert_eq!(database.count("hookline_migrations").await, 8, "it waits while the other serves");
     assert!(server.terminate().await);
-    let output = waiting.wait_with_output().await.expect("ends");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.contains("another process holds the database's"), "{said}");
+    assert!(waiting.wait().await.expect("ends").success());
     assert_eq!(database.count("hookline_migrations").await, 9);
 }
 
