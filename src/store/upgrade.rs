@@ -9,8 +9,8 @@ use super::{
     migrations::{EXCLUSIVE, Migrator},
 };
 
-/// How many times the file's size must be free beside it: the new rows, and the log that they come through.
-const FREE_TIMES_TWO: u64 = 3;
+/// How much must be free beside a file, in percent of its size: for the new rows, and the log that they come through.
+const FREE_PERCENT: u64 = 150;
 /// From which size on a step that carries everything over is asked for, on PostgreSQL.
 pub const ASKED_FOR_BYTES: u64 = 1 << 30;
 /// The tables whose rows are carried over.
@@ -117,7 +117,7 @@ async fn check_room(
 
 /// Whether so much is free beside a file.
 fn check_free(size: u64, free: u64) -> Result<(), StoreError> {
-    let needed = size.saturating_mul(FREE_TIMES_TWO) / 2;
+    let needed = size.saturating_mul(FREE_PERCENT) / 100;
     if free >= needed {
         return Ok(());
     }

@@ -48,18 +48,21 @@ impl Store {
             wanted.extend(row.event_part.filter(|_| wants_events(row)).map(|part| (row.account, part)));
         }
         let parts = self.parts(&wanted).await?;
-        let shared: HashMap<_, _> = rows.iter().filter_map(|row| row.event_part).map(|part| (part, ())).collect();
-        let events: HashMap<i64, Arc<[u8]>> = (parts.iter())
-            .filter(|((_, id), _)| shared.contains_key(id))
-            .filter_map(|((_, id), packed)| Some((*id, packing::unpack(packed).ok()?.into())))
-            .collect();
+        // Each event once, however many executions share it.
+        let mut events: HashMap<(i64, i64), Arc<[u8]>> = HashMap::new();
+        for place in rows.iter().filter_map(|row| Some((row.account, row.event_part?))) {
+            let unpacked = || parts.get(&place).and_then(|packed| packing::unpack(packed).ok());
+            if !events.contains_key(&place) {
+                events.extend(unpacked().map(|event| (place, event.into())));
+            }
+        }
         let open = |row: &executions::Model| {
             let own = (row.part.as_deref())
                 .or_else(|| parts.get(&(row.account, part_key(row.id, PartKind::Own))).map(Vec::as_slice))
                 .ok_or_else(|| "its part is missing".to_owned())?;
             let plain = packing::unpack(own).map_err(|error| error.to_string())?;
             let contents = packing::contents(&plain).map_err(|error| error.to_string())?;
-            let shared = row.event_part.and_then(|part| events.get(&part).cloned());
+            let shared = row.event_part.and_then(|part| events.get(&(row.account, part)).cloned());
             Ok(Unpacked { record: contents.record, event: contents.event.map(Arc::from).or(shared) })
         };
         Ok(Opened { by_number: rows.iter().map(|row| (row.id, open(row))).collect() })

@@ -198,14 +198,14 @@ impl Store {
             rest = others;
         }
         let next = match next {
-            Some(number) => self.uid_of_number(account, number).await?.map(|uid| uid.0),
+            Some(number) => Some(self.uid_of_number(account, number).await?.0),
             None => None,
         };
         Ok(Page { items, next })
     }
 
     /// The execution of a number, by which a page tells where the next one begins.
-    async fn uid_of_number(&self, account: AccountUid, number: i64) -> Result<Option<ExecutionUid>, StoreError> {
+    async fn uid_of_number(&self, account: AccountUid, number: i64) -> Result<ExecutionUid, StoreError> {
         let carried: Option<Option<Uuid>> = executions::Entity::find()
             .select_only()
             .column(executions::Column::Uid)
@@ -215,7 +215,7 @@ impl Store {
             .one(&self.reader)
             .await?;
         // One that was deleted meanwhile still tells where it stood.
-        Ok(Some(rows::uid_of(account, number, carried.flatten())))
+        Ok(rows::uid_of(account, number, carried.flatten()))
     }
 
     /// What a job looks at next: executions that were made before it and fit its filter, oldest first.
@@ -246,7 +246,7 @@ impl Store {
         let has_more = taken.len() < fitting.len();
         let position = if has_more { taken.last().copied() } else { scanned.last().map(|row| row.id) };
         let position = match position {
-            Some(number) => self.uid_of_number(account, number).await?,
+            Some(number) => Some(self.uid_of_number(account, number).await?),
             None => None,
         };
         let rows = self.rows_of_numbers(account, taken.iter().copied()).await?;
@@ -290,8 +290,7 @@ impl Store {
         account: AccountUid,
         found: &[executions::Model],
     ) -> Result<Vec<Recorded>, StoreError> {
-        let numbers: Vec<_> = found.iter().map(|row| row.id).collect();
-        let mut fates = self.fates(account, found, &numbers).await?;
+        let mut fates = self.fates(account, found).await?;
         let last_runs = self.last_runs(account, found).await?;
         let automations = self.automation_uids(account).await?;
         let opened = self.open_parts(found, |_| true).await?;
@@ -320,13 +319,9 @@ impl Store {
         Ok(recorded)
     }
 
-    async fn fates(
-        &self,
-        account: AccountUid,
-        found: &[executions::Model],
-        numbers: &[i64],
-    ) -> Result<Fates, StoreError> {
-        let others = self.attempts_of(account, numbers).await?;
+    async fn fates(&self, account: AccountUid, found: &[executions::Model]) -> Result<Fates, StoreError> {
+        let numbers: Vec<_> = found.iter().map(|row| row.id).collect();
+        let others = self.attempts_of(account, &numbers).await?;
         let packed = found.iter().filter_map(|row| Some((row.id, row.outcome.as_deref()?)));
         let packed = packed.chain(others.iter().map(|row| (row.execution, &*row.bytes)));
         let mut fates = Fates::default();

@@ -185,6 +185,20 @@ fn unbound(error: sqlx::error::BoxDynError) -> DbErr {
     failed(sqlx::Error::Encode(error))
 }
 
+/// Runs a query, and keeps what it returns.
+macro_rules! finish {
+    ($query:ident, $connection:ident, $wide:ident, $returned:ident) => {
+        match $wide.task {
+            WideTask::Update { returning: Some(_), .. } => {
+                for row in $query.fetch_all(&mut *$connection).await.map_err(failed)? {
+                    $returned.push(row.try_get(0).map_err(failed)?);
+                }
+            }
+            _ => $query.execute(&mut *$connection).await.map(drop).map_err(failed)?,
+        }
+    };
+}
+
 /// Runs a statement on SQLite, with the cells of row after row; answers the column that it returns.
 pub async fn run_on_sqlite(
     connection: &mut SqliteConnection,
@@ -210,17 +224,7 @@ pub async fn run_on_sqlite(
             .map_err(unbound)?;
         }
         let query = sqlx::query_with(wide.text(DbBackend::Sqlite, at), arguments);
-        match wide.task {
-            WideTask::Update { returning: Some(_), .. } => {
-                let rows = query.fetch_all(&mut *connection).await.map_err(failed)?;
-                for row in rows {
-                    returned.push(row.try_get(0).map_err(failed)?);
-                }
-            }
-            _ => {
-                query.execute(&mut *connection).await.map_err(failed)?;
-            }
-        }
+        finish!(query, connection, wide, returned);
     }
     Ok(returned)
 }
@@ -257,17 +261,7 @@ pub async fn run_on_postgres(
             .map_err(unbound)?;
         }
         let query = sqlx::query_with(wide.text(DbBackend::Postgres, 0), arguments);
-        match wide.task {
-            WideTask::Update { returning: Some(_), .. } => {
-                let rows = query.fetch_all(&mut *connection).await.map_err(failed)?;
-                for row in rows {
-                    returned.push(row.try_get(0).map_err(failed)?);
-                }
-            }
-            _ => {
-                query.execute(&mut *connection).await.map_err(failed)?;
-            }
-        }
+        finish!(query, connection, wide, returned);
     }
     Ok(returned)
 }
