@@ -8,9 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt as _, stream};
 use hookline::grpc::pb;
 use tokio::sync::{Semaphore, mpsc};
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     desk::Desk,
@@ -19,6 +20,8 @@ use crate::{
 
 /// Events of one frame.
 pub const FRAME_EVENTS: usize = 16;
+/// How many accounts are made at a time.
+const SET_UP_AT_ONCE_MAX: usize = 64;
 const BODY: &str = r#"{"sent": {{deal.sent}}, "id": {{deal.id}}, "title": "{{deal.title}}", "value": {{deal.value}}, "currency": "{{deal.currency}}", "stage": {{deal.stage_id}}, "custom": {{deal.custom_fields}}, "by": "{{event.user_id}}", "previous": {{previous.stage_id}}, "note": "Deal {{deal.title}} of account {{account.id}} moved to stage {{deal.stage_id}} by {{event.user_id}}; {{automation.name}} sent this as {{execution.id}} for {{event.id}}."}"#;
 
 /// What is published, and to whom.
@@ -43,9 +46,25 @@ pub enum Pace {
     PerSecond(u64),
 }
 
+/// An automation that every event of the loader makes run.
+fn matching(account: &str) -> pb::Automation {
+    let mut one = automation(account, "hook", "deal", pb::EventAction::Change, BODY);
+    one.conditions = Some(pb::ConditionGroup {
+        r#match: pb::ConditionMatch::All.into(),
+        conditions: vec![pb::Condition {
+            kind: Some(pb::condition::Kind::Clause(pb::Clause {
+                field: "stage_id".into(),
+                operator: pb::Operator::Changed.into(),
+                values: Vec::new(),
+            })),
+        }],
+    });
+    one
+}
+
 /// Publishes matching events, and waits until each has arrived.
 pub struct Loader {
-    client: Client,
+    pub client: Client,
     desk: Arc<Desk>,
     load: Load,
     next_event: AtomicU64,
@@ -57,27 +76,21 @@ impl Loader {
     /// Makes the accounts, with their webhooks and automations.
     pub async fn set_up(server: &Server, desk: &Arc<Desk>, url: &str, load: Load) -> Self {
         let client = server.client("service", "*", &[]).await;
+        let channel = server.channel().await;
         let names = (0..load.accounts).map(|at| (format!("bench-{at}"), url.to_owned()));
         let slow = load.with_slow.then(|| ("bench-slow".to_owned(), format!("{url}slow/")));
-        for (id, url) in names.chain(slow) {
-            client.create_account(&id, pb::Plan::Enterprise).await.expect("creates");
-            let admin = server.client("global_admin", &id, &["--user", "1"]).await;
-            admin.create_webhook(&id, "hook", &url).await.expect("creates");
-            for _ in 0..load.fan_out {
-                let mut one = automation(&id, "hook", "deal", pb::EventAction::Change, BODY);
-                one.conditions = Some(pb::ConditionGroup {
-                    r#match: pb::ConditionMatch::All.into(),
-                    conditions: vec![pb::Condition {
-                        kind: Some(pb::condition::Kind::Clause(pb::Clause {
-                            field: "stage_id".into(),
-                            operator: pb::Operator::Changed.into(),
-                            values: Vec::new(),
-                        })),
-                    }],
-                });
-                admin.create_automation(&id, one).await.expect("creates");
+        let of_account = |(id, url): (String, String)| {
+            let token = server.token("global_admin", &id, &["--user", "1"]);
+            let (service, admin) = (client.clone(), Client::new(channel.clone(), &token));
+            async move {
+                service.create_account(&id, pb::Plan::Enterprise).await.expect("creates");
+                admin.create_webhook(&id, "hook", &url).await.expect("creates");
+                for _ in 0..load.fan_out {
+                    admin.create_automation(&id, matching(&id)).await.expect("creates");
+                }
             }
-        }
+        };
+        stream::iter(names.chain(slow)).for_each_concurrent(SET_UP_AT_ONCE_MAX, of_account).await;
         let sample: serde_json::Value =
             serde_json::from_str(include_str!("../../tests/samples/v2-change-deal-custom-field.json")).expect("JSON");
         let payload = sample["data"].to_string().trim_start_matches('{').to_owned();

@@ -122,25 +122,29 @@ async fn run() {
     let is_wanted = |name: &str| words.is_empty() || words.split(',').any(|word| name.contains(word));
     let one = Load { accounts: 8, fan_out: 1, outstanding: 256, with_slow: false };
     let cases = [
-        ("matched 1:1, 8 accounts, 256 outstanding", one, true),
-        ("matched 1:1, 8 accounts, 2048 outstanding", Load { outstanding: 2_048, ..one }, false),
-        ("matched 1:1, 1000 accounts, 2048 outstanding", Load { accounts: 1_000, outstanding: 2_048, ..one }, false),
-        ("matched 1:10, 8 accounts, 2048 outstanding", Load { fan_out: 10, outstanding: 2_048, ..one }, false),
-        ("one busy account, 256 outstanding", Load { accounts: 1, ..one }, false),
-        ("a slow account among 8 healthy ones, 256 outstanding", Load { with_slow: true, ..one }, false),
+        ("matched 1:1 of 8 accounts with 256 outstanding", one, true),
+        ("matched 1:1 of 8 accounts with 2048 outstanding", Load { outstanding: 2_048, ..one }, false),
+        (
+            "matched 1:1 of 1000 accounts with 2048 outstanding",
+            Load { accounts: 1_000, outstanding: 2_048, ..one },
+            false,
+        ),
+        ("matched 1:10 of 8 accounts with 2048 outstanding", Load { fan_out: 10, outstanding: 2_048, ..one }, false),
+        ("matched 1:1 of one account with 256 outstanding", Load { accounts: 1, ..one }, false),
+        ("a slow account beside 8 healthy ones with 256 outstanding", Load { with_slow: true, ..one }, false),
     ];
     for (name, load, is_paced) in cases.into_iter().filter(|(name, ..)| is_wanted(name)) {
         delivered(name, Database::sqlite(), load, is_paced, (rounds, count)).await;
     }
-    let on_postgres = "on PostgreSQL, matched 1:1, 8 accounts, 256 outstanding";
+    let on_postgres = "PostgreSQL: matched 1:1 of 8 accounts with 256 outstanding";
     if std::env::var("HOOKLINE_TEST_POSTGRES").is_ok() && is_wanted(on_postgres) {
         delivered(on_postgres, Database::postgres().await, one, true, (rounds, count)).await;
     }
-    let low = "at 200 a second, 8 accounts";
+    let low = "at 200 a second of 8 accounts";
     if is_wanted(low) {
         at_a_low_rate(low, one, rounds).await;
     }
-    let nothing = "events that make nothing run, envelopes of 1.4 KB";
+    let nothing = "unmatched envelopes of 1.4 KB";
     if is_wanted(nothing) {
         tell(&format!("{nothing}: next to a bare tonic stream"), "1/s", &unmatched::rounds(rounds, count * 5).await);
     }

@@ -28,7 +28,7 @@ use crate::domain::{
 /// How many webhooks of a kind an account may have.
 pub const WEBHOOKS_MAX: usize = 1_000;
 /// How many automations an account may have.
-pub const AUTOMATIONS_MAX: usize = 5_000;
+pub const AUTOMATIONS_MAX: usize = 10_000;
 
 /// The place of an account: there may be none of this id.
 #[derive(Debug)]

@@ -127,16 +127,20 @@ impl Http {
             Method::Put => reqwest::Method::PUT,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let body = request.body_of(dispatch.attempt_no);
-        let headers = headers(dispatch, &body, trace);
-        let body = bytes::Bytes::from(body.into_owned());
+        let body = bytes::Bytes::from(request.body_of(dispatch.attempt_no).into_owned());
+        let built = || {
+            let mut built = reqwest::Request::new(method.clone(), url.clone());
+            *built.headers_mut() = headers(dispatch, &body, trace);
+            if !body.is_empty() {
+                *built.body_mut() = Some(body.clone().into());
+            }
+            built
+        };
         let deadline = begun + self.config.deadline;
         let mut sent_again = 0;
         let mut client = self.clients.of(&url);
         loop {
-            let builder = client.request(method.clone(), url.clone()).headers(headers.clone());
-            let builder = if body.is_empty() { builder } else { builder.body(body.clone()) };
-            let sent = timeout_at(deadline, builder.send()).await;
+            let sent = timeout_at(deadline, client.execute(built())).await;
             return match sent {
                 Err(_) => self.no_answer(&url, begun),
                 Ok(Ok(response)) => answer(response, deadline, &Redactor::of(&dispatch.webhook)).await,
@@ -209,10 +213,10 @@ fn error(kind: Reason, message: impl Into<String>) -> Outcome {
     Outcome::Error { kind, message: message.into(), was_sent: false }
 }
 
-fn headers(dispatch: &Dispatch, body: &str, trace: &TraceContext) -> HeaderMap {
+fn headers(dispatch: &Dispatch, body: &[u8], trace: &TraceContext) -> HeaderMap {
     let request_id = dispatch.execution.request_id(dispatch.action_no + 1);
     let seconds = clock::now().seconds();
-    let signature = signatures(&dispatch.webhook.secrets, &request_id, seconds, body.as_bytes());
+    let signature = signatures(&dispatch.webhook.secrets, &request_id, seconds, body);
     let mut map = HeaderMap::with_capacity(12);
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {

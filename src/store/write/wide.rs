@@ -15,8 +15,10 @@ use uuid::Uuid;
 
 /// How many rows one statement has on SQLite.
 const WIDTHS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
-/// How many rows one statement has on PostgreSQL at most.
-const POSTGRES_ROWS_MAX: usize = 1_000;
+/// How many bytes the values of one statement have on PostgreSQL, unless a single row has more. With its names it fits into
+/// one record of TLS: sqlx 0.9.0 leaves Nagle's algorithm on (mended since, in no release yet), and whatever goes in two
+/// writes can wait 40 ms for an acknowledgement that the server delays.
+const POSTGRES_BYTES_MAX: usize = 15 * 1_024;
 
 /// What kind of values a column has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,20 @@ pub enum Cell<'r> {
     Bytes(Option<&'r [u8]>),
     /// Of [`Kind::Uuid`].
     Uuid(Option<Uuid>),
+}
+
+impl Cell<'_> {
+    /// How many bytes it has in an array of PostgreSQL: its length, and itself.
+    fn postgres_bytes(&self) -> usize {
+        4 + match self {
+            Cell::Long(value) => value.map_or(0, |_| 8),
+            Cell::Int(_) => 4,
+            Cell::Small(_) => 2,
+            Cell::Text(value) => value.map_or(0, str::len),
+            Cell::Bytes(value) => value.map_or(0, <[u8]>::len),
+            Cell::Uuid(value) => value.map_or(0, |_| 16),
+        }
+    }
 }
 
 impl From<i64> for Cell<'_> {
@@ -229,6 +245,16 @@ pub async fn run_on_sqlite(
     Ok(returned)
 }
 
+/// How many rows one statement takes from the first one on.
+fn postgres_rows(cells: &[Cell<'_>], width: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&[Cell<'_>]| {
+        bytes += row.iter().map(Cell::postgres_bytes).sum::<usize>();
+        bytes <= POSTGRES_BYTES_MAX
+    };
+    cells.chunks(width).take_while(fits).count().max(1)
+}
+
 /// Runs a statement on PostgreSQL, with the cells of row after row; answers the column that it returns.
 pub async fn run_on_postgres(
     connection: &mut PgConnection,
@@ -237,7 +263,10 @@ pub async fn run_on_postgres(
 ) -> Result<Vec<Uuid>, DbErr> {
     let mut returned = Vec::new();
     let width = wide.columns.len();
-    for some in cells.chunks(POSTGRES_ROWS_MAX * width) {
+    let mut rest = cells;
+    while !rest.is_empty() {
+        let (some, others) = rest.split_at(postgres_rows(rest, width) * width);
+        rest = others;
         let mut arguments = PgArguments::default();
         for (at, (_, kind)) in wide.columns.iter().enumerate() {
             let column = some.iter().skip(at).step_by(width);

@@ -28,6 +28,21 @@ fn keys_are_compared_and_the_others_written() {
     assert_eq!(narrow, format!("{set} {from} WHERE t.a = v.column1 RETURNING t.u"));
 }
 
+/// What one statement has for PostgreSQL fits into one record of TLS, and a larger row goes alone.
+#[test]
+fn a_statement_has_as_many_rows_as_fit() {
+    let large = "x".repeat(POSTGRES_BYTES_MAX);
+    let small = "x".repeat(1_000);
+    let row = |text| [Cell::from(1), Cell::Text(Some(text))];
+    let rows: Vec<_> = std::iter::repeat_n(row(&small), 100).flatten().collect();
+    let bytes = 12 + 4 + 1_000;
+    assert_eq!(postgres_rows(&rows, 2), POSTGRES_BYTES_MAX / bytes);
+    assert_eq!(postgres_rows(&rows[..6], 2), 3);
+    let mixed = [row(&large), row(&small), row(&small)].concat();
+    assert_eq!(postgres_rows(&mixed, 2), 1);
+    assert_eq!(postgres_rows(&mixed[2..], 2), 2);
+}
+
 /// Whatever their number, rows arrive once each and in order, and null values stay null.
 #[tokio::test]
 async fn any_number_of_rows_is_written_once() {
