@@ -12,16 +12,16 @@
 
 mod rows;
 
-#[allow(dead_code, reason = "shared with the benchmark `pipeline`, which uses all of it")]
+#[expect(dead_code, reason = "shared with the benchmark `pipeline`, which uses all of it")]
 #[path = "../pipeline/desk.rs"]
 mod desk;
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../../tests/it/harness/mod.rs"]
 mod harness;
-#[allow(dead_code, reason = "shared with the benchmark `pipeline`, which uses all of it")]
+#[expect(dead_code, reason = "shared with the benchmark `pipeline`, which uses all of it")]
 #[path = "../pipeline/loader.rs"]
 mod loader;
-#[allow(dead_code, reason = "shared with the benchmark `pipeline`, which uses all of it")]
+#[expect(dead_code, reason = "shared with the benchmark `pipeline`, which uses all of it")]
 #[path = "../pipeline/measure.rs"]
 mod measure;
 

@@ -29,7 +29,9 @@ async fn connect(database: &Database) -> DatabaseConnection {
 pub async fn multiply(database: &Database, count: u64) {
     let connection = connect(database).await;
     let backend = connection.get_database_backend();
-    let run = async |sql: &str| drop(connection.execute_unprepared(sql).await.expect(sql));
+    let run = async |sql: &str| {
+        connection.execute_unprepared(sql).await.expect(sql);
+    };
     if backend == DbBackend::Sqlite {
         run("PRAGMA synchronous = OFF").await;
         run("PRAGMA journal_mode = OFF").await;
