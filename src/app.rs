@@ -24,10 +24,11 @@ use crate::{
     },
     keys::{KeyFiles, Keys, SEALING_KEY_BYTES},
     operations::{self, Operations, Readiness},
-    port::{Bounds, Files, Port, Tls, TlsFiles},
+    port::{Bounds, Files, Port, Protocols, Tls, TlsFiles},
     shares::Shares,
     store::{Lease, Location, Sealer, Store},
     telemetry::{Telemetry, chain},
+    web::{self, Origin},
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -63,6 +64,8 @@ pub struct Application {
     address: SocketAddr,
     operations_listener: TcpListener,
     operations_address: SocketAddr,
+    http: Option<(TcpListener, SocketAddr)>,
+    origins: Vec<Origin>,
     args: ServeArgs,
     location: Location,
     sealing: Vec<[u8; SEALING_KEY_BYTES]>,
@@ -74,9 +77,10 @@ impl Application {
     /// Checks the configuration, reads the keys and takes the port.
     pub async fn build(args: ServeArgs) -> Result<Self, StartError> {
         let plans = check(&args)?;
-        if !args.listen.ip().is_loopback() && args.tls_cert_file.is_none() {
+        if tokened(&args).any(|address| !address.ip().is_loopback()) && args.tls_cert_file.is_none() {
             tracing::warn!("the port speaks no TLS: tokens travel in the clear unless a mesh or a proxy encrypts");
         }
+        let origins = origins(&args)?;
         let location = Location::parse(&args.database.database).map_err(StartError)?;
         let keys = Keys::load(&key_files(&args.keys, &location)).map_err(StartError)?;
         let files = keys.signing.iter().chain(&args.keys.token_key_files).cloned().collect();
@@ -84,11 +88,17 @@ impl Application {
         let auth = Authenticator::new(files, token_rules(&args.keys), grace).map_err(StartError)?;
         let (listener, address) = bind(args.listen, "--listen").await?;
         let (operations_listener, operations_address) = bind(args.operations_listen, "--operations-listen").await?;
+        let http = match args.http_listen {
+            Some(wanted) => Some(bind(wanted, "--http-listen").await?),
+            None => None,
+        };
         Ok(Self {
             listener,
             address,
             operations_listener,
             operations_address,
+            http,
+            origins,
             args,
             location,
             sealing: keys.sealing,
@@ -105,6 +115,12 @@ impl Application {
     /// The address of the operations port.
     pub fn operations_address(&self) -> SocketAddr {
         self.operations_address
+    }
+
+    /// The URL of the HTTP port, where there is one.
+    pub fn http_url(&self) -> Option<String> {
+        let scheme = if self.args.tls_cert_file.is_some() { "https" } else { "http" };
+        self.http.as_ref().map(|(_, address)| format!("{scheme}://{address}/"))
     }
 
     /// Runs until it is told to stop or another process has taken the database over.
@@ -127,11 +143,17 @@ impl Application {
         let (health, health_service) = tonic_health::server::health_reporter();
         report(&health, ServingStatus::NotServing).await;
         let closing = CancellationToken::new();
-        let tls = tls_files(&self.args).map(Tls::start).transpose().map_err(StartError)?;
-        let bounds = port_bounds(&self.args.bounds, files);
-        let port = Port { name: "grpc", listener: self.listener, bounds, tls };
-        let served = serve(doors.router(health_service), self.args.bounds.streams_of_connection_max);
-        let server = tokio::spawn(port.serve(served, closing.clone()));
+        let tls = |protocols| tls_files(&self.args, protocols).map(Tls::start).transpose().map_err(StartError);
+        let bounds = port_bounds(&self.args.bounds, files, self.http.is_some());
+        let streams_max = self.args.bounds.streams_of_connection_max;
+        let port = Port { name: "grpc", listener: self.listener, bounds: bounds.clone(), tls: tls(Protocols::Http2)? };
+        let served = serve(doors.router(health_service), streams_max);
+        let mut servers = vec![tokio::spawn(port.serve(served, closing.clone()))];
+        if let Some((listener, _)) = self.http {
+            let port = Port { name: "http", listener, bounds, tls: tls(Protocols::Http)? };
+            let router = web::router(&doors, &self.origins, self.args.tls_cert_file.is_some());
+            servers.push(tokio::spawn(port.serve(web::serve(router, streams_max), closing.clone())));
+        }
         let sealer = Sealer::new(&self.sealing).map_err(|error| start_error("the sealing keys", &error))?;
         let lease_length = Duration::from_millis(self.args.lease_ms);
         let lease = tokio::select! {
@@ -204,7 +226,9 @@ impl Application {
         let drained = async {
             streams.wait().await;
             closing.cancel();
-            let _ = server.await;
+            for server in servers {
+                let _ = server.await;
+            }
             engine.all_landed().await;
         };
         let is_drained = tokio::select! {
@@ -250,13 +274,15 @@ async fn watch_readiness(store: Store, engine: Engine, readiness: Arc<Readiness>
 pub fn check(args: &ServeArgs) -> Result<PlanLimits, StartError> {
     let verifies = args.keys.signing_key_file.is_some() || !args.keys.token_key_files.is_empty();
     let has_own_keys = verifies && !args.keys.sealing_key_file.is_empty();
-    if !args.listen.ip().is_loopback() && !has_own_keys {
+    if let Some(open) = tokened(args).find(|address| !address.ip().is_loopback())
+        && !has_own_keys
+    {
         return Err(StartError(format!(
-            "listening on {} needs keys of your own: give --sealing-key-file and one of --signing-key-file and \
-             --token-key-files (a key is made with `head -c 32 /dev/urandom | base64`), or listen on the loopback",
-            args.listen
+            "listening on {open} needs keys of your own: give --sealing-key-file and one of --signing-key-file and \
+             --token-key-files (a key is made with `head -c 32 /dev/urandom | base64`), or listen on the loopback"
         )));
     }
+    origins(args)?;
     let is_leased = matches!(Location::parse(&args.database.database), Ok(Location::Postgres(_)));
     if is_leased && args.request_deadline_ms.saturating_mul(2) > args.lease_ms {
         return Err(StartError(format!(
@@ -266,6 +292,16 @@ pub fn check(args: &ServeArgs) -> Result<PlanLimits, StartError> {
         )));
     }
     plan_limits(args)
+}
+
+/// The addresses to which tokens are sent.
+fn tokened(args: &ServeArgs) -> impl Iterator<Item = SocketAddr> {
+    [args.listen].into_iter().chain(args.http_listen)
+}
+
+fn origins(args: &ServeArgs) -> Result<Vec<Origin>, StartError> {
+    let of_text = |text: &String| text.parse().map_err(|error| StartError(format!("--http-allow-origins: {error}")));
+    args.http_allow_origins.iter().map(of_text).collect()
 }
 
 async fn bind(wanted: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -292,22 +328,23 @@ pub fn key_files(args: &KeyArgs, location: &Location) -> KeyFiles {
     }
 }
 
-fn tls_files(args: &ServeArgs) -> Option<TlsFiles> {
+fn tls_files(args: &ServeArgs, protocols: Protocols) -> Option<TlsFiles> {
     let (certificate, key) = (args.tls_cert_file.clone()?, args.tls_key_file.clone()?);
-    Some(TlsFiles { certificate, key, client_ca: args.tls_client_ca_file.clone() })
+    Some(TlsFiles { certificate, key, client_ca: args.tls_client_ca_file.clone(), protocols })
 }
 
-/// What the gRPC port lets in: never more connections than there are files for.
-fn port_bounds(args: &BoundArgs, files: Files) -> Bounds {
+/// What the gRPC port lets in, and the HTTP port beside it: never more connections than there are files for.
+fn port_bounds(args: &BoundArgs, files: Files, are_two: bool) -> Bounds {
     let wanted = usize::from(args.connections_max);
-    if wanted > files.incoming {
+    let most = if are_two { files.incoming / 2 } else { files.incoming };
+    if wanted > most {
         tracing::warn!(
-            connections_max = files.incoming,
+            connections_max = most,
             "the limit of open files is low: fewer connections are let in than --connections-max says"
         );
     }
     Bounds {
-        connections_max: wanted.min(files.incoming),
+        connections_max: wanted.min(most),
         connections_of_address_max: usize::from(args.connections_of_address_max),
         oldest_goes_first: false,
         handshake_timeout: Duration::from_millis(args.handshake_timeout_ms),

@@ -102,6 +102,13 @@ pub struct ServeArgs {
     /// The address of the operations port: metrics, health and log level over plain HTTP, without tokens.
     #[arg(long, env = "HOOKLINE_OPERATIONS_LISTEN", default_value = "127.0.0.1:9464")]
     pub operations_listen: SocketAddr,
+    /// The address of the HTTP port, for whatever speaks no gRPC: JSON, and events from anywhere. Without it there is none.
+    /// Another than the loopback needs keys of your own.
+    #[arg(long, env = "HOOKLINE_HTTP_LISTEN")]
+    pub http_listen: Option<SocketAddr>,
+    /// The origins whose pages may call the HTTP port, such as `https://app.example`; without any, none may.
+    #[arg(long, env = "HOOKLINE_HTTP_ALLOW_ORIGINS", value_delimiter = ',', requires = "http_listen")]
+    pub http_allow_origins: Vec<String>,
     /// How long the keys of a file stay good that is gone or holds no key any more, in milliseconds; then the tokens that
     /// they signed are refused.
     #[arg(long, env = "HOOKLINE_TOKEN_KEY_GRACE_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(0..=86_400_000))]

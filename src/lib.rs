@@ -13,7 +13,8 @@
 //! - [`store`] is the only place that knows sea-orm: the tables, the journal that writes them in group commits, and
 //!   what reads them.
 //! - [`engine`] is the only place that knows actix and reqwest: one actor an account, one an execution under way.
-//! - [`grpc`] is the only place that knows protobuf.
+//! - [`grpc`] is the only place that knows protobuf; [`web`] is the same over HTTP: JSON becomes the messages of its
+//!   services, and their answers become JSON.
 //! - [`app`] puts them together, with [`operations`], the HTTP port for those who run it; [`port`] listens for both, with
 //!   bounds that hold before a caller is known; [`clock`], [`config`], [`keys`], [`reload`], [`shares`] and
 //!   [`telemetry`] are leaves; [`demo`] is a client, and so is [`cli`], the command line for people.
@@ -65,3 +66,4 @@ pub mod reload;
 pub mod shares;
 pub mod store;
 pub mod telemetry;
+pub mod web;

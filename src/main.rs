@@ -118,6 +118,9 @@ async fn serve(args: ServeArgs, arbiters: Vec<actix::ArbiterHandle>, telemetry: 
     listen_to_signals(signals.clone()).map_err(|error| StartError(format!("signals: {error}")))?;
     println!("listening on {}", application.address());
     println!("operations on http://{}/", application.operations_address());
+    if let Some(url) = application.http_url() {
+        println!("HTTP on {url}");
+    }
     application.run_until_stopped(arbiters, telemetry, signals).await
 }
 

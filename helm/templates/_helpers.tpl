@@ -101,6 +101,12 @@ seccompProfile:
 {{- if and .Values.keys.tokenKeys.existingSecret (not .Values.keys.tokenKeys.keys) -}}
 {{- fail "keys.tokenKeys.keys is empty: name the entries of the secret that verify tokens" -}}
 {{- end -}}
+{{- if and .Values.http.ingress.enabled (not .Values.http.enabled) -}}
+{{- fail "http.ingress leads to the HTTP port: set http.enabled, too" -}}
+{{- end -}}
+{{- if and .Values.http.ingress.enabled (not .Values.http.ingress.host) -}}
+{{- fail "http.ingress.host is empty: name the host that the HTTP port is reached by" -}}
+{{- end -}}
 {{- $grace := divf (.Values.settings.shutdownGraceMs | default 15000) 1000 | ceil | int -}}
 {{- if lt (int .Values.terminationGracePeriodSeconds) (add $grace 15 | int) -}}
 {{- fail (printf "terminationGracePeriodSeconds must be %d or more: settings.shutdownGraceMs and 15 seconds to close" (add $grace 15)) -}}

@@ -19,7 +19,7 @@ use crate::{
     config::ServeArgs,
     domain::timestamp::Timestamp,
     keys::{Keys, SEALING_KEY_BYTES},
-    port::TlsFiles,
+    port::{Protocols, TlsFiles},
     store::{Examination, Location, Sealer},
     telemetry::chain,
 };
@@ -280,7 +280,8 @@ fn clock(database: Option<Timestamp>, found: &mut Findings) {
 fn certificates(args: &ServeArgs, found: &mut Findings) {
     if let (Some(certificate), Some(key)) = (&args.tls_cert_file, &args.tls_key_file) {
         let client_ca = args.tls_client_ca_file.clone();
-        let files = TlsFiles { certificate: certificate.clone(), key: key.clone(), client_ca };
+        let protocols = Protocols::Http;
+        let files = TlsFiles { certificate: certificate.clone(), key: key.clone(), client_ca, protocols };
         match files.check() {
             Ok(()) => expiry("certificate", certificate, found),
             Err(error) => found.fail("certificate", error),

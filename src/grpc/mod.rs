@@ -2,6 +2,7 @@
 
 mod calls;
 mod convert;
+mod descriptors;
 mod doors;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -10,8 +11,19 @@ pub mod pb;
 mod services;
 
 pub use self::{
-    calls::{bounds::EVENTS_BYTES_MAX, byte_budget::ByteBudget, codec::BoundedCodec},
-    convert::written::{check_automation, check_webhook, shown_retry_policy},
+    calls::{
+        bounds::{EVENTS_BYTES_MAX, whole_bytes_max},
+        byte_budget::ByteBudget,
+        codec::BoundedCodec,
+        json::check as check_json,
+        receiving::Framing,
+        status::{invalid, malformed, message_too_large},
+    },
+    convert::{
+        timestamp,
+        written::{check_automation, check_webhook, shown_retry_policy},
+    },
+    descriptors::POOL,
     doors::{
         admission::{Admission, CallBounds},
         auth::{Authenticator, Claims, LEEWAY_SECONDS, TokenRules, check_key_file, mint},

@@ -1,12 +1,18 @@
 //! The calls of a connection: each is counted until its answer is read or given up.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use axum::body::{Body, Bytes, HttpBody};
-use hyper::body::{Frame, SizeHint};
+use http::{Request, Response};
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    service::Service as HyperService,
+};
+use tonic::codegen::Service;
 
 use super::Connection;
 
@@ -33,7 +39,7 @@ impl Connection {
     pub async fn tracked<E>(
         self,
         answer: impl Future<Output = Result<axum::response::Response, E>>,
-    ) -> Result<http::Response<TrackedBody>, E> {
+    ) -> Result<Response<TrackedBody>, E> {
         let number = self.begin_call();
         let call = Call { connection: self, number };
         let answer = answer.await?;
@@ -96,5 +102,31 @@ impl<T: Unpin> HttpBody for HeldBody<T> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// The calls of one connection, answered by a router that knows the connection.
+pub struct RoutedCalls {
+    router: axum::Router,
+    connection: Connection,
+}
+
+impl RoutedCalls {
+    /// Answers the calls of a connection.
+    pub fn new(router: axum::Router, connection: Connection) -> Self {
+        Self { router, connection }
+    }
+}
+
+impl HyperService<Request<Incoming>> for RoutedCalls {
+    type Response = Response<TrackedBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.connection.clone());
+        let mut router = self.router.clone();
+        let connection = self.connection.clone();
+        Box::pin(connection.tracked(async move { router.call(request).await }))
     }
 }

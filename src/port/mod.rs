@@ -20,10 +20,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
-    calls::{HeldBody, TrackedBody},
+    calls::{HeldBody, RoutedCalls, TrackedBody},
     connection::Connection,
     files::{Files, files_of},
-    tls::{Tls, TlsFiles},
+    tls::{Protocols, Tls, TlsFiles},
     watched_io::WatchedIo,
 };
 use self::{

@@ -30,6 +30,17 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// Who signs the certificates that clients must have, if they must have any.
     pub client_ca: Option<PathBuf>,
+    /// What is spoken over it, in the order in which it is liked.
+    pub protocols: Protocols,
+}
+
+/// What is spoken over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocols {
+    /// HTTP/2 alone.
+    Http2,
+    /// HTTP/2 or HTTP/1.1, as the client likes.
+    Http,
 }
 
 impl TlsFiles {
@@ -61,7 +72,10 @@ impl TlsFiles {
         let mut config = builder
             .with_single_cert(chain, key)
             .map_err(|error| format!("{} and {}: {error}", self.certificate.display(), self.key.display()))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = match self.protocols {
+            Protocols::Http2 => vec![b"h2".to_vec()],
+            Protocols::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
         Ok(config)
     }
 }

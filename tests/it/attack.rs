@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use hookline::grpc::pb;
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
     task::JoinSet,
 };
@@ -191,6 +191,7 @@ async fn everything_at_once_is_survived() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let names = silent.local_addr().expect("an address").to_string();
     let flags = ["--dns-servers", &names, "--connections-of-address-max", "600", "--retry-delays-ms", "500,500"];
+    let flags = [&flags[..], &["--http-listen", "127.0.0.1:0"]].concat();
     let server = Arc::new(Server::start(&database, &flags).await);
     let address = server.address;
     let service = server.client("service", "*", &[]).await;
@@ -249,6 +250,29 @@ async fn everything_at_once_is_survived() {
         for name in ["hook", "silent1", "silent2"] {
             let test = pb::TestWebhookRequest { name: format!("accounts/43/webhooks/{name}") };
             let _ = tester.webhooks().test_webhook(tester.ask(test)).await;
+        }
+    });
+    let web = server.http.trim_start_matches("http://").to_owned();
+    again!(attacks, counts, 48, halves, [hostile, web] {
+        let Ok(mut socket) = TcpStream::connect(&web).await else { return };
+        let head = format!("POST {BATCH} HTTP/1.1\r\nhost: x\r\nauthorization: {hostile}\r\ncontent-type: application/json\r\n");
+        let half = format!("{head}content-length: 5000000\r\n\r\n{}", " ".repeat(500_000));
+        let _ = socket.write_all(half.as_bytes()).await;
+        let _ = socket.read(&mut [0; 64]).await;
+    });
+    again!(attacks, counts, 2, bombs, [hostile, web] {
+        let path = format!("http://{web}/v1/accounts/43/events");
+        let zipped = compressed(&vec![b'['; 20_000_000]);
+        let request = http().post(path).header("authorization", &hostile).header("content-type", "application/json");
+        let _ = request.header("content-encoding", "gzip").body(zipped.slice(5..)).send().await;
+    });
+    again!(attacks, counts, 32, sockets, [web] {
+        let Ok(mut socket) = TcpStream::connect(&web).await else { return };
+        for byte in b"POST / HTTP/1.1\r\nhost: " {
+            if socket.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::timeout(Duration::from_millis(500), std::future::pending::<()>()).await.ok();
         }
     });
     let operations = server.operations.trim_start_matches("http://").trim_end_matches('/').to_owned();

@@ -95,7 +95,8 @@ async fn no_canary_is_found_anywhere() {
     let (collector, url) = Collector::start().await;
     let variables =
         [("RUST_LOG", "trace"), ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
-    let server = Server::start_with(&database, &["--retry-delays-ms", "50"], &variables).await;
+    let server =
+        Server::start_with(&database, &["--retry-delays-ms", "50", "--http-listen", "127.0.0.1:0"], &variables).await;
     let receiver = Receiver::start().await;
     receiver.answer_at("/bearer/", 503);
     let service_token = server.token("service", "*", &[]);
@@ -122,6 +123,7 @@ async fn no_canary_is_found_anywhere() {
     let _ = writeln!(seen, "list: {:?}", user.webhooks().list_webhooks(user.ask(list)).await.expect("lists"));
     let trail = pb::ListAuditEntriesRequest { parent: "accounts/42".into(), page_size: 1_000, ..Default::default() };
     let _ = writeln!(seen, "audit: {:?}", admin.audit().list_audit_entries(admin.ask(trail)).await.expect("lists"));
+    over_http(&server, &admin_token, &receiver.url, &mut seen).await;
     let page = http().get(format!("{}metrics", server.operations)).send().await.expect("answers");
     let _ = writeln!(seen, "metrics: {}", page.text().await.expect("text"));
     let spans = eventually("spans are exported", || async {
@@ -184,6 +186,35 @@ async fn no_canary_is_found_anywhere() {
         let found = seen.lines().find(|line| line.contains(canary));
         assert!(found.is_none(), "{canary} is in: {}", found.map(|line| around(line, canary)).unwrap_or_default());
     }
+}
+
+/// The same of the HTTP port: what it shows of webhooks and executions, and what it says of calls that fail.
+async fn over_http(server: &Server, admin: &str, url: &str, seen: &mut String) {
+    // An admin is shown the whole URL; others are not.
+    let user = server.token("user", "42", &["--user", "7"]);
+    let call = async |token: &str, path: &str, body: String| {
+        let request = http().post(format!("{}/{path}", server.http)).bearer_auth(token);
+        let answer = request.header("content-type", "application/json").body(body).send().await.expect("answers");
+        format!("{path}: {} {:?} {}", answer.status(), answer.headers().clone(), answer.text().await.expect("text"))
+    };
+    for method in ["WebhookService/ListWebhooks", "ExecutionService/ListExecutions"] {
+        let shown = call(&user, &format!("hookline.v1.{method}"), r#"{"parent": "accounts/42"}"#.to_owned()).await;
+        let _ = writeln!(seen, "http: {shown}");
+    }
+    let name = "accounts/42/webhooks/bearer";
+    let credentials = format!(r#""credentials": {{"bearer": {{"token": "{BEARER}"}}"#);
+    for webhook in [
+        format!(r#"{{"name": "{name}", "endpointUrl": "http://LOCALHOST/?key={QUERY}&x="}}"#),
+        format!(r#"{{"name": "{name}", {credentials}, "none": 1}}}}"#),
+        format!(r#"{{"name": "{name}", {credentials}"#),
+    ] {
+        let body = format!(r#"{{"webhook": {webhook}}}"#);
+        let shown = call(admin, "hookline.v1.WebhookService/UpdateWebhook", body).await;
+        assert!(shown.contains("400 Bad Request"), "{shown}");
+        let _ = writeln!(seen, "http: {shown}");
+    }
+    let shown = call(admin, &format!("v1/accounts/42/events?url={url}"), "{}".to_owned()).await;
+    let _ = writeln!(seen, "http: {shown}");
 }
 
 /// What is around a find.

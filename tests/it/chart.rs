@@ -244,6 +244,8 @@ fn the_schema_knows_the_settings_of_the_binary() {
         "database",
         "listen",
         "operations-listen",
+        "http-listen",
+        "http-allow-origins",
         "log-format",
         "signing-key-file",
         "token-key-files",
@@ -300,6 +302,8 @@ async fn values_that_need_each_other_are_checked() {
         ("tls.clientCa.existingSecret=ca", "set tls.existingSecret, too"),
         ("keys.tokenKeys.existingSecret=issuer", "keys.tokenKeys.keys is empty"),
         ("terminationGracePeriodSeconds=29", "terminationGracePeriodSeconds must be 30 or more"),
+        ("http.ingress.enabled=true", "set http.enabled, too"),
+        ("http.enabled=true,http.ingress.enabled=true", "http.ingress.host is empty"),
         ("settings.shutdownGraceMs=60000", "terminationGracePeriodSeconds must be 75 or more"),
     ] {
         for helm in HELMS {

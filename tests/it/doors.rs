@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-const ACCESS: [(&str, [bool; 4]); 43] = [
+pub const ACCESS: [(&str, [bool; 4]); 43] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -273,7 +273,7 @@ async fn every_method_lets_in_whom_it_should(database: Database) {
 }
 
 /// A certificate for the loopback, signed by an authority of the test's own, and a client's.
-async fn certificates(folder: &Path) {
+pub async fn certificates(folder: &Path) {
     let script = r#"
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority \
             -keyout ca.key -out ca.pem

@@ -41,6 +41,7 @@ mod traces;
 mod unreadable;
 mod upgrade;
 mod watch;
+mod web;
 
 /// Runs a test on SQLite and on PostgreSQL.
 macro_rules! on_both_databases {

@@ -2,11 +2,14 @@
 //! by field. Both come from the description of the wire format, so every door has the same bounds: [`Counting`] is told of
 //! messages and elements by whoever reads them, here from the protobuf wire ([`check_wire`]).
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
-use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
+use prost_reflect::{Kind, MessageDescriptor};
 
-use crate::grpc::pb;
+use crate::grpc::descriptors::POOL;
 
 /// How large a message of events may be: a frame, or a batch.
 pub const EVENTS_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -96,6 +99,8 @@ pub enum TooLarge {
 pub struct MethodBounds {
     /// How large its messages are at most, inflated.
     pub bytes_max: usize,
+    /// The same for a body that is one message in JSON; a third more where bytes are in it, as base64.
+    pub whole_bytes_max: usize,
     /// Whether the client may send more than one.
     pub is_stream: bool,
 }
@@ -115,8 +120,10 @@ struct Shape {
     has_lists: bool,
 }
 
-struct ShapeField {
+pub(super) struct ShapeField {
     name: String,
+    /// What it is called in JSON.
+    json_name: String,
     /// How many elements it has at most, where it is a list.
     elements_max: Option<usize>,
     /// The shape of the message that it holds.
@@ -126,10 +133,9 @@ struct ShapeField {
 }
 
 static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| {
-    let pool = DescriptorPool::decode(pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
     let mut bounds = Bounds { methods: HashMap::new(), requests: HashMap::new(), shapes: Vec::new() };
     let mut known = HashMap::new();
-    for service in pool.services() {
+    for service in POOL.services() {
         for method in service.methods() {
             let bytes_max = match format!("{}/{}", service.name(), method.name()).as_str() {
                 name if OF_EVENTS.contains(&name) => EVENTS_BYTES_MAX,
@@ -137,8 +143,11 @@ static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| {
                 _ => CALL_BYTES_MAX,
             };
             let path = format!("/{}/{}", service.full_name(), method.name());
-            bounds.methods.insert(path, MethodBounds { bytes_max, is_stream: method.is_client_streaming() });
             let shape = add_shape(&method.input(), &mut bounds.shapes, &mut known);
+            let has_bytes = has_bytes(&method.input(), &mut HashSet::new());
+            let whole_bytes_max = if has_bytes { bytes_max / 3 * 4 } else { bytes_max };
+            let is_stream = method.is_client_streaming();
+            bounds.methods.insert(path, MethodBounds { bytes_max, whole_bytes_max, is_stream });
             bounds.requests.insert(method.input().full_name().to_owned(), (bytes_max, shape));
         }
     }
@@ -157,6 +166,16 @@ impl Shape {
         };
         self.fields.values().any(of_field)
     }
+}
+
+/// Whether a message has bytes, or holds a message that has.
+fn has_bytes(message: &MessageDescriptor, seen: &mut HashSet<String>) -> bool {
+    seen.insert(message.full_name().to_owned())
+        && message.fields().any(|field| match field.kind() {
+            Kind::Bytes => true,
+            Kind::Message(inner) => has_bytes(&inner, seen),
+            _ => false,
+        })
 }
 
 fn add_shape(message: &MessageDescriptor, shapes: &mut Vec<Shape>, known: &mut HashMap<String, usize>) -> usize {
@@ -182,6 +201,7 @@ fn add_shape(message: &MessageDescriptor, shapes: &mut Vec<Shape>, known: &mut H
             field.number(),
             ShapeField {
                 name: field.name().to_owned(),
+                json_name: field.json_name().to_owned(),
                 elements_max: is_list.then(|| listed.map_or(ELEMENTS_OF_A_LIST_MAX, |(_, most)| *most)),
                 message: of_message,
                 packed_bytes,
@@ -194,6 +214,11 @@ fn add_shape(message: &MessageDescriptor, shapes: &mut Vec<Shape>, known: &mut H
 /// What a method takes; none where there is no such method.
 pub fn method(path: &str) -> Option<MethodBounds> {
     BOUNDS.methods.get(path).copied()
+}
+
+/// How large a body is at most that is one message of a method in JSON, or in any form that HTTP has.
+pub fn whole_bytes_max(path: &str) -> usize {
+    method(path).map_or(CALL_BYTES_MAX, |method| method.whole_bytes_max)
 }
 
 /// How large the messages of a service are at most, inflated.
@@ -213,7 +238,7 @@ pub struct Counting {
 
 impl Counting {
     /// A message begins.
-    fn enter(&mut self) -> Result<(), TooLarge> {
+    pub(super) fn enter(&mut self) -> Result<(), TooLarge> {
         if self.open.len() >= DEPTH_MAX {
             return Err(TooLarge::Depth(self.path()));
         }
@@ -222,7 +247,7 @@ impl Counting {
     }
 
     /// The message that began last ends.
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.open.pop();
     }
 
@@ -250,6 +275,55 @@ impl Counting {
             None => name.clone(),
         });
         steps.collect::<Vec<_>>().join(".")
+    }
+}
+
+/// A kind of message, for whoever counts its elements in another form than the wire's.
+#[derive(Clone, Copy)]
+pub(super) struct ShapeOf(usize);
+
+impl ShapeOf {
+    /// A kind of request.
+    pub(super) fn request(kind: &str) -> Option<Self> {
+        BOUNDS.requests.get(kind).map(|(_, shape)| Self(*shape))
+    }
+
+    /// Its field of a name, as it is in the `.proto` file or in JSON.
+    pub(super) fn field(self, name: &str) -> Option<FieldOf> {
+        let fields = &BOUNDS.shapes[self.0].fields;
+        let found = fields.iter().find(|(_, field)| field.name == name || field.json_name == name);
+        found.map(|(number, field)| FieldOf { number: *number, field })
+    }
+}
+
+/// A field of a kind of message.
+#[derive(Clone, Copy)]
+pub(super) struct FieldOf {
+    number: u32,
+    field: &'static ShapeField,
+}
+
+impl FieldOf {
+    /// The kind of message that it holds.
+    pub(super) fn message(self) -> Option<ShapeOf> {
+        self.field.message.map(ShapeOf)
+    }
+
+    /// Whether it has elements.
+    pub(super) fn is_list(self) -> bool {
+        self.field.elements_max.is_some()
+    }
+
+    /// One more element of it, where it is a list, and the way to it.
+    pub(super) fn enter(self, counting: &mut Counting) -> Result<(), TooLarge> {
+        let at = counting.elements(self.number, self.field, 1)?;
+        counting.path.push((self.field.name.clone(), at));
+        Ok(())
+    }
+
+    /// The way back.
+    pub(super) fn leave(counting: &mut Counting) {
+        counting.path.pop();
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod bounds;
 pub mod byte_budget;
 pub mod codec;
+pub mod json;
 pub mod measured;
 pub mod receiving;
 pub mod status;

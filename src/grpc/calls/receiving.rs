@@ -25,10 +25,22 @@ use super::{
 /// What precedes a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 
+/// How the messages of a body are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Each follows its length, as gRPC has them.
+    Prefixed,
+    /// The body is one message, in another form than protobuf's.
+    Whole,
+}
+
 /// The body of a request.
 pub struct ReceivingBody {
     body: Body,
     method: MethodBounds,
+    framing: Framing,
+    /// How much of a body came in that is one message.
+    received: usize,
     budgets: Vec<PollSemaphore>,
     held: Vec<OwnedSemaphorePermit>,
     timeout: Duration,
@@ -53,11 +65,19 @@ struct Followed {
 
 impl ReceivingBody {
     /// A body whose messages take their room from these budgets.
-    pub fn new(body: Body, method: MethodBounds, budgets: Vec<Arc<Semaphore>>, timeout: Duration) -> Self {
+    pub fn new(
+        body: Body,
+        method: MethodBounds,
+        framing: Framing,
+        budgets: Vec<Arc<Semaphore>>,
+        timeout: Duration,
+    ) -> Self {
         let deadline = (!method.is_stream).then(|| Box::pin(sleep_until(Instant::now() + timeout)));
         Self {
             body,
             method,
+            framing,
+            received: 0,
             budgets: budgets.into_iter().map(PollSemaphore::new).collect(),
             held: Vec::new(),
             timeout,
@@ -70,8 +90,27 @@ impl ReceivingBody {
         }
     }
 
+    /// Bytes came of a body that is one message: its length is said before it, or it may be as long as it is.
+    fn follow_whole(&mut self, bytes: usize) -> Result<Followed, TooLarge> {
+        let begins = self.received == 0;
+        self.received += bytes;
+        let most = self.method.whole_bytes_max;
+        let missing = match self.body.size_hint().exact() {
+            Some(missing) => usize::try_from(missing).unwrap_or(usize::MAX),
+            None => most.saturating_sub(self.received),
+        };
+        let whole = self.received.saturating_add(missing);
+        if whole > most {
+            return Err(TooLarge::Bytes { bytes: whole, most });
+        }
+        Ok(Followed { begins, wanted: Some(missing).filter(|missing| begins && *missing > 0) })
+    }
+
     /// Goes through bytes as they came.
     fn follow(&mut self, mut bytes: &[u8]) -> Result<Followed, TooLarge> {
+        if self.framing == Framing::Whole {
+            return self.follow_whole(bytes.len());
+        }
         let mut followed = Followed { begins: self.is_between_messages(), wanted: None };
         while !bytes.is_empty() {
             if self.missing > 0 {
@@ -103,7 +142,7 @@ impl ReceivingBody {
     }
 
     fn is_between_messages(&self) -> bool {
-        self.missing == 0 && self.prefix_bytes == 0
+        self.missing == 0 && self.prefix_bytes == 0 && self.received == 0
     }
 
     /// A stream may be silent between its messages, never in one; each has its own time.

@@ -227,6 +227,11 @@ pub fn too_large(fault: &TooLarge) -> Status {
     plain(ErrorReason::MessageTooLarge, &message)
 }
 
+/// The status of a message of more bytes than it may have.
+pub fn message_too_large(bytes: usize, most: usize) -> Status {
+    too_large(&TooLarge::Bytes { bytes, most })
+}
+
 /// The status of what cannot be read as the method's message.
 pub fn malformed(why: &str) -> Status {
     plain(ErrorReason::InvalidArgument, &format!("the message cannot be read: {why}"))

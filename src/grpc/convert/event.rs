@@ -82,9 +82,12 @@ fn native(given: &pb::Event) -> Result<Event, Rejection> {
     let occurred_at = given.occur_time.as_ref().and_then(from_timestamp).ok_or_else(|| {
         Rejection::new("event.occur_time", RejectionReason::InvalidField, "is required: a time from 1970 to 9999")
     })?;
-    let previous = match given.previous.as_ref() {
+    let (field, data) = one_of("data", &given.data, &given.data_json)?;
+    let data = payload_object(&field, data)?;
+    let (field, previous) = one_of("previous", &given.previous, &given.previous_json)?;
+    let previous = match previous {
         b"" | b"null" => None,
-        bytes => Some(payload_object("event.previous", bytes)?),
+        bytes => Some(payload_object(&field, bytes)?),
     };
     Ok(Event {
         id: parse("event_id", &given.event_id)?,
@@ -93,7 +96,7 @@ fn native(given: &pb::Event) -> Result<Event, Rejection> {
         entity_id: parse("entity_id", &given.entity_id)?,
         occurred_at,
         user_id: (!given.user_id.is_empty()).then(|| parse("user_id", &given.user_id)).transpose()?,
-        data: payload_object("event.data", &given.data)?,
+        data,
         previous,
         meta: None,
         swapped: false,
@@ -101,6 +104,18 @@ fn native(given: &pb::Event) -> Result<Event, Rejection> {
         cause: None,
         trace: None,
     })
+}
+
+/// What is given as bytes or as text, and its field.
+fn one_of<'g>(name: &str, bytes: &'g [u8], text: &'g str) -> Result<(String, &'g [u8]), Rejection> {
+    match (bytes, text) {
+        (bytes, "") => Ok((format!("event.{name}"), bytes)),
+        (b"", text) => Ok((format!("event.{name}_json"), text.as_bytes())),
+        _ => {
+            let message = format!("must not be given beside {name}");
+            Err(Rejection::new(format!("event.{name}_json"), RejectionReason::InvalidField, message))
+        }
+    }
 }
 
 /// Who may see the object: everybody where nothing is said, nobody where the list is empty. The older field cannot say the

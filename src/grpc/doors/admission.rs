@@ -15,7 +15,7 @@ use crate::{
     domain::caller::{Caller, Party},
     grpc::calls::{
         bounds::{self, MethodBounds},
-        receiving::ReceivingBody,
+        receiving::{Framing, ReceivingBody},
         status,
     },
     port::{Connection, HeldBody},
@@ -29,6 +29,8 @@ const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 const STRANGER_CALLS_MAX: usize = 8;
 /// How large a call may be of the services that are not ours: health and reflection.
 const FOREIGN_BYTES_MAX: usize = 4 * 1024;
+const FOREIGN_METHOD: MethodBounds =
+    MethodBounds { bytes_max: FOREIGN_BYTES_MAX, whole_bytes_max: FOREIGN_BYTES_MAX, is_stream: true };
 /// Which share of the calls at once services may have, and people; the rest is kept for the other kind.
 const KIND_SHARE: (usize, usize) = (3, 4);
 /// Which part of the calls at once the people of one account may have, or services of the same accounts.
@@ -118,11 +120,11 @@ impl Admission {
         Ok(CallPermit { _of_caller: of_caller, _of_party: of_party, _permits: [of_kind, of_all], receiving })
     }
 
-    fn receiving(&self, body: Body, method: MethodBounds, permit: Option<&CallPermit>) -> Body {
+    fn receiving(&self, body: Body, method: MethodBounds, framing: Framing, permit: Option<&CallPermit>) -> Body {
         // The caller's own first: who waits for that must not hold any of what is everybody's.
         let budgets = [permit.and_then(|permit| permit.receiving.semaphore()), Some(&self.receiving)];
         let budgets = budgets.into_iter().flatten().cloned().collect();
-        Body::new(ReceivingBody::new(body, method, budgets, self.bounds.message_timeout))
+        Body::new(ReceivingBody::new(body, method, framing, budgets, self.bounds.message_timeout))
     }
 }
 
@@ -143,14 +145,15 @@ pub async fn admitted(State(admission): State<Admission>, request: Request<Body>
 impl Admission {
     fn admit(&self, mut request: Request<Body>) -> Result<(Request<Body>, Option<CallPermit>), Status> {
         let path = request.uri().path();
-        let method = bounds::method(path).unwrap_or(MethodBounds { bytes_max: FOREIGN_BYTES_MAX, is_stream: true });
+        let method = bounds::method(path).unwrap_or(FOREIGN_METHOD);
+        let framing = request.extensions().get::<Framing>().copied().unwrap_or(Framing::Prefixed);
         let connection = request.extensions().get::<Connection>().cloned();
         let is_health = path == HEALTH_CHECK || path == HEALTH_WATCH;
         if is_health && !has_token(request.headers()) {
             if connection.is_some_and(|connection| connection.calls() > STRANGER_CALLS_MAX) {
                 return Err(status::too_many_calls("of a connection, without a token", STRANGER_CALLS_MAX));
             }
-            let request = request.map(|body| self.receiving(body, method, None));
+            let request = request.map(|body| self.receiving(body, method, framing, None));
             return Ok((request, None));
         }
         let caller = self.auth.caller(request.headers())?;
@@ -159,7 +162,7 @@ impl Admission {
             connection.trust(caller.party());
         }
         request.extensions_mut().insert(caller);
-        let request = request.map(|body| self.receiving(body, method, Some(&permit)));
+        let request = request.map(|body| self.receiving(body, method, framing, Some(&permit)));
         Ok((request, Some(permit)))
     }
 }

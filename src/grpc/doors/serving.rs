@@ -9,13 +9,13 @@ use std::{
 };
 
 use axum::{body::Body, middleware, middleware::Next};
-use hyper::{body::Incoming, server::conn::http2, service::Service as HyperService};
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tonic::{
     Status,
     body::Body as TonicBody,
     codegen::{
-        BoxFuture, Service,
+        Service,
         http::{Request, Response},
     },
     server::NamedService,
@@ -28,7 +28,7 @@ use crate::{
         calls::{measured::observed, status},
         services::api::Api,
     },
-    port::{Connection, Io, Serve, TrackedBody},
+    port::{Connection, Io, RoutedCalls, Serve},
     telemetry::Metrics,
 };
 
@@ -68,16 +68,24 @@ impl Doors {
             + 'static,
         H::Future: Send + 'static,
     {
-        let services = Arc::clone(&self.services);
+        let doors = self.clone();
         let mut routes = Routes::new(health);
         let router = routes.axum_router_mut();
-        *router = std::mem::take(router).fallback(async move |request: Request<Body>| match services.get() {
-            Some(services) => services.clone().call(request).await,
-            None => Ok(status::starting().into_http()),
-        });
-        routes
-            .prepare()
-            .into_axum_router()
+        *router = std::mem::take(router).fallback(async move |request: Request<Body>| doors.serve(request).await);
+        self.around(routes.prepare().into_axum_router())
+    }
+
+    /// The services, for a call that is behind the doors already.
+    pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
+        match self.services.get() {
+            Some(services) => services.clone().call(request).await.unwrap_or_else(|never| match never {}),
+            None => status::starting().into_http(),
+        }
+    }
+
+    /// The doors around a router: who calls, whether there is a place, how long it may take; and it is measured.
+    pub fn around(&self, router: axum::Router) -> axum::Router {
+        router
             .layer(middleware::from_fn(in_time))
             .layer(middleware::from_fn_with_state(self.admission.clone(), admitted))
             .layer(middleware::from_fn_with_state(self.metrics.clone(), observed))
@@ -132,32 +140,13 @@ pub fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES_MAX);
     move |io, connection| {
-        let calls = Calls { router: router.clone(), connection };
+        let calls = RoutedCalls::new(router.clone(), connection);
         Http2(Box::pin(builder.serve_connection(TokioIo::new(io), calls)))
     }
 }
 
-/// The calls of one connection.
-pub struct Calls {
-    router: axum::Router,
-    connection: Connection,
-}
-
-impl HyperService<Request<Incoming>> for Calls {
-    type Response = Response<TrackedBody>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.connection.clone());
-        let mut router = self.router.clone();
-        let connection = self.connection.clone();
-        Box::pin(connection.tracked(async move { router.call(request).await }))
-    }
-}
-
 /// A connection that is served.
-pub struct Http2(Pin<Box<http2::Connection<TokioIo<Io>, Calls, TokioExecutor>>>);
+pub struct Http2(Pin<Box<http2::Connection<TokioIo<Io>, RoutedCalls, TokioExecutor>>>);
 
 impl Future for Http2 {
     type Output = Result<(), Box<dyn std::error::Error + Send + Sync>>;

@@ -117,6 +117,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// The URL of the operations port.
     pub operations: String,
+    /// The URL of the HTTP port, where it has one.
+    pub http: String,
     key_folder: PathBuf,
     database: String,
 }
@@ -182,8 +184,14 @@ impl Server {
         let address = line.strip_prefix("listening on ").expect("an address").parse().expect("an address");
         let line = lines.next_line().await.expect("reads").expect("a line");
         let operations = line.strip_prefix("operations on ").expect("an address").to_owned();
+        let http = if flags.contains(&"--http-listen") {
+            let line = lines.next_line().await.expect("reads").expect("a line");
+            line.strip_prefix("HTTP on ").expect("a URL").trim_end_matches('/').to_owned()
+        } else {
+            String::new()
+        };
         let key_folder = database.folder.path().to_owned();
-        Self { child, log, address, operations, key_folder, database: database.url.clone() }
+        Self { child, log, address, operations, http, key_folder, database: database.url.clone() }
     }
 
     /// What it has logged.

@@ -1,11 +1,11 @@
 use prost::Message;
 
 use super::*;
+use crate::grpc::pb;
 
 fn reachable() -> Vec<String> {
-    let pool = DescriptorPool::decode(pb::FILE_DESCRIPTOR_SET).expect("a description");
     let mut open: Vec<_> =
-        pool.services().flat_map(|service| service.methods().map(|m| m.input()).collect::<Vec<_>>()).collect();
+        POOL.services().flat_map(|service| service.methods().map(|m| m.input()).collect::<Vec<_>>()).collect();
     let (mut seen, mut lists) = (Vec::new(), Vec::new());
     while let Some(message) = open.pop() {
         if seen.contains(&message.full_name().to_owned()) {

@@ -7,8 +7,9 @@ const MAX: usize = 1_000;
 fn body(chunks: Vec<Vec<u8>>, is_stream: bool, budget: &Arc<Semaphore>) -> ReceivingBody {
     let chunks = tokio_stream::iter(chunks).map(Ok::<_, std::io::Error>);
     let endless = chunks.chain(tokio_stream::pending());
-    let method = MethodBounds { bytes_max: MAX, is_stream };
-    ReceivingBody::new(Body::from_stream(endless), method, vec![Arc::clone(budget)], Duration::from_secs(10))
+    let method = MethodBounds { bytes_max: MAX, whole_bytes_max: MAX, is_stream };
+    let budgets = vec![Arc::clone(budget)];
+    ReceivingBody::new(Body::from_stream(endless), method, Framing::Prefixed, budgets, Duration::from_secs(10))
 }
 
 fn message(length: u32, given: usize) -> Vec<u8> {
@@ -73,9 +74,14 @@ async fn pieces_that_straddle_messages_change_nothing() {
     let pieces: Vec<_> = [&whole[..22]].into_iter().chain(whole[22..].chunks(25)).map(<[u8]>::to_vec).collect();
     let count = pieces.len();
     let slow = tokio_stream::iter(pieces).map(Ok::<_, std::io::Error>).throttle(Duration::from_secs(4));
-    let method = MethodBounds { bytes_max: MAX, is_stream: true };
-    let mut slow =
-        ReceivingBody::new(Body::from_stream(slow), method, vec![Arc::clone(&budget)], Duration::from_secs(10));
+    let method = MethodBounds { bytes_max: MAX, whole_bytes_max: MAX, is_stream: true };
+    let mut slow = ReceivingBody::new(
+        Body::from_stream(slow),
+        method,
+        Framing::Prefixed,
+        vec![Arc::clone(&budget)],
+        Duration::from_secs(10),
+    );
     for _ in 0..count {
         assert!(matches!(next(&mut slow).await, Ok(Some(bytes)) if bytes > 0));
     }
@@ -89,4 +95,31 @@ async fn a_stream_may_be_silent_between_messages_and_a_call_may_not() {
     assert_eq!(next(&mut stream).await, Ok(None), "nothing comes, nothing ends");
     let mut call = body(vec![], false, &budget);
     assert_eq!(next(&mut call).await, Err(tonic::Code::DeadlineExceeded));
+}
+
+/// A body that is one message holds what is still to come of it, and is too large as soon as it says so.
+#[tokio::test(start_paused = true)]
+async fn a_whole_body_has_one_room_and_one_time() {
+    let whole = |body: Body, budget: &Arc<Semaphore>| {
+        let method = MethodBounds { bytes_max: 10, whole_bytes_max: MAX, is_stream: false };
+        ReceivingBody::new(body, method, Framing::Whole, vec![Arc::clone(budget)], Duration::from_secs(10))
+    };
+    let budget = Arc::new(Semaphore::new(10_000));
+    let mut fits = whole(Body::from(vec![b' '; MAX]), &budget);
+    assert_eq!(next(&mut fits).await, Ok(Some(MAX)));
+    assert_eq!(next(&mut fits).await, Ok(Some(0)));
+    let mut large = whole(Body::from(vec![b' '; MAX + 1]), &budget);
+    assert_eq!(next(&mut large).await, Err(tonic::Code::OutOfRange));
+    // Where no length is given, there must be room for the longest.
+    let pieces = |count: usize| tokio_stream::iter((0..count).map(|_| Ok::<_, std::io::Error>(vec![b' '; 400])));
+    let mut unsaid = whole(Body::from_stream(pieces(2).chain(tokio_stream::pending())), &budget);
+    assert_eq!(next(&mut unsaid).await, Ok(Some(400)));
+    assert_eq!(budget.available_permits(), 10_000 - (MAX - 400));
+    assert_eq!(next(&mut unsaid).await, Ok(Some(400)));
+    assert_eq!(next(&mut unsaid).await, Err(tonic::Code::DeadlineExceeded));
+    assert_eq!(budget.available_permits(), 10_000);
+    let mut endless = whole(Body::from_stream(pieces(3)), &budget);
+    assert_eq!(next(&mut endless).await, Ok(Some(400)));
+    assert_eq!(next(&mut endless).await, Ok(Some(400)));
+    assert_eq!(next(&mut endless).await, Err(tonic::Code::OutOfRange));
 }

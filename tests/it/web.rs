@@ -1,0 +1,593 @@
+//! The HTTP port: JSON for everybody, and events from anywhere.
+
+use std::{io::Write, time::Duration};
+
+use flate2::{Compression, write::GzEncoder};
+use hookline::grpc::pb;
+use prost_reflect::{DescriptorPool, MessageDescriptor};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    doors::{ACCESS, certificates},
+    harness::{Database, Receiver, Server, account_42, automation, eventually},
+};
+
+crate::on_both_databases!(
+    every_method_lets_in_whom_it_should_over_http,
+    the_whole_story_is_told_in_json,
+    events_come_from_anywhere,
+    what_was_answered_outlives_a_kill,
+);
+
+const HTTP: [&str; 2] = ["--http-listen", "127.0.0.1:0"];
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Calls over HTTP with one token.
+struct Caller {
+    client: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client")
+}
+
+impl Caller {
+    fn of(server: &Server, role: &str, account: &str, more: &[&str]) -> Self {
+        Self { client: client(), url: server.http.clone(), token: server.token(role, account, more) }
+    }
+
+    /// Sends a body of a content type to a path.
+    async fn send(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Response {
+        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", content_type);
+        request.bearer_auth(&self.token).body(body).send().await.expect("an answer")
+    }
+
+    /// Calls a method. Answers the status of HTTP, and what was answered.
+    async fn call(&self, method: &str, message: &Value) -> (StatusCode, Value) {
+        let path = format!("/hookline.v1.{method}");
+        read(self.send(&path, "application/json", message.to_string()).await).await
+    }
+
+    async fn done(&self, method: &str, message: Value) -> Value {
+        let (status, answer) = self.call(method, &message).await;
+        assert_eq!(status, StatusCode::OK, "{method}: {answer}");
+        answer
+    }
+
+    /// Sends events of account 42.
+    async fn events(&self, content_type: &str, body: impl Into<reqwest::Body>) -> (StatusCode, Value) {
+        read(self.send("/v1/accounts/42/events", content_type, body).await).await
+    }
+}
+
+async fn read(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let text = response.text().await.expect("a body");
+    let answer = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{status} {error}: {text}"));
+    (status, answer)
+}
+
+/// A request about an account that harms nothing, from the names of its fields.
+fn harmless(method: &str, input: &MessageDescriptor, account: &str) -> Value {
+    let parent = format!("accounts/{account}");
+    let id = "01kawdkvp7e0pvx9qgr0j8n2d3";
+    let name = match method.split('/').next().expect("a service") {
+        "AccountService" => parent.clone(),
+        "WebhookService" => format!("{parent}/webhooks/none"),
+        "AutomationService" => format!("{parent}/automations/none"),
+        "ExecutionService" => format!("{parent}/executions/ex-{id}"),
+        "JobService" => format!("{parent}/jobs/jo-{id}"),
+        _ => String::new(),
+    };
+    let mut message = json!({});
+    for field in input.fields() {
+        let value = match field.name() {
+            "parent" => json!(parent),
+            "name" => json!(name),
+            "account_id" => json!(account),
+            "automation" if method.starts_with("ExplainService/ListMisses") => {
+                json!(format!("{parent}/automations/none"))
+            }
+            "webhook" if method.ends_with("UpdateWebhook") => json!({ "name": name }),
+            "automation" if method.ends_with("UpdateAutomation") => json!({ "name": name }),
+            "etag" => json!("\"no\""),
+            "only_new" => json!(true),
+            "filter" if method.ends_with("CancelExecutions") => json!({ "states": [99] }),
+            _ => continue,
+        };
+        message[field.json_name()] = value;
+    }
+    message
+}
+
+async fn every_method_lets_in_whom_it_should_over_http(database: Database) {
+    let server = Server::start(&database, &HTTP).await;
+    let all = server.client("service", "*", &[]).await;
+    for account in ["42", "43"] {
+        all.create_account(account, pb::Plan::Power).await.expect("creates");
+    }
+    let writer = ["--user", "2", "--permissions", "automations.write"];
+    let callers = [
+        Caller::of(&server, "service", "42", &[]),
+        Caller::of(&server, "global_admin", "42", &["--user", "1"]),
+        Caller::of(&server, "user", "42", &writer),
+        Caller::of(&server, "user", "42", &["--user", "3"]),
+    ];
+    let nobody = Caller { token: "x.y.z".to_owned(), client: client(), url: server.http.clone() };
+    let pool = DescriptorPool::decode(pb::FILE_DESCRIPTOR_SET).expect("a description");
+    for (method, allowed) in ACCESS {
+        let (service, name) = method.split_once('/').expect("a method");
+        let service = pool.get_service_by_name(&format!("hookline.v1.{service}")).expect("a service");
+        let described = service.methods().find(|method| method.name() == name).expect("a method");
+        let code = async |caller: &Caller, account: &str| {
+            let message = harmless(method, &described.input(), account);
+            if described.is_server_streaming() {
+                return first_word(caller, method, &message).await;
+            }
+            let (_, answer) = caller.call(method, &message).await;
+            answer["code"].as_str().unwrap_or("ok").to_owned()
+        };
+        if described.is_client_streaming() {
+            let (status, answer) = callers[0].call(method, &json!({})).await;
+            assert_eq!((status, &answer["code"]), (StatusCode::NOT_IMPLEMENTED, &json!("unimplemented")), "{method}");
+            assert!(answer["message"].as_str().expect("words").contains("PublishBatch"), "{answer}");
+            continue;
+        }
+        for (caller, is_allowed) in callers.iter().zip(allowed) {
+            let own = code(caller, "42").await;
+            assert_eq!(own == "permission_denied", !is_allowed, "{method}: {own}");
+            assert_ne!(own, "unauthenticated", "{method}");
+            if method == "AccountService/ListAccounts" || name == "RotateKeys" || name == "ConfirmClock" {
+                continue;
+            }
+            for foreign in ["43", "no-such"] {
+                assert_eq!(code(caller, foreign).await, "permission_denied", "{method} of {foreign}");
+            }
+        }
+        assert_eq!(code(&nobody, "42").await, "unauthenticated", "{method}");
+    }
+    let (status, _) = nobody.events("application/json", "{}").await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    for (caller, expected) in callers.iter().zip([400, 403, 403, 403]) {
+        let event = r#"{"event_id": "", "object": "deal", "action": "change", "entity_id": "8", "data": {}}"#;
+        assert_eq!(caller.events("application/json", event).await.0, expected);
+    }
+}
+
+fn enveloped(message: &Value) -> Vec<u8> {
+    let text = message.to_string();
+    [&[0][..], &u32::try_from(text.len()).expect("fits").to_be_bytes(), text.as_bytes()].concat()
+}
+
+/// The envelopes of a stream that is answered, as they come.
+struct Envelopes {
+    response: Response,
+    buffer: Vec<u8>,
+}
+
+impl Envelopes {
+    async fn of(caller: &Caller, method: &str, message: &Value) -> Self {
+        let path = format!("/hookline.v1.{method}");
+        let response = caller.send(&path, "application/connect+json", enveloped(message)).await;
+        assert_eq!(response.status(), StatusCode::OK, "{method}");
+        assert_eq!(response.headers()["content-type"], "application/connect+json");
+        Self { response, buffer: Vec::new() }
+    }
+
+    /// The flags and the message of the next one.
+    async fn next(&mut self) -> Option<(u8, Value)> {
+        loop {
+            if let Some((&[flags, a, b, c, d], rest)) = self.buffer.split_first_chunk::<5>() {
+                let length = u32::from_be_bytes([a, b, c, d]) as usize;
+                if let Some(message) = rest.get(..length) {
+                    let message = serde_json::from_slice(message).expect("JSON");
+                    self.buffer.drain(..5 + length);
+                    return Some((flags, message));
+                }
+            }
+            let chunk = self.response.chunk().await.expect("bytes")?;
+            self.buffer.extend_from_slice(&chunk);
+        }
+    }
+}
+
+/// The code that a stream ends with at once, or `ok`.
+async fn first_word(caller: &Caller, method: &str, message: &Value) -> String {
+    let mut envelopes = Envelopes::of(caller, method, message).await;
+    let first = tokio::time::timeout(Duration::from_millis(300), envelopes.next()).await;
+    match first {
+        Ok(Some((2, end))) => end["error"]["code"].as_str().unwrap_or("ok").to_owned(),
+        _ => "ok".to_owned(),
+    }
+}
+
+/// From nothing to a delivered webhook and its history, as one would do it with curl.
+async fn the_whole_story_is_told_in_json(database: Database) {
+    let receiver = Receiver::start().await;
+    let server = Server::start(&database, &HTTP).await;
+    let service = Caller::of(&server, "service", "*", &[]);
+    let admin = Caller::of(&server, "global_admin", "42", &["--user", "1"]);
+    let account = json!({ "accountId": "42", "account": { "plan": "PLAN_POWER" } });
+    assert_eq!(service.done("AccountService/CreateAccount", account).await["account"]["name"], "accounts/42");
+    let webhook = json!({
+        "parent": "accounts/42",
+        "webhookId": "hook",
+        "webhook": {
+            "displayName": "A hook",
+            "kind": "WEBHOOK_KIND_AUTOMATION",
+            "endpointUrl": receiver.url,
+        },
+    });
+    let made = admin.done("WebhookService/CreateWebhook", webhook).await;
+    assert!(made["signingSecret"].as_str().is_some_and(|secret| secret.starts_with("whsec_")), "{made}");
+    let one = json!({
+        "parent": "accounts/42",
+        "automation": {
+            "displayName": "Tell of large deals",
+            "triggerObject": "deal",
+            "triggerAction": "EVENT_ACTION_CHANGE",
+            "conditions": { "match": "CONDITION_MATCH_ALL", "conditions": [
+                { "clause": { "field": "value", "operator": "OPERATOR_GT", "values": [{ "number": "1000" }] } },
+            ] },
+            "actions": [{
+                "webhook": "accounts/42/webhooks/hook",
+                "method": "HTTP_METHOD_POST",
+                "rawJson": r#"{"value": {{deal.value}}}"#,
+            }],
+        },
+    });
+    admin.done("AutomationService/CreateAutomation", one).await;
+    // Digits survive: nobody makes a float of them, and nobody writes base64.
+    let event = |id: &str| {
+        json!({ "event": {
+            "eventId": id,
+            "object": "deal",
+            "action": "EVENT_ACTION_CHANGE",
+            "entityId": "8",
+            "occurTime": "2026-01-31T09:30:00.123456Z",
+            "dataJson": r#"{"value": 12345678901234567890.10}"#,
+        } })
+    };
+    let batch = json!({ "parent": "accounts/42", "events": [event("e1"), event("e2")] });
+    assert_eq!(service.done("EventService/PublishBatch", batch.clone()).await, json!({}));
+    let again = service.done("EventService/PublishBatch", batch).await;
+    assert_eq!(again["results"][1]["status"], "EVENT_STATUS_DUPLICATE", "{again}");
+    eventually("both arrive", || async { (receiver.got().len() == 2).then_some(()) }).await;
+    assert_eq!(receiver.got()[0].body, r#"{"value": 12345678901234567890.10}"#);
+    let history = eventually("both end", || async {
+        let list = json!({ "parent": "accounts/42", "states": ["EXECUTION_STATE_SUCCEEDED"] });
+        let page = admin.done("ExecutionService/ListExecutions", list).await;
+        (page["executions"].as_array().map_or(0, Vec::len) == 2).then_some(page)
+    })
+    .await;
+    let name = history["executions"][0]["name"].clone();
+    let shown = admin.done("ExecutionService/GetExecution", json!({ "name": name })).await;
+    assert!(shown["execution"].to_string().contains("12345678901234567890.10"), "{shown}");
+    assert!(server.terminate().await);
+}
+
+/// The README's first calls, as they stand there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_calls_of_the_readme_work() {
+    let readme = include_str!("../../README.md");
+    let block = readme.split("\n\n").filter(|part| part.contains("    call ") || part.contains("call() {"));
+    let script = block.collect::<Vec<_>>().join("\n");
+    let (database, receiver) = (Database::sqlite(), Receiver::start().await);
+    let server = Server::start(&database, &HTTP).await;
+    let binary = format!("{} ", env!("CARGO_BIN_EXE_hookline"));
+    let script = script
+        .replace("cargo run -q --release -- ", &binary)
+        .replace("hookline token ", &format!("hookline token --database {} ", database.url))
+        .replace("http://127.0.0.1:8081", &server.http)
+        .replace("http://127.0.0.1:8080/", &receiver.url);
+    let mut command = tokio::process::Command::new("bash");
+    let output = command.args(["-ec", &script]).current_dir(database.folder.path()).output().await.expect("runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
+    assert!(!said.contains("\"code\""), "{said}");
+    eventually("the webhook arrives", || async { (receiver.got().len() == 1).then_some(()) }).await;
+    let got = receiver.got();
+    assert_eq!((got[0].uri.as_str(), got[0].body.as_str()), ("/deals/8", r#"{"title": "Big deal"}"#));
+    assert!(said.contains("accounts/42/executions/ex-"), "{said}");
+    assert!(server.terminate().await);
+}
+
+const CLOUD_EVENT: &str = r#"{"specversion": "1.0", "id": "ID", "source": "/crm", "type": "deal.change", "subject": "8",
+    "data": {"title": "from a cloud"}}"#;
+
+async fn with_an_automation(server: &Server, receiver: &Receiver) {
+    let (_, admin) = account_42(server, &receiver.url).await;
+    let one = automation("42", "hook", "deal", pb::EventAction::Change, r#"{"title": "{{deal.title}}"}"#);
+    admin.create_automation("42", one).await.expect("creates");
+}
+
+fn statuses(answer: &Value) -> Vec<&str> {
+    let results = answer["results"].as_array().expect("results");
+    results.iter().map(|result| result["status"].as_str().expect("a status")).collect()
+}
+
+async fn events_come_from_anywhere(database: Database) {
+    let receiver = Receiver::start().await;
+    let server = Server::start(&database, &HTTP).await;
+    with_an_automation(&server, &receiver).await;
+    let service = Caller::of(&server, "service", "42", &[]);
+    let cloud = |id: &str| CLOUD_EVENT.replace("ID", id);
+    let (status, answer) = service.events("application/cloudevents+json", cloud("c1")).await;
+    assert_eq!((status, statuses(&answer)), (StatusCode::OK, vec!["ACCEPTED"]), "{answer}");
+    let batch = format!("[{}, {}, {}]", cloud("c1"), cloud("c2"), cloud("c3"));
+    let (status, answer) = service.events("application/cloudevents-batch+json", batch).await;
+    assert_eq!((status, statuses(&answer)), (StatusCode::OK, vec!["DUPLICATE", "ACCEPTED", "ACCEPTED"]));
+    let binary = client().post(format!("{}/v1/accounts/42/events", server.http)).bearer_auth(&service.token);
+    let attributes =
+        [("specversion", "1.0"), ("id", "c4"), ("source", "/crm"), ("type", "deal.change"), ("subject", "8")];
+    let binary = attributes.iter().fold(binary, |request, (name, value)| request.header(format!("ce-{name}"), *value));
+    let binary = binary.header("content-type", "application/json").body(r#"{"title": "binary"}"#);
+    let (status, answer) = read(binary.send().await.expect("an answer")).await;
+    assert_eq!((status, statuses(&answer)), (StatusCode::OK, vec!["ACCEPTED"]), "{answer}");
+    // Pipedrive's own, of the account that they say; one of another account is refused, and the others are taken.
+    let sample: Value =
+        serde_json::from_str(include_str!("../samples/v2-change-deal-custom-field.json")).expect("JSON");
+    let of_account = |account: i64| {
+        let mut envelope = sample.clone();
+        envelope["meta"]["company_id"] = account.into();
+        envelope["meta"]["id"] = format!("of-{account}").into();
+        envelope
+    };
+    let ours =
+        r#"{"event_id": "o1", "object": "deal", "action": "change", "entity_id": "8", "data": {"title": "ours"}}"#;
+    let mixed = format!("[{}, {}, {ours}, {{\"specversion\": \"1.0\"}}]", of_account(42), of_account(43));
+    let (status, answer) = service.events("application/json", mixed.clone()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(statuses(&answer), vec!["ACCEPTED", "REJECTED", "ACCEPTED", "REJECTED"], "{answer}");
+    assert_eq!(answer["results"][1]["reason"], "ACCOUNT_MISMATCH");
+    assert_eq!(answer["results"][3]["field"], "events[3].id");
+    let (status, answer) = service.events("application/json", mixed).await;
+    assert_eq!(
+        (status, statuses(&answer)),
+        (StatusCode::BAD_REQUEST, vec!["DUPLICATE", "REJECTED", "DUPLICATE", "REJECTED"])
+    );
+    eventually("all arrive", || async { (receiver.got().len() == 6).then_some(()) }).await;
+    let titles: Vec<_> = receiver.got().iter().map(|got| got.body.clone()).collect();
+    for title in ["from a cloud", "binary", "ours"] {
+        assert!(titles.iter().any(|body| body.contains(title)), "{titles:?}");
+    }
+    assert!(server.terminate().await);
+}
+
+async fn what_was_answered_outlives_a_kill(database: Database) {
+    let receiver = Receiver::start().await;
+    receiver.hold();
+    let server = Server::start(&database, &HTTP).await;
+    with_an_automation(&server, &receiver).await;
+    let service = Caller::of(&server, "service", "42", &[]);
+    let (status, _) = service.events("application/cloudevents+json", CLOUD_EVENT.replace("ID", "k1")).await;
+    assert_eq!(status, StatusCode::OK);
+    server.kill().await;
+    receiver.release();
+    let before = receiver.got().len();
+    let server = Server::start(&database, &HTTP).await;
+    eventually("it is sent after all", || async { (receiver.got().len() > before).then_some(()) }).await;
+    let service = Caller { url: server.http.clone(), ..service };
+    let (status, answer) = service.events("application/cloudevents+json", CLOUD_EVENT.replace("ID", "k1")).await;
+    assert_eq!((status, statuses(&answer)), (StatusCode::OK, vec!["DUPLICATE"]));
+    assert!(server.terminate().await);
+}
+
+/// What watches sees changes as they come, and its end says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_is_followed_over_http() {
+    let (database, receiver) = (Database::sqlite(), Receiver::start().await);
+    let server = Server::start(&database, &HTTP).await;
+    with_an_automation(&server, &receiver).await;
+    let admin = Caller::of(&server, "global_admin", "42", &["--user", "1"]);
+    let service = Caller::of(&server, "service", "42", &[]);
+    let watch = json!({ "parent": "accounts/42" });
+    let mut changes = Envelopes::of(&admin, "WatchService/Watch", &watch).await;
+    service.events("application/cloudevents+json", CLOUD_EVENT.replace("ID", "w1")).await;
+    let seen = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let (flags, message) = changes.next().await.expect("goes on");
+            assert_eq!(flags, 0, "{message}");
+            if message.to_string().contains("EXECUTION_STATE_SUCCEEDED") {
+                return;
+            }
+        }
+    });
+    seen.await.expect("the execution's end is seen");
+    let wrong = json!({ "parent": "accounts/42", "cursor": "none" });
+    let (flags, end) = Envelopes::of(&admin, "WatchService/Watch", &wrong).await.next().await.expect("an end");
+    assert_eq!((flags, &end["error"]["code"]), (2, &json!("invalid_argument")), "{end}");
+    assert!(server.terminate().await, "a watch does not hold up a shutdown");
+    let end = loop {
+        match changes.next().await.expect("an end") {
+            (2, end) => break end,
+            _ => continue,
+        }
+    };
+    assert_eq!(end["error"]["code"], "unavailable", "{end}");
+    assert_eq!(changes.next().await, None);
+}
+
+fn zipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).expect("writes");
+    encoder.finish().expect("ends")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_understood_says_why() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &HTTP).await;
+    account_42(&server, "http://127.0.0.1:9/").await;
+    let service = Caller::of(&server, "service", "42", &[]);
+    const LIST: &str = "/hookline.v1.WebhookService/ListWebhooks";
+    const EVENTS: &str = "/v1/accounts/42/events";
+    let large = format!(r#"{{"parent": "{}"}}"#, "x".repeat(70_000));
+    for (path, kind, body, status, word) in [
+        (LIST, "application/json", "", 400, "no JSON"),
+        (LIST, "application/json", "{", 400, "no JSON"),
+        (LIST, "application/json", "{} {}", 400, "no JSON"),
+        (LIST, "application/json", "[]", 400, "cannot be read"),
+        (LIST, "application/json", r#"{"parrent": "accounts/42"}"#, 400, "parrent"),
+        (LIST, "application/json", r#"{"parent": 42}"#, 400, "cannot be read"),
+        (LIST, "application/json", r#"{"parent": "accounts/-"}"#, 400, "parent"),
+        (LIST, "application/json", large.as_str(), 400, "the limit of this method is 65536"),
+        (LIST, "text/plain", "{}", 415, "application/json"),
+        (LIST, "application/connect+json", "{}", 415, "application/json"),
+        (LIST, "application/grpc", "{}", 415, "application/json"),
+        ("/hookline.v1.WatchService/Watch", "application/json", "{}", 415, "application/connect+json"),
+        ("/hookline.v1.WebhookService/None", "application/json", "{}", 404, "nothing here"),
+        ("/", "application/json", "{}", 404, "nothing here"),
+        ("/hookline.v1.WebhookService/ListWebhooks?token=x", "application/json", "{}", 400, "Authorization"),
+        ("/v1/accounts/42/events?token=x", "application/json", "{}", 400, "Authorization"),
+        (EVENTS, "application/json", "{", 400, "no JSON"),
+        (EVENTS, "text/plain", "{}", 400, "application/cloudevents+json"),
+        (EVENTS, "application/json", "[]", 400, "1 to 1000"),
+        (EVENTS, "application/cloudevents+json", "{}", 400, "specversion"),
+        ("/v1/accounts/-/events", "application/json", "[]", 400, "one account"),
+        ("/v1/accounts/..%2f43/events", "application/cloudevents+json", CLOUD_EVENT, 400, "parent"),
+    ] {
+        let response = service.send(path, kind, body.to_owned()).await;
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let (answered, answer) = read(response).await;
+        assert_eq!((answered.as_u16(), answer.to_string().contains(word)), (status, true), "{path} {body}: {answer}");
+    }
+    for method in [Method::GET, Method::PUT, Method::DELETE] {
+        for path in [LIST, EVENTS] {
+            let request = client().request(method.clone(), format!("{}{path}", server.http));
+            let response = request.bearer_auth(&service.token).send().await.expect("an answer");
+            assert_eq!(
+                (response.status(), &response.headers()["allow"]),
+                (StatusCode::METHOD_NOT_ALLOWED, &"POST".parse().expect("a value"))
+            );
+        }
+    }
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed_bodies_are_inflated_within_the_bound() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &HTTP).await;
+    account_42(&server, "http://127.0.0.1:9/").await;
+    let service = Caller::of(&server, "service", "42", &[]);
+    let send = async |path: &str, body: Vec<u8>, encoding: &str| {
+        let request = client().post(format!("{}{path}", server.http)).bearer_auth(&service.token);
+        let request = request.header("content-type", "application/json").header("content-encoding", encoding);
+        read(request.body(body).send().await.expect("an answer")).await
+    };
+    const LIST: &str = "/hookline.v1.WebhookService/ListWebhooks";
+    let (status, answer) = send(LIST, zipped(br#"{"parent": "accounts/42"}"#), "gzip").await;
+    assert_eq!((status, &answer["webhooks"][0]["name"]), (StatusCode::OK, &json!("accounts/42/webhooks/hook")));
+    let bomb = zipped(&vec![b' '; 50_000_000]);
+    for path in [LIST, "/v1/accounts/42/events"] {
+        let (status, answer) = send(path, bomb.clone(), "gzip").await;
+        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("out_of_range")), "{answer}");
+    }
+    assert_eq!(send(LIST, b"{}".to_vec(), "gzip").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(send(LIST, b"{}".to_vec(), "br").await.0, StatusCode::NOT_IMPLEMENTED);
+    assert!(server.terminate().await);
+}
+
+/// Sends bytes as they are. Answers what comes back first.
+async fn raw(server: &Server, bytes: &[u8]) -> String {
+    let address = server.http.trim_start_matches("http://");
+    let mut socket = TcpStream::connect(address).await.expect("connects");
+    socket.write_all(bytes).await.expect("writes");
+    let mut answer = vec![0; 4_096];
+    let count = tokio::time::timeout(PATIENCE, socket.read(&mut answer)).await.expect("in time").unwrap_or_default();
+    String::from_utf8_lossy(&answer[..count]).into_owned()
+}
+
+/// A token is looked at before a body, and a stranger is not waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_answered_before_its_body() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &HTTP).await;
+    for path in ["/hookline.v1.EventService/PublishBatch", "/v1/accounts/42/events"] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 4000000\r\n\r\n"
+        );
+        let answer = raw(&server, head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{path}: {answer}");
+    }
+    let slow = raw(&server, b"POST / HTTP/1.1\r\nhost: x\r\nx-").await;
+    assert!(slow.is_empty() || slow.starts_with("HTTP/1.1 408"), "a head that does not come is given up: {slow}");
+    assert!(server.terminate().await);
+}
+
+/// What a proxy before the port could understand in another way than the port does is refused, and harms nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_can_be_read_in_two_ways_are_refused() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &HTTP).await;
+    let head =
+        "POST /hookline.v1.WebhookService/ListWebhooks HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    for framing in [
+        "transfer-encoding: chunked, identity\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "transfer-encoding: gzip\r\n\r\n{}",
+        "content-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+        "content-length: -1\r\n\r\n{}",
+        "content-length: 0x2\r\n\r\n{}",
+        "content-length : 2\r\n\r\n{}",
+        " folded: 1\r\n\r\n{}",
+    ] {
+        let line = raw(&server, format!("{head}{framing}").as_bytes()).await;
+        assert!(line.starts_with("HTTP/1.1 400") || line.is_empty(), "{framing:?}: {line}");
+    }
+    let service = Caller::of(&server, "service", "*", &[]);
+    service.done("AccountService/ListAccounts", json!({})).await;
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_known_origins_may_call_and_others_may_not() {
+    let database = Database::sqlite();
+    let flags = [&HTTP[..], &["--http-allow-origins", "https://app.example"]].concat();
+    let server = Server::start(&database, &flags).await;
+    let ask = async |origin: &str| {
+        let request =
+            client().request(Method::OPTIONS, format!("{}/hookline.v1.AccountService/ListAccounts", server.http));
+        let request = request.header("origin", origin).header("access-control-request-method", "POST");
+        let request = request.header("access-control-request-headers", "authorization,content-type");
+        let response = request.send().await.expect("an answer");
+        response.headers().get("access-control-allow-origin").map(|value| value.to_str().expect("text").to_owned())
+    };
+    assert_eq!(ask("https://app.example").await.as_deref(), Some("https://app.example"));
+    assert_eq!(ask("https://other.example").await, None);
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_port_speaks_tls_over_both_versions_of_http() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let database = Database::sqlite();
+    let folder = database.folder.path();
+    certificates(folder).await;
+    let flags = [&HTTP[..], &["--tls-cert-file", "server.pem", "--tls-key-file", "server.key"]].concat();
+    let server = Server::spawn(&database, &flags, &[]).await;
+    let authority = std::fs::read(folder.join("ca.pem")).expect("a file");
+    let authority = reqwest::Certificate::from_pem(&authority).expect("a certificate");
+    let builder = || reqwest::Client::builder().no_proxy().tls_certs_only([authority.clone()]);
+    for (client, version) in [
+        (builder().http1_only().build().expect("a client"), reqwest::Version::HTTP_11),
+        (builder().build().expect("a client"), reqwest::Version::HTTP_2),
+    ] {
+        let url = format!("{}/hookline.v1.AccountService/ListAccounts", server.http);
+        let request = client.post(url).header("content-type", "application/json").body("{}");
+        let response = request.send().await.expect("an answer");
+        assert_eq!((response.version(), response.status()), (version, StatusCode::UNAUTHORIZED));
+        assert!(response.headers().contains_key("strict-transport-security"));
+    }
+    assert!(server.terminate().await);
+}
