@@ -18,7 +18,7 @@ crate::on_both_databases!(
 );
 
 /// A command in the folder of a test's database, for its server.
-fn command(server: &Server, database: &Database, words: &[&str]) -> Command {
+pub fn command(server: &Server, database: &Database, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookline"));
     command
         .args(words)

@@ -28,6 +28,7 @@ mod loops;
 mod operations;
 mod pace;
 mod paths;
+mod pipes;
 mod refusals;
 mod regular;
 mod replay;

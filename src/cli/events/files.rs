@@ -1,59 +1,35 @@
-//! `hookline events`: publishes events from files, over one acknowledged stream.
+//! Events from files, published over one acknowledged stream.
 
 use std::{
     fs,
-    io::Read,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::{
-    AccountArgs, CallArgs, CliError,
-    apply::manifest::liberal,
-    connection::{Caller, account_of},
-    is_transient, show,
-    written::Written,
-};
+use super::input::{EVENT_BYTES_MAX, FRAME_BYTES_MAX, FRAME_EVENTS_MAX, FRAMES_AHEAD_MAX, input};
 use crate::{
-    domain::event::EVENT_PAYLOAD_BYTES_MAX,
+    cli::{
+        CallArgs, CliError,
+        connection::{Caller, account_of},
+        is_transient, show,
+    },
     grpc::pb::{self, event_input::Kind, event_service_client::EventServiceClient},
 };
 
 /// How large a file may be; larger ones are published in parts.
 const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// How large one event may be: the server takes `data` and `previous` of 1 MiB each.
-const EVENT_BYTES_MAX: usize = 3 * EVENT_PAYLOAD_BYTES_MAX;
-/// How many events one frame has at most.
-const FRAME_EVENTS_MAX: usize = 100;
-/// How many bytes of payloads one frame has, unless a single event has more.
-const FRAME_BYTES_MAX: usize = 1024 * 1024;
-/// How many frames are on their way unread.
-const FRAMES_AHEAD_MAX: usize = 16;
 /// How often a stream that breaks is taken up again, and how long to wait before.
 const RECONNECTS_MAX: u32 = 10;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long nothing may be acknowledged before people are told why nothing seems to happen.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What to do with events.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Task {
-    /// Publish events: envelopes as platforms send them, or events as the API has them with `data` and `previous` as
-    /// JSON. A file has one, a list, or one a line. What is published twice has one effect.
-    Publish {
-        /// The files; - is standard input.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
-}
 
 /// An event and where it was read.
 struct ReadEvent {
@@ -62,12 +38,10 @@ struct ReadEvent {
     bytes: usize,
 }
 
-/// Does it.
-pub async fn run(call: CallArgs, account: AccountArgs, task: Task) -> Result<(), CliError> {
-    let Task::Publish { files } = task;
-    let parent = account.parent()?;
+/// Publishes what files have, all of it or nothing that cannot be read.
+pub async fn publish(call: CallArgs, parent: String, files: &[PathBuf]) -> Result<(), CliError> {
     let mut events = Vec::new();
-    for file in &files {
+    for file in files {
         events.extend(read(file)?);
     }
     let count = events.len();
@@ -94,19 +68,10 @@ pub async fn run(call: CallArgs, account: AccountArgs, task: Task) -> Result<(),
 fn read(path: &Path) -> Result<Vec<ReadEvent>, CliError> {
     let name = path.display().to_string();
     let failed = |error: std::io::Error| CliError::new(format!("{name}: {error}"));
-    let text = if name == "-" {
-        let mut text = String::new();
-        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
-        if text.len() as u64 > FILE_BYTES_MAX {
-            return Err(CliError::new(format!("standard input has more than {FILE_BYTES_MAX} bytes: split it")));
-        }
-        text
-    } else {
-        if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
-            return Err(CliError::new(format!("{name} has more than {FILE_BYTES_MAX} bytes: split it")));
-        }
-        fs::read_to_string(path).map_err(failed)?
-    };
+    if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+        return Err(CliError::new(format!("{name} has more than {FILE_BYTES_MAX} bytes: split it")));
+    }
+    let text = fs::read_to_string(path).map_err(failed)?;
     parse(&name, &text)
 }
 
@@ -139,35 +104,6 @@ fn parse(name: &str, text: &str) -> Result<Vec<ReadEvent>, CliError> {
         return Err(CliError::new(format!("{name} has no event")));
     }
     Ok(found)
-}
-
-/// Whatever has an event id is an event of the API; all else is an envelope, byte for byte.
-fn input(raw: &RawValue) -> Result<pb::EventInput, CliError> {
-    #[derive(serde::Deserialize)]
-    struct Mark {
-        event_id: Option<Value>,
-    }
-    let malformed = |error: serde_json::Error| CliError::new(format!("not an event: {error}"));
-    let mark: Mark = serde_json::from_str(raw.get()).map_err(malformed)?;
-    if mark.event_id.is_none() {
-        let kind = Kind::Envelope(raw.get().as_bytes().to_vec().into());
-        return Ok(pb::EventInput { kind: Some(kind), ..pb::EventInput::default() });
-    }
-    #[derive(serde::Deserialize)]
-    struct Payloads<'t> {
-        #[serde(borrow, default)]
-        data: Option<&'t RawValue>,
-        #[serde(borrow, default)]
-        previous: Option<&'t RawValue>,
-    }
-    let payloads: Payloads<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
-    let Written::Fields(mut rest) = Written::json(raw.get())? else { return Err(CliError::new("not an event")) };
-    rest.retain(|(name, _)| name != "data" && name != "previous");
-    let mut event: pb::Event = show::message("Event", liberal("Event", rest)?)?;
-    let bytes = |raw: Option<&RawValue>| raw.map(|raw| raw.get().as_bytes().to_vec()).unwrap_or_default();
-    event.data = bytes(payloads.data).into();
-    event.previous = bytes(payloads.previous).into();
-    Ok(pb::EventInput { kind: Some(Kind::Event(event)), ..pb::EventInput::default() })
 }
 
 /// Events that are published together.
@@ -304,5 +240,5 @@ impl Publishing {
 }
 
 #[cfg(test)]
-#[path = "tests/events.rs"]
+#[path = "tests/files.rs"]
 mod tests;
