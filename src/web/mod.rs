@@ -8,6 +8,7 @@ mod forms;
 mod headers;
 mod ingest;
 mod message;
+mod openapi;
 mod serving;
 
 use axum::{
@@ -15,7 +16,7 @@ use axum::{
     body::Body,
     extract::State,
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use prost_reflect::MethodDescriptor;
@@ -39,6 +40,8 @@ enum Asked {
     Call { method: MethodDescriptor, content: Content, compression: Compression },
     /// Events of an account, in the form that their platform has.
     Events { account: String, compression: Compression },
+    /// The description of the port.
+    Description,
 }
 
 /// What the port knows.
@@ -54,9 +57,19 @@ pub fn router(doors: &Doors, origins: &[Origin], is_tls: bool) -> Router {
     let web = Web { through: doors.around(inside) };
     let router = Router::new()
         .route("/v1/accounts/{account}/events", post(ingest::events).fallback(only_post))
+        .route("/openapi.json", get(description))
         .fallback(call)
         .with_state(web);
     headers::around(router, origins, is_tls)
+}
+
+/// The description of the port, for callers with a token, as that of gRPC is.
+async fn description(State(web): State<Web>, request: Request<Body>) -> Response {
+    let answer = web.through(request, Asked::Description).await;
+    match Status::from_header_map(answer.headers()) {
+        Some(status) => failure::of_status(&status),
+        None => answer,
+    }
 }
 
 async fn only_post() -> Response {
@@ -77,6 +90,10 @@ async fn behind_the_doors(State(doors): State<Doors>, mut request: Request<Body>
                 let answer = if sorting.is_empty { ingest::nothing() } else { doors.serve(request).await };
                 Ok(sorting.with(answer))
             }
+            Some(Asked::Description) if doors.reflects() => {
+                Ok(([(header::CONTENT_TYPE, Form::Json.content_type())], openapi::text()).into_response())
+            }
+            Some(Asked::Description) => Err(Status::unimplemented("the port does not describe itself (--reflection)")),
             None => Err(Status::internal("nothing was asked")),
         }
     };

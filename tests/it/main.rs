@@ -43,6 +43,7 @@ mod unreadable;
 mod upgrade;
 mod watch;
 mod web;
+mod web_clients;
 
 /// Runs a test on SQLite and on PostgreSQL.
 macro_rules! on_both_databases {

@@ -24,7 +24,7 @@ crate::on_both_databases!(
     what_was_answered_outlives_a_kill,
 );
 
-const HTTP: [&str; 2] = ["--http-listen", "127.0.0.1:0"];
+pub const HTTP: [&str; 2] = ["--http-listen", "127.0.0.1:0"];
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -77,7 +77,7 @@ async fn read(response: Response) -> (StatusCode, Value) {
 }
 
 /// A request about an account that harms nothing, from the names of its fields.
-fn harmless(method: &str, input: &MessageDescriptor, account: &str) -> Value {
+pub fn harmless(method: &str, input: &MessageDescriptor, account: &str) -> Value {
     let parent = format!("accounts/{account}");
     let id = "01kawdkvp7e0pvx9qgr0j8n2d3";
     let name = match method.split('/').next().expect("a service") {
@@ -304,7 +304,7 @@ async fn the_first_calls_of_the_readme_work() {
 const CLOUD_EVENT: &str = r#"{"specversion": "1.0", "id": "ID", "source": "/crm", "type": "deal.change", "subject": "8",
     "data": {"title": "from a cloud"}}"#;
 
-async fn with_an_automation(server: &Server, receiver: &Receiver) {
+pub async fn with_an_automation(server: &Server, receiver: &Receiver) {
     let (_, admin) = account_42(server, &receiver.url).await;
     let one = automation("42", "hook", "deal", pb::EventAction::Change, r#"{"title": "{{deal.title}}"}"#);
     admin.create_automation("42", one).await.expect("creates");
@@ -589,5 +589,63 @@ async fn the_port_speaks_tls_over_both_versions_of_http() {
         assert_eq!((response.version(), response.status()), (version, StatusCode::UNAUTHORIZED));
         assert!(response.headers().contains_key("strict-transport-security"));
     }
+    assert!(server.terminate().await);
+}
+
+/// What the port says of itself is OpenAPI, by a checker that others wrote, and what it answers is as it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_is_good_and_true() {
+    let (database, receiver) = (Database::sqlite(), Receiver::start().await);
+    let server = Server::start(&database, &HTTP).await;
+    with_an_automation(&server, &receiver).await;
+    let admin = Caller::of(&server, "global_admin", "42", &["--user", "1"]);
+    let service = Caller::of(&server, "service", "42", &[]);
+    let url = format!("{}/openapi.json", server.http);
+    assert_eq!(client().get(&url).send().await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+    let description = client().get(&url).bearer_auth(&admin.token).send().await.expect("an answer");
+    let description = description.text().await.expect("text");
+    let folder = database.folder.path();
+    std::fs::write(folder.join("openapi.json"), &description).expect("writes");
+    let events = service.events("application/cloudevents+json", CLOUD_EVENT.replace("ID", "o1")).await.1;
+    let list = json!({ "parent": "accounts/42" });
+    let history = eventually("it ends", || async {
+        let page = admin.done("ExecutionService/ListExecutions", list.clone()).await;
+        page["executions"][0]["endTime"].is_string().then_some(page)
+    })
+    .await;
+    let get = json!({ "name": history["executions"][0]["name"] });
+    let mut said = vec![
+        json!({ "schema": "EventResults", "value": events }),
+        json!({ "schema": "ListExecutionsResponse", "value": history }),
+    ];
+    for (method, message) in [
+        ("ExecutionService/GetExecution", &get),
+        ("WebhookService/ListWebhooks", &list),
+        ("AutomationService/ListAutomations", &list),
+        ("CatalogueService/ListFields", &json!({ "parent": "accounts/42", "object": "deal" })),
+        ("AuditService/ListAuditEntries", &list),
+        ("AccountService/GetAccountUsage", &json!({ "name": "accounts/42" })),
+    ] {
+        let name = method.split_once('/').expect("a method").1;
+        said.push(json!({ "schema": format!("{name}Response"), "value": admin.done(method, message.clone()).await }));
+    }
+    let (_, refused) = admin.call("WebhookService/GetWebhook", &json!({ "name": "none" })).await;
+    said.push(json!({ "schema": "Error", "value": refused }));
+    std::fs::write(folder.join("said.json"), Value::from(said).to_string()).expect("writes");
+    let script = r##"
+import json, jsonschema, openapi_spec_validator
+document = json.load(open("openapi.json"))
+openapi_spec_validator.validate(document)
+for one in json.load(open("said.json")):
+    schema = {"$ref": "#/components/schemas/" + one["schema"], "components": document["components"]}
+    jsonschema.Draft202012Validator(schema).validate(one["value"])
+    print(one["schema"])
+"##;
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients/python/bin/python");
+    let mut command = tokio::process::Command::new(python);
+    let output = command.args(["-c", script]).current_dir(folder).output().await.expect("runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(told.lines().count(), 9, "{told}");
     assert!(server.terminate().await);
 }

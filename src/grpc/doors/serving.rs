@@ -75,6 +75,11 @@ impl Doors {
         self.around(routes.prepare().into_axum_router())
     }
 
+    /// Whether the port describes itself.
+    pub fn reflects(&self) -> bool {
+        self.admission.reflects()
+    }
+
     /// The services, for a call that is behind the doors already.
     pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
         match self.services.get() {
