@@ -278,7 +278,7 @@ async fn what_is_acknowledged_survives_kills(database: Database) {
     for round in 0..rounds {
         eventually("the call is answered", || async { create(&admin, "42", round).await.ok() }).await;
     }
-    let request = pb::ListWebhooksRequest { parent: "accounts/42".into(), ..pb::ListWebhooksRequest::default() };
+    let request = pb::ListWebhooksRequest { parent: "accounts/42".into(), page_size: 1_000, ..Default::default() };
     let webhooks = admin.webhooks().list_webhooks(admin.ask(request)).await.expect("lists").into_inner().webhooks;
     let made = webhooks.iter().filter(|webhook| webhook.display_name.starts_with("round")).count();
     assert_eq!(made as u64, rounds, "each key has one effect");
