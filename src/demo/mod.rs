@@ -75,9 +75,10 @@ pub async fn run(arbiters: Vec<actix::ArbiterHandle>, telemetry: &Telemetry) -> 
 async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>, telemetry: &Telemetry) -> Result<(), Failure> {
     let database = folder.join("demo.db").display().to_string();
     let words = ["hookline", "serve", "--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0"];
+    let words = words.into_iter().chain(["--http-listen", "127.0.0.1:0"]);
     let open = ["--allow-http", "--allow-addresses", "127.0.0.0/8"];
     let quick = ["--retry-delays-ms", "1000,1000,2000", "--breaker-open-ms", "2000", "--database", &database];
-    let cli = <Cli as clap::Parser>::try_parse_from(words.into_iter().chain(open).chain(quick))?;
+    let cli = <Cli as clap::Parser>::try_parse_from(words.chain(open).chain(quick))?;
     let Command::Serve(args) = cli.command else { return Err("no server".into()) };
     let location = Location::Sqlite(PathBuf::from(&database));
     // Made, where there are none.
@@ -87,12 +88,13 @@ async fn show(folder: PathBuf, arbiters: Vec<actix::ArbiterHandle>, telemetry: &
     let rules = token_rules(&args.keys);
     let server = Application::build(*args).await?;
     let address = server.address();
+    let http = server.http_url().unwrap_or_default();
     let signals = Signals::default();
     let (received, receiver) = receive().await?;
-    println!("server    {address}, SQLite at {database}\nreceiver  {receiver}\n");
+    println!("server    {address}, HTTP at {http}, SQLite at {database}\nreceiver  {receiver}\n");
     let stop = signals.shutdown.clone();
     let client = async {
-        let result = drive(address, receiver, (&secret, &rules), &received).await;
+        let result = drive((address, &http), receiver, (&secret, &rules), &received).await;
         stop.cancel();
         result
     };
@@ -142,7 +144,7 @@ impl Client {
 }
 
 async fn drive(
-    address: SocketAddr,
+    (address, http): (SocketAddr, &str),
     receiver: SocketAddr,
     (secret, rules): (&[u8], &TokenRules),
     received: &Received,
@@ -166,6 +168,7 @@ async fn drive(
         set_up(&caller("global_admin", account)?, account, receiver).await?;
     }
     publish(&service).await?;
+    again_over_http(http, &service).await?;
     let executions = wait_for_executions(&service, &accounts).await?;
     print_received(received);
     print_history(&executions);
@@ -386,6 +389,16 @@ async fn publish(service: &Client) -> Result<(), Failure> {
     }
     println!("published {acked} of {last} sample events, every one acknowledged\n");
     if acked == last { Ok(()) } else { Err("not every event was acknowledged".into()) }
+}
+
+/// The HTTP port takes the platform's own envelope, and knows what was published over gRPC.
+async fn again_over_http(http: &str, service: &Client) -> Result<(), Failure> {
+    let (account, envelope) = SAMPLES[1];
+    let request = reqwest::Client::builder().no_proxy().build()?.post(format!("{http}v1/accounts/{account}/events"));
+    let request = request.header("authorization", service.token.to_str()?).header("content-type", "application/json");
+    let answer = request.body(envelope).send().await?.text().await?;
+    println!("one of them again, over HTTP: {answer}\n");
+    if answer.contains("DUPLICATE") { Ok(()) } else { Err("the HTTP port did not know the event".into()) }
 }
 
 async fn wait_for_executions(service: &Client, accounts: &[&str]) -> Result<Vec<pb::Execution>, Failure> {
