@@ -4,10 +4,11 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "hookline/v1/account.proto",
     "hookline/v1/audit.proto",
     "hookline/v1/automation.proto",
+    "hookline/v1/caller.proto",
     "hookline/v1/catalogue.proto",
     "hookline/v1/clock.proto",
     "hookline/v1/event.proto",

@@ -3,6 +3,7 @@
 use super::{
     id::{AccountId, UserId},
     refusal::Refusal,
+    timestamp::Timestamp,
 };
 
 /// The permission that lets a `user` create and edit automations.
@@ -33,6 +34,10 @@ pub enum Caller {
         writes_automations: bool,
     },
 }
+
+/// When the token of a caller ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenEnd(pub Timestamp);
 
 /// The accounts that a service's token lists.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

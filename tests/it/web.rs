@@ -146,7 +146,11 @@ async fn every_method_lets_in_whom_it_should_over_http(database: Database) {
             let own = code(caller, "42").await;
             assert_eq!(own == "permission_denied", !is_allowed, "{method}: {own}");
             assert_ne!(own, "unauthenticated", "{method}");
-            if method == "AccountService/ListAccounts" || name == "RotateKeys" || name == "ConfirmClock" {
+            if method == "AccountService/ListAccounts"
+                || name == "GetCaller"
+                || name == "RotateKeys"
+                || name == "ConfirmClock"
+            {
                 continue;
             }
             for foreign in ["43", "no-such"] {
@@ -298,6 +302,43 @@ async fn the_first_calls_of_the_readme_work() {
     let got = receiver.got();
     assert_eq!((got[0].uri.as_str(), got[0].body.as_str()), ("/deals/8", r#"{"title": "Big deal"}"#));
     assert!(said.contains("accounts/42/executions/ex-"), "{said}");
+    assert!(server.terminate().await);
+}
+
+/// A page learns from the token alone whose it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_are_told_who_they_are() {
+    let database = Database::sqlite();
+    let server = Server::start(&database, &HTTP).await;
+    let writer = ["--user", "2", "--permissions", "automations.write"];
+    for (caller, role, accounts, user, permissions) in [
+        (Caller::of(&server, "service", "*", &[]), "SERVICE", json!(["accounts/-"]), Value::Null, Value::Null),
+        (Caller::of(&server, "service", "42", &[]), "SERVICE", json!(["accounts/42"]), Value::Null, Value::Null),
+        (
+            Caller::of(&server, "global_admin", "42", &["--user", "1"]),
+            "GLOBAL_ADMIN",
+            json!(["accounts/42"]),
+            json!("1"),
+            Value::Null,
+        ),
+        (
+            Caller::of(&server, "user", "42", &writer),
+            "USER",
+            json!(["accounts/42"]),
+            json!("2"),
+            json!(["automations.write"]),
+        ),
+    ] {
+        let told = caller.done("CallerService/GetCaller", json!({})).await["caller"].clone();
+        assert_eq!(told["role"], format!("CALLER_ROLE_{role}"));
+        assert_eq!((&told["accounts"], &told["userId"], &told["permissions"]), (&accounts, &user, &permissions));
+        let end: time::OffsetDateTime = time::OffsetDateTime::parse(
+            told["expireTime"].as_str().expect("a time"),
+            &time::format_description::well_known::Rfc3339,
+        )
+        .expect("a time");
+        assert!(end > time::OffsetDateTime::now_utc(), "{told}");
+    }
     assert!(server.terminate().await);
 }
 

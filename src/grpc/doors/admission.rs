@@ -156,12 +156,13 @@ impl Admission {
             let request = request.map(|body| self.receiving(body, method, framing, None));
             return Ok((request, None));
         }
-        let caller = self.auth.caller(request.headers())?;
+        let (caller, token_end) = self.auth.caller(request.headers())?;
         let permit = self.permit(&caller)?;
         if let Some(connection) = &connection {
             connection.trust(caller.party());
         }
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(token_end);
         let request = request.map(|body| self.receiving(body, method, framing, Some(&permit)));
         Ok((request, Some(permit)))
     }

@@ -25,11 +25,12 @@ use crate::{
 };
 
 /// The services whose health can be asked for by name.
-pub const SERVICE_NAMES: [&str; 12] = [
+pub const SERVICE_NAMES: [&str; 13] = [
     pb::account_service_server::SERVICE_NAME,
     pb::webhook_service_server::SERVICE_NAME,
     pb::audit_service_server::SERVICE_NAME,
     pb::automation_service_server::SERVICE_NAME,
+    pb::caller_service_server::SERVICE_NAME,
     pb::catalogue_service_server::SERVICE_NAME,
     pb::clock_service_server::SERVICE_NAME,
     pb::event_service_server::SERVICE_NAME,
@@ -93,6 +94,7 @@ impl Api {
         Ok(routes
             .add_service(service!(webhook_service_server, WebhookServiceServer))
             .add_service(service!(automation_service_server, AutomationServiceServer))
+            .add_service(service!(caller_service_server, CallerServiceServer))
             .add_service(service!(clock_service_server, ClockServiceServer))
             .add_service(service!(event_service_server, EventServiceServer))
             .add_service(service!(execution_service_server, ExecutionServiceServer))

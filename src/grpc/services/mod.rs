@@ -5,6 +5,7 @@ mod accounts;
 pub mod api;
 mod audit;
 mod automations;
+mod callers;
 mod catalogue;
 mod clock;
 pub mod events;

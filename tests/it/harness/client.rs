@@ -52,6 +52,10 @@ impl Client {
         pb::job_service_client::JobServiceClient::new(self.channel.clone())
     }
 
+    pub fn callers(&self) -> pb::caller_service_client::CallerServiceClient<Channel> {
+        pb::caller_service_client::CallerServiceClient::new(self.channel.clone())
+    }
+
     pub fn clocks(&self) -> pb::clock_service_client::ClockServiceClient<Channel> {
         pb::clock_service_client::ClockServiceClient::new(self.channel.clone())
     }

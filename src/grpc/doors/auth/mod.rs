@@ -20,8 +20,9 @@ use tonic::{Status, codegen::http::HeaderMap};
 use self::keys::{VerifyingKey, parse_keys};
 use crate::{
     domain::{
-        caller::{AccountScope, Caller, PERMISSION_AUTOMATIONS_WRITE},
+        caller::{AccountScope, Caller, PERMISSION_AUTOMATIONS_WRITE, TokenEnd},
         id::AccountId,
+        timestamp::Timestamp,
     },
     grpc::calls::status::{self, TokenFault},
     reload::Reloaded,
@@ -45,6 +46,15 @@ pub struct Claims {
     /// What a `user` may do beyond reading, such as `automations.write`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<String>,
+}
+
+/// The claims of a token that was verified.
+#[derive(Deserialize)]
+struct Verified {
+    #[serde(flatten)]
+    claims: Claims,
+    /// In seconds; some issuers write a fraction.
+    exp: f64,
 }
 
 /// The claims that JWTs have in common, around our own.
@@ -96,12 +106,12 @@ impl Authenticator {
         Ok(Self { keys: keys.into(), rules: Arc::new(rules) })
     }
 
-    /// Who makes a call.
-    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Status> {
+    /// Who makes a call, and until when they may.
+    pub fn caller(&self, headers: &HeaderMap) -> Result<(Caller, TokenEnd), Status> {
         self.verify(headers).map_err(|(fault, message)| status::unauthenticated(fault, message))
     }
 
-    fn verify(&self, headers: &HeaderMap) -> Result<Caller, (TokenFault, String)> {
+    fn verify(&self, headers: &HeaderMap) -> Result<(Caller, TokenEnd), (TokenFault, String)> {
         let header = headers.get("authorization").and_then(|value| value.to_str().ok());
         let token =
             header.and_then(|header| header.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
@@ -122,11 +132,14 @@ impl Authenticator {
             let message = "the token asks for extensions (crit, b64) that are not supported here".to_owned();
             return Err((TokenFault::Malformed, message));
         }
-        let claims = self.claims(token, &header)?;
-        caller_of(&claims).map_err(|why| (TokenFault::Claims, format!("the token's claims cannot be used: {why}")))
+        let Verified { claims, exp } = self.claims(token, &header)?;
+        let end = TokenEnd(Timestamp::from_seconds(exp as i64).unwrap_or_default());
+        let caller = caller_of(&claims);
+        let caller = caller.map_err(|why| (TokenFault::Claims, format!("the token's claims cannot be used: {why}")))?;
+        Ok((caller, end))
     }
 
-    fn claims(&self, token: &str, header: &Header) -> Result<Claims, (TokenFault, String)> {
+    fn claims(&self, token: &str, header: &Header) -> Result<Verified, (TokenFault, String)> {
         let keys: Vec<_> = self.keys.iter().map(|of_file| of_file.get()).collect();
         let is_named = |key: &&VerifyingKey| header.kid.is_none() || key.id.is_none() || header.kid == key.id;
         let named: Vec<_> = keys.iter().flat_map(|of_file| of_file.iter()).filter(is_named).collect();
@@ -136,7 +149,7 @@ impl Authenticator {
         }
         let mut refused = (TokenFault::Key, "the token is signed by no key that is configured here: make it with the --database or --signing-key-file that serve uses".to_owned());
         for key in named.into_iter().filter(|key| key.algorithm == header.alg) {
-            match decode::<Claims>(token, &key.key, &self.validation(key.algorithm)) {
+            match decode::<Verified>(token, &key.key, &self.validation(key.algorithm)) {
                 Ok(found) => return Ok(found.claims),
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {}
                 Err(error) => refused = self.fault(&error),

@@ -126,7 +126,7 @@ fn authenticator(files: &[&str]) -> (tempfile::TempDir, Authenticator) {
 fn call(authenticator: &Authenticator, header: &str) -> Result<Caller, TokenFault> {
     let mut metadata = HeaderMap::new();
     metadata.insert("authorization", header.parse().expect("a value"));
-    authenticator.verify(&metadata).map_err(|(fault, message)| {
+    authenticator.verify(&metadata).map(|(caller, _)| caller).map_err(|(fault, message)| {
         assert!(!message.is_empty());
         fault
     })
