@@ -365,6 +365,8 @@ async fn people_see_how_an_endpoint_does(database: Database) {
     assert!((found.success_rate - 2.0 / 3.0).abs() < 1e-9);
     let nanos = |duration: Option<prost_types::Duration>| duration.map(|duration| duration.nanos).unwrap_or_default();
     assert!(nanos(found.mean_duration) > 0 && nanos(found.slowest_duration) >= nanos(found.mean_duration));
+    let attempts: u64 = found.hours.iter().map(|hour| hour.succeeded_attempts + hour.failed_attempts).sum();
+    assert_eq!((found.hours.len(), attempts), (24, found.succeeded_attempts + found.failed_attempts));
     let failure = found.last_failure.clone().expect("one failed");
     assert_eq!((failure.reason.as_str(), failure.http_status, &failure.execution), ("SERVER_ERROR", 503, &failed));
     server.kill().await;

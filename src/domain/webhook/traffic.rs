@@ -55,9 +55,9 @@ pub struct Traffic {
     is_unwritten: bool,
 }
 
-/// The attempts of the last day.
+/// The attempts of some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Day {
+pub struct Attempts {
     /// How many succeeded.
     pub succeeded: u64,
     /// How many failed.
@@ -66,6 +66,20 @@ pub struct Day {
     pub mean_us: u64,
     /// How long the slowest one took, in microseconds.
     pub slowest_us: u64,
+}
+
+impl Attempts {
+    fn of<'h>(hours: impl Iterator<Item = &'h Hour>) -> Self {
+        let mut all = Self::default();
+        let mut duration_us = 0;
+        for hour in hours {
+            all.succeeded += hour.succeeded;
+            all.failed += hour.failed;
+            all.slowest_us = all.slowest_us.max(hour.slowest_us);
+            duration_us += hour.duration_us;
+        }
+        Self { mean_us: duration_us.checked_div(all.succeeded + all.failed).unwrap_or_default(), ..all }
+    }
 }
 
 fn hour_of(now: Timestamp) -> i64 {
@@ -105,18 +119,16 @@ impl Traffic {
     }
 
     /// The attempts of the last day.
-    pub fn day(&self, now: Timestamp) -> Day {
-        let counted = self.hours.iter().filter(|counted| counted.hour >= oldest_counted(now));
-        let mut day = Day::default();
-        let mut duration_us = 0;
-        for hour in counted {
-            day.succeeded += hour.succeeded;
-            day.failed += hour.failed;
-            day.slowest_us = day.slowest_us.max(hour.slowest_us);
-            duration_us += hour.duration_us;
-        }
-        day.mean_us = duration_us.checked_div(day.succeeded + day.failed).unwrap_or_default();
-        day
+    pub fn day(&self, now: Timestamp) -> Attempts {
+        Attempts::of(self.hours.iter().filter(|counted| counted.hour >= oldest_counted(now)))
+    }
+
+    /// The attempts of each hour of the last day, oldest first, with the time at which it began.
+    pub fn of_hours(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, Attempts)> {
+        (oldest_counted(now)..=hour_of(now)).map(|hour| {
+            let counted = self.hours.iter().filter(|counted| counted.hour == hour);
+            (Timestamp(hour * HOUR_US), Attempts::of(counted))
+        })
     }
 
     /// Whether something was counted that is not written.

@@ -16,8 +16,12 @@ use crate::{
         timestamp::Timestamp,
         url::{EndpointUrl, UrlPolicy},
         webhook::{
-            DisableReason, Webhook, WebhookKind, credentials::Credentials, health::Health, rate::PER_SECOND_MAX,
-            subscription::Subscription, traffic::Traffic,
+            DisableReason, Webhook, WebhookKind,
+            credentials::Credentials,
+            health::Health,
+            rate::PER_SECOND_MAX,
+            subscription::Subscription,
+            traffic::{Attempts, Traffic},
         },
     },
     grpc::pb,
@@ -255,6 +259,13 @@ pub fn webhook_health(account: &AccountId, health: &Health, traffic: &Traffic, n
         http_status: failure.status.map(i32::from).unwrap_or_default(),
         execution: format!("accounts/{account}/executions/{}", failure.execution),
     });
+    let hour = |(began, attempts): (Timestamp, Attempts)| pb::WebhookHour {
+        start_time: Some(timestamp(began)),
+        succeeded_attempts: attempts.succeeded,
+        failed_attempts: attempts.failed,
+        mean_duration: Some(duration(attempts.mean_us)),
+        slowest_duration: Some(duration(attempts.slowest_us)),
+    };
     pb::WebhookHealth {
         unavailable: health.breaker.opens_at().is_some(),
         unavailable_until_time: health.breaker.opens_at().map(timestamp),
@@ -264,5 +275,6 @@ pub fn webhook_health(account: &AccountId, health: &Health, traffic: &Traffic, n
         mean_duration: Some(duration(day.mean_us)),
         slowest_duration: Some(duration(day.slowest_us)),
         last_failure,
+        hours: traffic.of_hours(now).map(hour).collect(),
     }
 }

@@ -20,10 +20,14 @@ fn a_day_is_counted_hour_by_hour() {
     traffic.note(&ended(503, 30), at(0));
     traffic.note(&ended(200, 80), at(23));
     let day = traffic.day(at(23));
-    assert_eq!(day, Day { succeeded: 2, failed: 1, mean_us: 40, slowest_us: 80 });
+    assert_eq!(day, Attempts { succeeded: 2, failed: 1, mean_us: 40, slowest_us: 80 });
     let later = traffic.day(at(24));
-    assert_eq!(later, Day { succeeded: 1, failed: 0, mean_us: 80, slowest_us: 80 }, "the first hour is over");
-    assert_eq!(traffic.day(at(100)), Day::default());
+    assert_eq!(later, Attempts { succeeded: 1, failed: 0, mean_us: 80, slowest_us: 80 }, "the first hour is over");
+    assert_eq!(traffic.day(at(100)), Attempts::default());
+    let hours: Vec<_> = traffic.of_hours(at(23)).collect();
+    assert_eq!((hours.len(), hours[0].0, hours[23].0), (HOURS, at(0), at(23)));
+    assert_eq!(hours[0].1, Attempts { succeeded: 1, failed: 1, mean_us: 20, slowest_us: 30 });
+    assert_eq!((hours[1].1, hours[23].1.succeeded), (Attempts::default(), 1));
     let failure = traffic.last_failure.clone().expect("one failed");
     assert_eq!((failure.reason, failure.status, failure.at), (Reason::ServerError, Some(503), at(0)));
     let clock_set_back = at(-1);
