@@ -148,6 +148,36 @@ async fn an_execution_that_cannot_be_read_fails_alone() {
     }
 }
 
+/// What cannot be read of a history is left out with a word, and the rest of it is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_cannot_be_read_hides_nothing_else() {
+    for database in [Database::sqlite(), Database::postgres().await] {
+        let receiver = Receiver::start().await;
+        receiver.answer_with(503);
+        let server = Server::start(&database, &["--retry-delays-ms", "50,50"]).await;
+        let (service, admin) = crate::harness::account_42(&server, &receiver.url).await;
+        let one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+        admin.create_automation("42", one).await.expect("creates");
+        service.publish("42", vec![deal("e1", "8", "{}")]).await.expect("acks");
+        let failed = eventually("it fails", || async {
+            service.history("42").await.into_iter().find(|one| one.end_time.is_some())
+        })
+        .await;
+        assert_eq!(service.execution(&failed.name).await.requests[0].attempts.len(), 3);
+        assert!(server.terminate().await);
+        let broken = if database.url.starts_with("postgres") { "'x'::bytea" } else { "X'0011'" };
+        database.execute(&format!("UPDATE executions SET outcome = {broken}")).await;
+        database.execute(&format!("UPDATE attempts SET bytes = {broken} WHERE number = 2")).await;
+        let server = Server::start(&database, &[]).await;
+        let service = server.client("service", "*", &[]).await;
+        let shown = service.execution(&failed.name).await;
+        assert_eq!((shown.state(), shown.requests[0].attempts.len()), (pb::ExecutionState::Failed, 1));
+        assert_eq!(service.history("42").await.len(), 1);
+        let (ended_well, log) = server.terminate_with_log().await;
+        assert!(ended_well && log.matches("an attempt cannot be read").count() == 2, "{log}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_wait_for_an_automation_that_cannot_be_read() {
     for database in [Database::sqlite(), Database::postgres().await] {

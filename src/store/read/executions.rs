@@ -123,10 +123,17 @@ impl Store {
         let mut attempts = Vec::new();
         for (bytes, sealed) in packed {
             // What cannot be read of a history does not keep the rest from being shown.
-            let Ok(plain) = packing::unpack(bytes) else { continue };
-            let Ok(stored) = rows::stored_attempt(&plain) else { continue };
-            let place = (stored.0.action_no, stored.0.number);
-            attempts.push((place, rows::attempt(stored, sealed, keys, &view.record, sealer)));
+            let read = packing::unpack(bytes).and_then(|plain| {
+                let stored = rows::stored_attempt(&plain)?;
+                let place = (stored.0.action_no, stored.0.number);
+                Ok((place, rows::attempt(stored, sealed, keys, &view.record, sealer)))
+            });
+            match read {
+                Ok(attempt) => attempts.push(attempt),
+                Err(error) => {
+                    tracing::warn!(execution.id = %view.uid, error = chain(&error), "an attempt cannot be read");
+                }
+            }
         }
         attempts.sort_by_key(|(place, _)| *place);
         for ((action_no, _), attempt) in attempts {
