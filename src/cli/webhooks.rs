@@ -97,8 +97,12 @@ pub async fn run(call: CallArgs, account: AccountArgs, task: Task) -> Result<(),
     let mut client = WebhookServiceClient::new(call.connection.open(owner).await?);
     match task {
         Task::List => {
-            let page =
-                |page_token| pb::ListWebhooksRequest { parent: parent.clone(), page_size: PAGE_SIZE, page_token };
+            let page = |page_token| pb::ListWebhooksRequest {
+                parent: parent.clone(),
+                page_size: PAGE_SIZE,
+                page_token,
+                ..Default::default()
+            };
             let webhooks = every_page!(token => client.list_webhooks(page(token)), webhooks);
             if call.json {
                 return show::print_json_list("Webhook", &webhooks);

@@ -367,6 +367,15 @@ async fn people_see_how_an_endpoint_does(database: Database) {
     assert!(nanos(found.mean_duration) > 0 && nanos(found.slowest_duration) >= nanos(found.mean_duration));
     let attempts: u64 = found.hours.iter().map(|hour| hour.succeeded_attempts + hour.failed_attempts).sum();
     assert_eq!((found.hours.len(), attempts), (24, found.succeeded_attempts + found.failed_attempts));
+    let list = pb::ListWebhooksRequest { parent: "accounts/42".into(), with_health: true, ..Default::default() };
+    let listed = user.webhooks().list_webhooks(user.ask(list.clone())).await.expect("lists").into_inner().webhooks;
+    let shown = listed.iter().find(|webhook| webhook.name.ends_with("/hook")).expect("it is listed");
+    let mut of_list = shown.health.clone().expect("a health");
+    let of_failure = std::mem::take(&mut of_list.last_failure.as_mut().expect("a failure").execution);
+    assert_eq!((of_failure.as_str(), of_list.succeeded_attempts, of_list.hours.len()), ("", 2, 24));
+    let plain = pb::ListWebhooksRequest { with_health: false, ..list };
+    let listed = user.webhooks().list_webhooks(user.ask(plain)).await.expect("lists").into_inner().webhooks;
+    assert!(listed.iter().all(|webhook| webhook.health.is_none()));
     let failure = found.last_failure.clone().expect("one failed");
     assert_eq!((failure.reason.as_str(), failure.http_status, &failure.execution), ("SERVER_ERROR", 503, &failed));
     server.kill().await;

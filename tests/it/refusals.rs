@@ -205,7 +205,12 @@ async fn etags_and_names(admin: &Client, receiver: &Receiver) {
     check("another ending", &status, Code::FailedPrecondition, "ENDPOINT_ENDING_FIXED");
     let status = webhooks.update_webhook(admin.ask(update("", "", &["kind"]))).await.expect_err("the kind is fixed");
     check("the kind is fixed", &status, Code::InvalidArgument, "update_mask");
-    let page = pb::ListWebhooksRequest { parent: "accounts/42".into(), page_token: "x".into(), page_size: 0 };
+    let page = pb::ListWebhooksRequest {
+        parent: "accounts/42".into(),
+        page_token: "x".into(),
+        page_size: 0,
+        with_health: false,
+    };
     let status = webhooks.list_webhooks(admin.ask(page)).await.expect_err("a malformed token");
     check("a malformed token", &status, Code::InvalidArgument, "page_token");
 }

@@ -112,7 +112,12 @@ impl Current {
     async fn read(caller: &Caller, parent: &str) -> Result<Self, CliError> {
         let mut webhooks = WebhookServiceClient::new(caller.clone());
         let mut automations = AutomationServiceClient::new(caller.clone());
-        let page = |page_token| pb::ListWebhooksRequest { parent: parent.to_owned(), page_size: PAGE_SIZE, page_token };
+        let page = |page_token| pb::ListWebhooksRequest {
+            parent: parent.to_owned(),
+            page_size: PAGE_SIZE,
+            page_token,
+            ..Default::default()
+        };
         let found = every_page!(token => webhooks.list_webhooks(page(token)), webhooks);
         let mut by_name = HashMap::new();
         for webhook in found {

@@ -37,7 +37,7 @@ const OF_RESOURCES: [&str; 8] = [
 ];
 /// How many elements each repeated field of a request has at most. These only keep a tree small; what a field may hold is
 /// said where it is checked, in words that help more.
-const ELEMENTS_MAX: [(&str, usize); 22] = [
+const ELEMENTS_MAX: [(&str, usize); 23] = [
     ("hookline.v1.PublishRequest.events", 1_000),
     ("hookline.v1.PublishBatchRequest.events", 1_000),
     ("hookline.v1.Event.permitted_user_ids", 10_000),
@@ -53,6 +53,7 @@ const ELEMENTS_MAX: [(&str, usize); 22] = [
     ("hookline.v1.RetryPolicy.delays", 100),
     ("hookline.v1.RetryPolicy.final_failures", 100),
     ("hookline.v1.HeaderCredentials.headers", 100),
+    ("hookline.v1.WebhookHealth.hours", 100),
     ("hookline.v1.ExecutionFilter.states", 100),
     ("hookline.v1.ExecutionFilter.reasons", 100),
     ("hookline.v1.ListExecutionsRequest.states", 100),

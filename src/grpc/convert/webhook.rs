@@ -232,6 +232,7 @@ pub fn webhook(account: &AccountId, webhook: &Webhook, shows_secrets: bool) -> p
         disable_reason: disable_reason(webhook.disabled),
         subscription: webhook.subscription.as_ref().map(ToString::to_string).unwrap_or_default(),
         owner_user_id: webhook.owner.as_ref().map(ToString::to_string).unwrap_or_default(),
+        health: None,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         decision::command::{Command, Done, Edit, Task, WebhookAnswer, WebhookPatch},
         id::ResourceId,
         refusal::{Refusal, Violations},
-        webhook::{Webhook, signing::Overlap},
+        webhook::{Webhook, health::Health, signing::Overlap, traffic::Traffic},
     },
     grpc::{
         calls::status,
@@ -122,9 +122,20 @@ impl Api {
         let after = convert::page::uuid_cursor(&request.page_token, &query)?;
         let size = name::page_size(request.page_size)?;
         let page = self.store.list_webhooks(view.uid, after, size).await.map_err(status::store)?;
-        let show =
-            |webhook: &Webhook| convert::webhook(&entered.account, webhook, sees_secrets(&entered.caller, webhook));
-        let (webhooks, next_page_token) = convert::page::shown_page(&page, &query, |webhook| webhook.uid.0, show);
+        let now = clock::now();
+        let show = |(webhook, health, traffic): &(Webhook, Health, Traffic)| {
+            let health = request.with_health.then(|| {
+                let mut health = convert::webhook_health(&entered.account, health, traffic, now);
+                if let (Some(_), Some(failure)) = (entered.caller.history_of(), &mut health.last_failure) {
+                    // Whether a user may read it takes a look into the history for each.
+                    failure.execution.clear();
+                }
+                health
+            });
+            let shown = convert::webhook(&entered.account, webhook, sees_secrets(&entered.caller, webhook));
+            pb::Webhook { health, ..shown }
+        };
+        let (webhooks, next_page_token) = convert::page::shown_page(&page, &query, |(webhook, ..)| webhook.uid.0, show);
         Ok(pb::ListWebhooksResponse { webhooks, next_page_token })
     }
 

@@ -133,13 +133,13 @@ impl Store {
         Ok(row.map(|row| (rows::health(&row).unwrap_or_default(), rows::traffic(&row))))
     }
 
-    /// A page of webhooks in the order of their creation.
+    /// A page of webhooks in the order of their creation, each with how its endpoint does and how its attempts have gone.
     pub async fn list_webhooks(
         &self,
         account: AccountUid,
         after: Option<Uuid>,
         size: usize,
-    ) -> Result<Page<Webhook>, StoreError> {
+    ) -> Result<Page<(Webhook, Health, Traffic)>, StoreError> {
         let found = webhooks::Entity::find()
             .filter(webhooks::Column::AccountUid.eq(account.0))
             .filter(webhooks::Column::DeletedAt.is_null())
@@ -148,8 +148,12 @@ impl Store {
             .limit(one_more(size))
             .all(&self.reader)
             .await?;
-        let found = found.into_iter().map(|row| rows::webhook(&self.sealer, row)).collect();
-        Ok(Page::cut(found, size, |webhook: &Webhook| webhook.uid.0))
+        let of_row = |row: webhooks::Model| {
+            let (health, traffic) = (rows::health(&row).unwrap_or_default(), rows::traffic(&row));
+            (rows::webhook(&self.sealer, row), health, traffic)
+        };
+        let found = found.into_iter().map(of_row).collect();
+        Ok(Page::cut(found, size, |(webhook, ..): &(Webhook, _, _)| webhook.uid.0))
     }
 
     /// The webhooks that are not deleted, and whether requests are sent to them.
