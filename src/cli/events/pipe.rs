@@ -36,6 +36,9 @@ struct Line {
     found: Result<Option<(pb::EventInput, usize)>, String>,
 }
 
+/// Why no further line can be read, which is no line's fault: nothing of it counts as done.
+struct Cut(String);
+
 /// Lines that go together.
 #[derive(Default)]
 struct Frame {
@@ -87,6 +90,7 @@ pub async fn publish(
         sent: 0,
         acked: 0,
         is_over: false,
+        cut: None,
         refused: 0,
     };
     let mut pause = RECONNECT_PAUSE_MIN;
@@ -111,6 +115,9 @@ pub async fn publish(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
     }
+    if let Some(Cut(why)) = pipe.cut {
+        return Err(CliError::new(format!("{why}; everything up to line {} is acknowledged", pipe.last)));
+    }
     match pipe.refused {
         0 => Ok(()),
         1 => Err(CliError::new("one line was refused")),
@@ -130,49 +137,59 @@ fn position(path: &Path) -> Result<u64, CliError> {
 }
 
 /// Reads lines until there are no more, or nobody takes them.
-fn read(mut input: impl BufRead, position: u64, no_skip: bool, sender: &mpsc::Sender<Line>) {
+fn read(input: impl BufRead, position: u64, no_skip: bool, sender: &mpsc::Sender<Result<Line, Cut>>) {
+    if let Err(cut) = read_lines(input, position, no_skip, sender) {
+        let _ = sender.blocking_send(Err(cut));
+    }
+}
+
+fn read_lines(
+    mut input: impl BufRead,
+    position: u64,
+    no_skip: bool,
+    sender: &mpsc::Sender<Result<Line, Cut>>,
+) -> Result<(), Cut> {
+    let unreadable = |error: std::io::Error| Cut(format!("standard input cannot be read: {error}"));
     let mut number = if no_skip { position } else { 0 };
     loop {
         let mut bytes = Vec::new();
         let limit = EVENT_BYTES_MAX as u64 + 1;
-        let count = match (&mut input).take(limit).read_until(b'\n', &mut bytes) {
-            Ok(count) => count,
-            Err(error) => {
-                let line = Line { number: number + 1, found: Err(format!("standard input cannot be read: {error}")) };
-                let _ = sender.blocking_send(line);
-                return;
-            }
-        };
+        let count = (&mut input).take(limit).read_until(b'\n', &mut bytes).map_err(unreadable)?;
         if count == 0 {
-            return;
+            return Ok(());
         }
         number += 1;
-        let is_cut = bytes.len() > EVENT_BYTES_MAX && !bytes.ends_with(b"\n");
-        if is_cut && !skip_line(&mut input) {
-            return;
+        let has_end = bytes.ends_with(b"\n");
+        let is_long = bytes.len() > EVENT_BYTES_MAX && !has_end;
+        if is_long {
+            skip_line(&mut input).map_err(unreadable)?;
         }
         if number <= position && !no_skip {
             continue;
         }
-        let found = if is_cut { Err(format!("has more than {EVENT_BYTES_MAX} bytes")) } else { event(&bytes) };
-        if sender.blocking_send(Line { number, found }).is_err() {
-            return;
+        let found = if is_long { Err(format!("has more than {EVENT_BYTES_MAX} bytes")) } else { event(&bytes) };
+        if let (Err(why), false, false) = (&found, has_end, is_long) {
+            // Whoever wrote it may have been ended in the middle of it.
+            return Err(Cut(format!("line {number} has no end, and {why}")));
+        }
+        if sender.blocking_send(Ok(Line { number, found })).is_err() {
+            return Ok(());
         }
     }
 }
 
 /// Goes to the end of a line that is too long.
-fn skip_line(input: &mut impl BufRead) -> bool {
+fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
     loop {
-        let Ok(buffer) = input.fill_buf() else { return false };
+        let buffer = input.fill_buf()?;
         if buffer.is_empty() {
-            return true;
+            return Ok(());
         }
         let end = buffer.iter().position(|byte| *byte == b'\n');
         let count = end.map_or(buffer.len(), |end| end + 1);
         input.consume(count);
         if end.is_some() {
-            return true;
+            return Ok(());
         }
     }
 }
@@ -191,7 +208,7 @@ fn event(bytes: &[u8]) -> Result<Option<(pb::EventInput, usize)>, String> {
 /// What is on its way from the input to the server.
 struct Pipe {
     parent: String,
-    lines: mpsc::Receiver<Line>,
+    lines: mpsc::Receiver<Result<Line, Cut>>,
     position_file: Option<PathBuf>,
     /// The last line that is done.
     last: u64,
@@ -203,6 +220,8 @@ struct Pipe {
     acked: u64,
     /// Whether the input has ended.
     is_over: bool,
+    /// Why it has, where it was not its end.
+    cut: Option<Cut>,
     refused: u64,
 }
 
@@ -244,16 +263,26 @@ impl Pipe {
     }
 
     /// A line, and those behind it that have come already, become a frame.
-    fn gather(&mut self, first: Option<Line>) {
+    fn gather(&mut self, first: Option<Result<Line, Cut>>) {
         let mut frame = Frame::default();
         let mut next = first;
         self.is_over = next.is_none();
-        while let Some(line) = next {
+        while let Some(read) = next {
+            let line = match read {
+                Ok(line) => line,
+                Err(cut) => {
+                    (self.is_over, self.cut) = (true, Some(cut));
+                    break;
+                }
+            };
             if let Some(why) = frame.push(line) {
                 self.refused += 1;
                 eprintln!("{why}");
             }
             next = if frame.has_room() { self.lines.try_recv().ok() } else { None };
+        }
+        if frame.lines.is_empty() {
+            return;
         }
         if frame.events.is_empty() {
             // Nothing of it goes to the server, so it is done with what goes before.

@@ -8,8 +8,12 @@ async fn lines(text: String, position: u64, no_skip: bool) -> Vec<(u64, Result<b
     let (sender, mut lines) = mpsc::channel(10);
     std::thread::spawn(move || read(Cursor::new(text), position, no_skip, &sender));
     let mut found = Vec::new();
-    while let Some(line) = lines.recv().await {
-        found.push((line.number, line.found.map(|event| event.is_some())));
+    while let Some(read) = lines.recv().await {
+        match read {
+            Ok(line) => found.push((line.number, line.found.map(|event| event.is_some()))),
+            // Not a number of a line.
+            Err(Cut(why)) => found.push((0, Err(why))),
+        }
     }
     found
 }
@@ -32,6 +36,16 @@ async fn what_is_no_event_takes_its_number() {
     assert!(found[0].1.as_ref().expect_err("no JSON").contains("no JSON"), "{found:?}");
     assert!(found[1].1.as_ref().expect_err("too long").contains("more than"), "{found:?}");
     assert_eq!(found[2], (3, Ok(true)));
+}
+
+/// What was cut in the middle of a line is no line: it is read again, whole, after the next start.
+#[tokio::test]
+async fn a_line_without_an_end_does_not_count() {
+    let cut = lines(format!("{EVENT}\n{}", &EVENT[..10]), 0, false).await;
+    assert_eq!((cut.len(), &cut[0], cut[1].0), (2, &(1, Ok(true)), 0));
+    assert!(cut[1].1.as_ref().expect_err("cut").contains("line 2 has no end"), "{cut:?}");
+    let whole = lines(format!("{EVENT}\n{EVENT}"), 0, false).await;
+    assert_eq!(whole[1], (2, Ok(true)), "an event without an end is one");
 }
 
 #[test]
