@@ -295,7 +295,7 @@ pub fn check(args: &ServeArgs) -> Result<PlanLimits, StartError> {
 }
 
 /// The addresses to which tokens are sent.
-fn tokened(args: &ServeArgs) -> impl Iterator<Item = SocketAddr> {
+pub fn tokened(args: &ServeArgs) -> impl Iterator<Item = SocketAddr> {
     [args.listen].into_iter().chain(args.http_listen)
 }
 

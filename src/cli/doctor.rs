@@ -106,7 +106,9 @@ pub async fn run(args: DoctorArgs, command: &clap::Command) -> Result<(), CliErr
 fn configuration(args: &ServeArgs, found: &mut Findings) {
     match app::check(args) {
         Ok(_) => {
-            found.ok("configuration", format!("listens on {}, operations on {}", args.listen, args.operations_listen));
+            let http = args.http_listen.map(|address| format!(", HTTP on {address}")).unwrap_or_default();
+            let text = format!("listens on {}{http}, operations on {}", args.listen, args.operations_listen);
+            found.ok("configuration", text);
         }
         Err(error) => found.fail("configuration", error.0),
     }
@@ -117,7 +119,7 @@ fn configuration(args: &ServeArgs, found: &mut Findings) {
         let text = "requests may go to plain http or private addresses (--allow-http, --allow-addresses)";
         found.warn("configuration", text);
     }
-    if !args.listen.ip().is_loopback() && args.tls_cert_file.is_none() {
+    if app::tokened(args).any(|address| !address.ip().is_loopback()) && args.tls_cert_file.is_none() {
         found.warn("configuration", "the port speaks no TLS: tokens travel in the clear unless a mesh encrypts");
     }
     if !args.operations_listen.ip().is_loopback() {
