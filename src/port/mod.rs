@@ -8,6 +8,7 @@ mod calls;
 mod connection;
 mod connection_table;
 mod files;
+pub mod http2;
 mod tls;
 mod watched_io;
 

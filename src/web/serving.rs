@@ -12,22 +12,12 @@ use hyper_util::{
     server::conn::auto,
 };
 
-use crate::port::{Connection, Io, RoutedCalls, Serve};
+use crate::port::{Connection, Io, RoutedCalls, Serve, http2};
 
 /// How long the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How large the head of a request may be, and what is read at once.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// How many headers a request has at most.
 const HEADERS_MAX: usize = 64;
-/// How often a silent client of HTTP/2 is asked whether it is still there, and how long it may take to answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many bytes a client may send ahead of what is read: of one stream, and of a connection.
-const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// How many bytes of one answer wait for a client that does not read.
-const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// Serves connections.
 pub fn serve(router: Router, streams_max: u32) -> impl Fn(Io, Connection) -> Http + Clone + Send + Sync + 'static {
@@ -36,18 +26,18 @@ pub fn serve(router: Router, streams_max: u32) -> impl Fn(Io, Connection) -> Htt
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES_MAX)
+        .max_buf_size(http2::HEAD_BYTES_MAX as usize)
         .max_headers(HEADERS_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .keep_alive_interval(http2::KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(http2::KEEPALIVE_TIMEOUT)
+        .max_header_list_size(http2::HEAD_BYTES_MAX)
         .max_concurrent_streams(streams_max)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buf_size(SEND_BUFFER_BYTES_MAX);
+        .initial_stream_window_size(http2::STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(http2::CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(http2::SEND_BUFFER_BYTES_MAX);
     move |io, connection| {
         let calls = RoutedCalls::new(router.clone(), connection);
         Http(Box::pin(builder.serve_connection(TokioIo::new(io), calls).into_owned()))

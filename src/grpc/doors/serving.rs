@@ -28,20 +28,9 @@ use crate::{
         calls::{measured::observed, status},
         services::api::Api,
     },
-    port::{Connection, Io, RoutedCalls, Serve},
+    port::{Connection, Io, RoutedCalls, Serve, http2 as bounds},
     telemetry::Metrics,
 };
-
-/// How often a silent client is asked whether it is still there, and how long it may take to answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How large the metadata of a call may be.
-const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
-/// How many bytes a client may send ahead of what is read: of one stream, and of a connection.
-const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// How many bytes of one answer wait for a client that does not read.
-const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// The services of the port: closed until the database is ours, then open. Health answers from the start.
 #[derive(Clone)]
@@ -137,13 +126,13 @@ pub fn serve(
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .keep_alive_interval(bounds::KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(bounds::KEEPALIVE_TIMEOUT)
+        .max_header_list_size(bounds::HEAD_BYTES_MAX)
         .max_concurrent_streams(streams_max)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buf_size(SEND_BUFFER_BYTES_MAX);
+        .initial_stream_window_size(bounds::STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(bounds::CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(bounds::SEND_BUFFER_BYTES_MAX);
     move |io, connection| {
         let calls = RoutedCalls::new(router.clone(), connection);
         Http2(Box::pin(builder.serve_connection(TokioIo::new(io), calls)))
