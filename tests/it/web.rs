@@ -207,9 +207,9 @@ impl Envelopes {
 /// The code that a stream ends with at once, or `ok`.
 async fn first_word(caller: &Caller, method: &str, message: &Value) -> String {
     let mut envelopes = Envelopes::of(caller, method, message).await;
-    let first = tokio::time::timeout(Duration::from_millis(300), envelopes.next()).await;
-    match first {
-        Ok(Some((2, end))) => end["error"]["code"].as_str().unwrap_or("ok").to_owned(),
+    // A watch that is let in begins with a message.
+    match tokio::time::timeout(PATIENCE, envelopes.next()).await.expect("in time") {
+        Some((2, end)) => end["error"]["code"].as_str().unwrap_or("ok").to_owned(),
         _ => "ok".to_owned(),
     }
 }
