@@ -12,7 +12,7 @@
 //!   [`decision`](domain::decision).
 //! - [`store`] is the only place that knows sea-orm: the tables, the journal that writes them in group commits, and
 //!   what reads them.
-//! - [`engine`] is the only place that knows actix and reqwest: one actor an account, one an execution under way.
+//! - [`engine`] is the only place of the service that knows actix and reqwest: one actor an account, one an execution under way.
 //! - [`grpc`] is the only place that knows protobuf; [`web`] is the same over HTTP: JSON becomes the messages of its
 //!   services, and their answers become JSON.
 //! - [`app`] puts them together, with [`operations`], the HTTP port for those who run it; [`port`] listens for both, with
