@@ -44,6 +44,7 @@ mod upgrade;
 mod watch;
 mod web;
 mod web_clients;
+mod web_port;
 
 /// Runs a test on SQLite and on PostgreSQL.
 macro_rules! on_both_databases {
