@@ -186,7 +186,7 @@ fn end(one: UnderWay, change: &mut Change) {
     });
     let progress = Progress { state: State::Succeeded, attempts: 1, ended_at: Some(now()), ..one.progress };
     let (uid, source_kind, record) = (one.execution, SourceKind::Automation, one.record);
-    let execution = Unfinished { uid, source_kind, record, progress };
+    let execution = Unfinished { uid, source_kind, is_of_notice: false, record, progress };
     change.steps.push(ExecutionStep { execution, was_running: None });
 }
 

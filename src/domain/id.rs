@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::timestamp::Timestamp;
 
+/// The object of the events that the service itself makes of its notices.
+pub const NOTICE_OBJECT: &str = "hookline_notice";
 /// How long an event's or an entity's id may be.
 pub const EXTERNAL_ID_BYTES_MAX: usize = 255;
 /// How long a user's id may be.
@@ -150,10 +152,39 @@ impl ResourceId {
     }
 }
 
+impl ObjectName {
+    /// The object of the service's own notices.
+    pub fn notice() -> Self {
+        Self(NOTICE_OBJECT.to_owned())
+    }
+
+    /// Whether it is that of the service's own notices, which nobody else publishes or defines.
+    pub fn is_notice(&self) -> bool {
+        self.0 == NOTICE_OBJECT
+    }
+}
+
 impl EventId {
     /// An id made from a hash, for platforms whose events have none.
     pub fn from_hash(hash: [u8; 16]) -> Self {
         Self(format!("hash-{}", base32(Uuid::from_bytes(hash))))
+    }
+
+    /// The id of a notice that the service itself publishes.
+    pub fn of_notice(uuid: Uuid) -> Self {
+        Self(format!("notice-{}", base32(uuid)))
+    }
+}
+
+impl From<&AccountId> for EntityId {
+    fn from(id: &AccountId) -> Self {
+        Self(id.0.clone())
+    }
+}
+
+impl From<&ResourceId> for EntityId {
+    fn from(id: &ResourceId) -> Self {
+        Self(id.0.clone())
     }
 }
 

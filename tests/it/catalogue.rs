@@ -25,6 +25,7 @@ async fn fields_are_known_added_warned_of_and_rendered(database: Database) {
     let user = server.client("user", "42", &["--user", "7"]).await;
     let title = fields(&user, "deal").await.into_iter().find(|field| field.path == "title").expect("a title");
     assert_eq!((title.label.as_str(), title.r#type(), title.added), ("Title", pb::FieldType::Text, false));
+    assert_eq!(title.example_json, "\"100 chairs\"", "an example of every field");
     assert!(fields(&user, "invoice").await.is_empty());
 
     let option = |id: &str, label: &str| pb::FieldOption { id: id.into(), label: label.into() };
@@ -33,7 +34,7 @@ async fn fields_are_known_added_warned_of_and_rendered(database: Database) {
         label: "Tier".into(),
         r#type: pb::FieldType::Enum.into(),
         options: vec![option("17", "Gold \"1\""), option("18", "Silver")],
-        added: false,
+        ..pb::CatalogueField::default()
     };
     service.catalogue().set_fields(service.ask(set("deal", vec![tier.clone()]))).await.expect("adds");
     let total = pb::CatalogueField {
@@ -47,6 +48,13 @@ async fn fields_are_known_added_warned_of_and_rendered(database: Database) {
     let objects = user.catalogue().list_objects(user.ask(objects)).await.expect("lists").into_inner().objects;
     assert!(["deal", "invoice", "person"].iter().all(|object| objects.iter().any(|known| known == object)));
     assert!(fields(&user, "invoice").await[0].added);
+    let shown = fields(&user, "deal").await.into_iter().find(|field| field.path == tier.path).expect("it was added");
+    assert_eq!(shown.example_json, r#"{"type":"enum","id":17}"#, "its first option");
+    let mut wrong = total.clone();
+    wrong.example_json = "\"three\"".into();
+    let refused =
+        service.catalogue().set_fields(service.ask(set("invoice", vec![wrong]))).await.expect_err("no number");
+    assert_eq!(bad_field(&refused), "fields[0].example_json");
 
     let mut one = automation(
         "42",

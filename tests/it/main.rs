@@ -25,6 +25,7 @@ mod history;
 mod layers;
 mod limits;
 mod loops;
+mod notices;
 mod operations;
 mod pace;
 mod paths;

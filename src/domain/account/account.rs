@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     change::{Change, DeletedAutomation, ExecutionStep, ObjectFields, StillWaiting, WebhookChange},
+    ended_notices::EndedNotices,
     facts::AccountFacts,
     history::HistorySummary,
     job::Job,
@@ -22,7 +23,7 @@ use crate::domain::{
     plan::Limits,
     source::SourceKind,
     timestamp::Timestamp,
-    webhook::{Webhook, WebhookKind, health::Health, rate::Bucket, traffic::Traffic},
+    webhook::{Webhook, WebhookKind, health::Health, rate::Bucket, subscription::Subscription, traffic::Traffic},
 };
 
 /// How many webhooks of a kind an account may have.
@@ -70,6 +71,8 @@ pub struct Account {
     pub unreadable: Vec<UnreadableAutomation>,
     /// The automations of each trigger.
     triggers: HashMap<(ObjectName, Action), Selection>,
+    /// Whether an automation or a regular webhook names the service's own notices.
+    pub hears_notices: bool,
     /// Executions whose request is under way.
     pub running: HashMap<ExecutionUid, Unfinished>,
     /// How many requests are under way.
@@ -94,6 +97,8 @@ pub struct Account {
     pub traffic: HashMap<WebhookUid, Traffic>,
     /// Jobs that have not ended, oldest first.
     pub jobs: BTreeMap<JobUid, Arc<Job>>,
+    /// What was told of executions that failed or were stopped.
+    pub ended_notices: EndedNotices,
 }
 
 /// What an account is made of when it is read from the database.
@@ -153,6 +158,7 @@ impl Account {
             automations: HashMap::new(),
             unreadable: loaded.unreadable,
             triggers: HashMap::new(),
+            hears_notices: false,
             running: HashMap::new(),
             flight: RequestsInFlight::default(),
             webhook_flight: HashMap::new(),
@@ -165,6 +171,7 @@ impl Account {
             catalogue: Arc::new(loaded.catalogue),
             traffic: loaded.traffic.into_iter().collect(),
             jobs: loaded.jobs.into_iter().map(|job| (job.uid, Arc::new(job))).collect(),
+            ended_notices: EndedNotices::default(),
         };
         account.automations =
             loaded.automations.into_iter().map(|automation| (automation.uid, Arc::new(automation))).collect();
@@ -194,6 +201,16 @@ impl Account {
     /// The automations whose trigger an event fits, whether or not they are enabled and active.
     pub fn triggered_by(&self, event: &Event) -> Option<&Selection> {
         self.triggers.get(&(event.object.clone(), event.action))
+    }
+
+    /// When it is to be told how many executions ended of which nothing was told; never where nobody asks for notices.
+    pub fn untold_due_at(&self, notices: EndedNotices) -> Option<Timestamp> {
+        notices.due_at().filter(|_| self.hears_notices)
+    }
+
+    /// Whether that is due.
+    pub fn is_untold(&self, now: Timestamp) -> bool {
+        self.untold_due_at(self.ended_notices).is_some_and(|due| due <= now)
     }
 
     /// How many executions a window admits: of the plan, or, after a downgrade, of the plan that paused them.
@@ -270,6 +287,7 @@ impl Account {
         let mut regular: Vec<_> = regular.map(Arc::clone).collect();
         regular.sort_by_key(|webhook| webhook.uid);
         self.regular = regular;
+        self.listen();
     }
 
     fn index_triggers(&mut self) {
@@ -281,6 +299,14 @@ impl Account {
             triggers.entry(key).or_default().push(automation);
         }
         self.triggers = triggers.into_iter().map(|(key, automations)| (key, Selection::new(automations))).collect();
+        self.listen();
+    }
+
+    fn listen(&mut self) {
+        let names_them =
+            |webhook: &Arc<Webhook>| webhook.subscription.as_ref().is_some_and(Subscription::names_notices);
+        let has_trigger = self.triggers.keys().any(|(object, _)| object.is_notice());
+        self.hears_notices = has_trigger || self.regular.iter().any(names_them);
     }
 
     fn take_off(&mut self, execution: Unfinished) {
@@ -379,6 +405,7 @@ impl AccountState {
         account.backlog = change.backlog;
         account.history = change.history;
         account.new_executions = change.executions.len();
+        account.ended_notices = change.ended_notices;
         account.next_due_at = change.next_due_at;
         if let Some(facts) = &change.facts {
             account.facts = facts.clone();
@@ -432,13 +459,7 @@ impl AccountState {
                 let key = LoopKey::new(execution.source, &execution.object, &execution.entity_id);
                 account.loops.note(key, execution.created_at);
             }
-            let placed = Unfinished {
-                uid: execution.uid,
-                source_kind: execution.source_kind,
-                record: Arc::clone(&execution.record),
-                progress: execution.progress.clone(),
-            };
-            account.track(placed, change.decided_at);
+            account.track(Unfinished::from(execution), change.decided_at);
         }
     }
 }

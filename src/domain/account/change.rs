@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     audit::{Actor, AuditEntry},
+    ended_notices::EndedNotices,
     facts::AccountFacts,
     history::{ExpiredExecutions, HistorySummary},
     job::Job,
@@ -76,6 +77,8 @@ pub struct Change {
     pub audit: Vec<AuditEntry>,
     /// What people want to know of it.
     pub notices: Vec<Notice>,
+    /// What was told of executions that failed or were stopped; not written.
+    pub ended_notices: EndedNotices,
     /// Jobs to write.
     pub jobs: Vec<Arc<Job>>,
     /// Executions to delete.
@@ -203,6 +206,7 @@ impl Change {
             catalogue: None,
             audit: Vec::new(),
             notices: Vec::new(),
+            ended_notices: EndedNotices::default(),
             jobs: Vec::new(),
             expired: None,
             waiting: Vec::new(),

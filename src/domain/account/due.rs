@@ -65,6 +65,8 @@ pub struct DueView<'a> {
     pub history: &'a HistorySummary,
     /// The jobs that have not ended, oldest first.
     pub jobs: Vec<&'a Arc<Job>>,
+    /// When it is to be told how many executions ended of which nothing was told.
+    pub untold_due_at: Option<Timestamp>,
 }
 
 impl<'a> DueView<'a> {
@@ -78,12 +80,14 @@ impl<'a> DueView<'a> {
             paused: account.backlog.count,
             history: &account.history,
             jobs: account.jobs.values().collect(),
+            untold_due_at: account.untold_due_at(account.ended_notices),
         }
     }
 
-    /// When the first of these is due: what the limit holds back, a job, or history to delete.
+    /// When the first of these is due: what the limit holds back, a job, history to delete, or a notice of what was not told.
     pub fn due_at(&self) -> Option<Timestamp> {
-        [self.paused_due_at(), self.jobs_due_at(), self.expires_at()].into_iter().flatten().min()
+        let due = [self.paused_due_at(), self.jobs_due_at(), self.expires_at(), self.untold_due_at];
+        due.into_iter().flatten().min()
     }
 
     /// When the first execution that the limit holds back can be admitted.

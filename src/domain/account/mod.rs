@@ -4,6 +4,7 @@ mod account;
 pub mod audit;
 pub mod change;
 pub mod due;
+pub mod ended_notices;
 mod facts;
 pub mod history;
 pub mod job;

@@ -39,3 +39,15 @@ pub enum Notice {
         reason: DisableReason,
     },
 }
+
+impl Notice {
+    /// The webhook that it tells of.
+    pub fn webhook(&self) -> Option<&ResourceId> {
+        match self {
+            Notice::LimitCrossed { .. } => None,
+            Notice::EndpointUnavailable { webhook, .. }
+            | Notice::EndpointAvailable { webhook }
+            | Notice::WebhookDisabled { webhook, .. } => Some(webhook),
+        }
+    }
+}

@@ -1,7 +1,5 @@
 //! New executions: counted in the window, or held back until it has room.
 
-use std::sync::Arc;
-
 use super::draft::Draft;
 use crate::domain::{
     account::{Account, change::StillWaiting, due::DueRows, limits::Backlog},
@@ -16,12 +14,7 @@ impl Draft<'_, '_> {
         if let Some(account) = &self.state.account
             && !new.progress.state.is_final()
         {
-            let mut execution = Unfinished {
-                uid: new.uid,
-                source_kind: new.source_kind,
-                record: Arc::clone(&new.record),
-                progress: new.progress,
-            };
+            let mut execution = Unfinished::from(&new);
             self.admit_or_pause(account, &mut execution);
             new.progress = execution.progress;
         }
@@ -40,7 +33,7 @@ impl Draft<'_, '_> {
         let backlog = &mut self.change.backlog;
         if is_full {
             execution.progress = execution.progress.stop(Reason::BacklogFull, now);
-        } else if execution.source_kind == SourceKind::RegularWebhook {
+        } else if execution.source_kind == SourceKind::RegularWebhook || execution.is_of_notice {
             // No window counts it.
             self.start_or_wait(account, execution, true);
         } else if backlog.count == 0 && self.change.window.remaining(limit) > 0 {

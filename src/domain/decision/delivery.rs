@@ -58,13 +58,17 @@ impl Draft<'_, '_> {
             let traffic = self.traffic.entry(webhook);
             traffic.or_insert_with(|| account.traffic.get(&webhook).cloned().unwrap_or_default()).note(ended, now);
         }
+        let was_left_alone = self.health(account, webhook).breaker.is_left_alone();
         let is_hopeless = self.note_health(account, webhook, ended);
+        if running.is_of_notice && was_left_alone != self.health(account, webhook).breaker.is_left_alone() {
+            self.quiet.insert(webhook);
+        }
         if let Some(webhook) = of_webhook.filter(|webhook| webhook.is_enabled()) {
             // An automation's path names a record: that it is gone says nothing of the endpoint.
-            if attempt.outcome.is_gone() && webhook.kind == WebhookKind::Regular {
-                self.disable(&webhook, DisableReason::Gone);
-            } else if is_hopeless {
-                self.disable(&webhook, DisableReason::Failing);
+            let is_gone = attempt.outcome.is_gone() && webhook.kind == WebhookKind::Regular;
+            if is_gone || is_hopeless {
+                self.disable(&webhook, if is_gone { DisableReason::Gone } else { DisableReason::Failing });
+                self.quiet.extend(running.is_of_notice.then_some(webhook.uid));
             }
         }
         let mut execution = Unfinished { progress, ..running.clone() };

@@ -54,6 +54,8 @@ pub struct Draft<'a, 'w> {
     pub(super) bytes: usize,
     /// Of the event that is being decided.
     pub(super) event_bytes: usize,
+    /// Webhooks with which something happened because of a notice: no notice tells of it.
+    pub(super) quiet: HashSet<WebhookUid>,
 }
 
 impl<'a, 'w> Draft<'a, 'w> {
@@ -66,6 +68,7 @@ impl<'a, 'w> Draft<'a, 'w> {
                     window,
                     backlog: account.backlog,
                     history: account.history,
+                    ended_notices: account.ended_notices,
                     next_due_at: account.next_due_at,
                     decided_at: around.now,
                     ..Change::new(account.uid, state.id.clone(), Some(account.revision))
@@ -102,6 +105,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             newest_place: account.map(|account| account.newest_place).unwrap_or_default(),
             bytes: 0,
             event_bytes: 0,
+            quiet: HashSet::new(),
         }
     }
 
@@ -112,6 +116,11 @@ impl<'a, 'w> Draft<'a, 'w> {
 
     /// What follows from all that was decided: when to look again, what is told, what is written down of it.
     pub(super) fn finish(&mut self) {
+        if let Some(account) = &self.state.account {
+            let limit = account.execution_limit(&self.limits);
+            self.change.notices = notices(account, &self.change, limit);
+        }
+        self.publish_notices();
         if !self.change.executions.is_empty() && self.change.history.expires_at.is_none() {
             let now = self.around.now;
             self.change.history.expires_at = Some(look_again_at(now, now, self.limits.retention_days));
@@ -131,10 +140,6 @@ impl<'a, 'w> Draft<'a, 'w> {
             let untold = account.traffic.iter().filter(|(webhook, _)| !told.contains(*webhook));
             let untold = untold.filter(|(_, traffic)| traffic.must_be_written(now));
             self.change.traffic.extend(untold.map(|(webhook, traffic)| (*webhook, traffic.clone().written(now))));
-        }
-        if let Some(account) = &self.state.account {
-            let limit = account.execution_limit(&self.limits);
-            self.change.notices = notices(account, &self.change, limit);
         }
         if let Some(due_at) = self.state.account.as_ref().and_then(|account| self.due_view(account).due_at()) {
             self.change.due_by(due_at);
@@ -184,6 +189,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             paused: self.change.backlog.count,
             history: &self.change.history,
             jobs: self.jobs(account).filter(|job| job.is_running()).collect(),
+            untold_due_at: account.untold_due_at(self.change.ended_notices),
         }
     }
 
@@ -243,6 +249,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             let execution = Unfinished {
                 uid: row.uid,
                 source_kind: row.source_kind,
+                is_of_notice: row.is_of_notice,
                 record: Arc::new(Record::unreadable()),
                 progress: row.progress.break_off(self.around.now),
             };

@@ -38,6 +38,11 @@ impl<'a> Draft<'a, '_> {
             let message = format!("there is no account {}: create it first", self.state.id);
             return EventReply::Rejected(Rejection::new("parent", RejectionReason::AccountNotFound, message));
         };
+        if event.object.is_notice() {
+            let field = if event.meta.is_some() { "envelope.meta.entity" } else { "event.object" };
+            let message = format!("{} is the service's own: only it publishes events of this object", event.object);
+            return EventReply::Rejected(Rejection::new(field, RejectionReason::ReservedObject, message));
+        }
         let age_max = self.around.rules.event_age_max_ms.filter(|_| self.around.rules.is_clock_trusted);
         if age_max.is_some_and(|age_max_ms| event.occurred_at.plus_ms(age_max_ms) < self.around.now) {
             let message = format!("happened at {}, longer ago than is taken", event.occurred_at.to_rfc3339());
@@ -48,23 +53,28 @@ impl<'a> Draft<'a, '_> {
         }
         #[cfg(test)]
         assert_ne!(event.id.as_str(), super::faults::BREAKS_DOWN, "a test asks for a fault");
+        match self.happened(account, event) {
+            Ok(()) => EventReply::Accepted,
+            Err(rejection) => EventReply::Rejected(rejection),
+        }
+    }
+
+    /// Something happened: automations run, and regular webhooks are told.
+    pub(super) fn happened(&mut self, account: &'a Account, event: &Arc<Event>) -> Result<(), Rejection> {
         let executions = self.change.executions.len();
         self.event_bytes = 0;
-        if let Err(rejection) = self.trigger(account, event) {
-            return EventReply::Rejected(rejection);
-        }
+        self.trigger(account, event)?;
         let mut shared = None;
         for webhook in account.subscribers(event) {
             let shared = shared.get_or_insert_with(|| beginning(event));
             self.notify(account, webhook, event, shared);
         }
-        if self.change.executions.len() == executions {
-            return EventReply::Accepted;
+        if self.change.executions.len() > executions {
+            self.bytes += event.weight_bytes();
+            self.seen.insert(event.id.clone());
+            self.change.events.push(Arc::clone(event));
         }
-        self.bytes += event.weight_bytes();
-        self.seen.insert(event.id.clone());
-        self.change.events.push(Arc::clone(event));
-        EventReply::Accepted
+        Ok(())
     }
 
     /// Runs the automations that an event triggers and whose conditions hold.

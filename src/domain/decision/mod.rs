@@ -11,7 +11,9 @@ pub mod dry_run;
 mod faults;
 mod matching;
 mod notices;
+mod publishing;
 mod surroundings;
+mod told;
 
 pub use self::decision::{Decision, Input, Reply, decide};
 #[cfg(test)]

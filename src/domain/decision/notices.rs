@@ -19,8 +19,7 @@ pub fn notices(account: &Account, change: &Change, limit: u32) -> Vec<Notice> {
     for (at, after) in change.health.iter().enumerate() {
         let is_last = change.health[at + 1..].iter().all(|later| later.webhook != after.webhook);
         let Some(webhook) = account.webhooks.get(&after.webhook).filter(|_| is_last) else { continue };
-        let is_alone = |breaker: Breaker| !matches!(breaker, Breaker::Closed { .. });
-        let was_alone = account.health.get(&after.webhook).is_some_and(|health| is_alone(health.breaker));
+        let was_alone = account.health.get(&after.webhook).is_some_and(|health| health.breaker.is_left_alone());
         let webhook = webhook.id.clone();
         match after.health.breaker {
             Breaker::Open { until, .. } if !was_alone => found.push(Notice::EndpointUnavailable { webhook, until }),

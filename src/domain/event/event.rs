@@ -104,6 +104,8 @@ pub enum RejectionReason {
     AccountMismatch,
     /// There is no such account.
     AccountNotFound,
+    /// The object is one of the service's own.
+    ReservedObject,
     /// It happened too long ago.
     TooOld,
     /// A fault of ours; it was logged.
@@ -112,12 +114,13 @@ pub enum RejectionReason {
 
 impl RejectionReason {
     /// Every reason.
-    pub const ALL: [RejectionReason; 7] = [
+    pub const ALL: [RejectionReason; 8] = [
         RejectionReason::InvalidJson,
         RejectionReason::InvalidField,
         RejectionReason::TooLarge,
         RejectionReason::AccountMismatch,
         RejectionReason::AccountNotFound,
+        RejectionReason::ReservedObject,
         RejectionReason::TooOld,
         RejectionReason::Internal,
     ];
@@ -130,6 +133,7 @@ impl RejectionReason {
             RejectionReason::TooLarge => "TOO_LARGE",
             RejectionReason::AccountMismatch => "ACCOUNT_MISMATCH",
             RejectionReason::AccountNotFound => "ACCOUNT_NOT_FOUND",
+            RejectionReason::ReservedObject => "RESERVED_OBJECT",
             RejectionReason::TooOld => "TOO_OLD",
             RejectionReason::Internal => "INTERNAL",
         }

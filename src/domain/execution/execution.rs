@@ -55,10 +55,24 @@ pub struct Unfinished {
     pub uid: ExecutionUid,
     /// What kind of thing it is a run of.
     pub source_kind: SourceKind,
+    /// Whether it tells of a notice of the service itself.
+    pub is_of_notice: bool,
     /// Its requests.
     pub record: Arc<Record>,
     /// Where it stands.
     pub progress: Progress,
+}
+
+impl From<&NewExecution> for Unfinished {
+    fn from(new: &NewExecution) -> Self {
+        Self {
+            uid: new.uid,
+            source_kind: new.source_kind,
+            is_of_notice: new.object.is_notice(),
+            record: Arc::clone(&new.record),
+            progress: new.progress.clone(),
+        }
+    }
 }
 
 impl Unfinished {
@@ -86,6 +100,8 @@ pub struct Unreadable {
     pub uid: ExecutionUid,
     /// What kind of thing it is a run of.
     pub source_kind: SourceKind,
+    /// Whether it tells of a notice of the service itself.
+    pub is_of_notice: bool,
     /// Where it stands.
     pub progress: Progress,
     /// The webhook whose slot it has, if this account's memory says that it is running.
@@ -94,8 +110,8 @@ pub struct Unreadable {
 
 impl From<&Unfinished> for Unreadable {
     fn from(execution: &Unfinished) -> Self {
-        let Unfinished { uid, source_kind, progress, .. } = execution.clone();
-        Self { uid, source_kind, progress, was_running: None }
+        let Unfinished { uid, source_kind, is_of_notice, progress, .. } = execution.clone();
+        Self { uid, source_kind, is_of_notice, progress, was_running: None }
     }
 }
 

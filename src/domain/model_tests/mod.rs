@@ -216,3 +216,33 @@ fn failures_on_three_days_disable_the_webhook_and_end_what_waits() {
     assert!(ended_by_it >= 2, "what waited, and what came after: {ended_by_it}");
     assert_eq!(world.rows.len(), 4);
 }
+
+#[test]
+fn what_no_notice_tells_of_is_told_together_once_the_minute_is_over() {
+    let mut world = World::new();
+    world.step(Step::Limit(1_000));
+    world.hear_notices();
+    let told = |world: &World| world.rows.values().filter(|row| row.record.source_name == "notices").count();
+    for id in 0..14 {
+        world.step(Step::Events(vec![id]));
+        // The event's own request fails for good, and that of the notice, where there is one, arrives.
+        world.step(Step::Outcomes(vec![404, 200]));
+        world.settle();
+        world.check();
+    }
+    assert_eq!(told(&world), 10);
+    world.step(Step::Clock(59_000));
+    world.settle();
+    assert_eq!(told(&world), 10, "the minute is not over");
+    world.step(Step::Clock(1_000));
+    world.settle();
+    assert_eq!(told(&world), 11);
+    let last = world.under_way.remove(0);
+    // A notice that fails for good makes no other one.
+    world.end(&last, 404);
+    world.step(Step::Clock(120_000));
+    world.settle();
+    world.check();
+    assert_eq!(told(&world), 11);
+    assert_eq!(world.account().untold_due_at(world.account().ended_notices), None);
+}

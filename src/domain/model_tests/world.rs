@@ -27,7 +27,7 @@ use crate::domain::{
     execution::{
         Progress, Recorded, State, Unfinished, WaitsFor, dispatch::Dispatch, filter::ExecutionFilter, record::Record,
     },
-    id::{AccountUid, EventId, ExecutionUid, ResourceId, WebhookUid},
+    id::{AccountUid, EventId, ExecutionUid, ObjectName, ResourceId, WebhookUid},
     plan::{Plan, PlanLimits},
     refusal::Refusal,
     source::SourceKind,
@@ -165,6 +165,20 @@ impl World {
         };
         world.command(admin, Task::CreateAutomation { id: None, automation });
         world
+    }
+
+    /// Makes an automation that is told of the service's own notices.
+    pub fn hear_notices(&mut self) {
+        let admin = Caller::GlobalAdmin { account: self.state.id.clone(), user: "1".parse().expect("an id") };
+        let automation = NewAutomation {
+            display_name: "notices".into(),
+            object: ObjectName::notice(),
+            trigger_action: Action::Create,
+            conditions: None,
+            actions: actions("n"),
+            enabled: true,
+        };
+        self.command(admin, Task::CreateAutomation { id: None, automation });
     }
 
     /// Edits the automation's actions.
@@ -325,7 +339,7 @@ impl World {
     /// What the account wants is read and decided, until it wants nothing more.
     pub fn settle(&mut self) {
         for _ in 0..1_000 {
-            if self.now < self.account().window.start {
+            if self.now < self.account().window.start || self.account().is_untold(self.now) {
                 self.run(vec![Input::Tidy]);
             }
             if let Some(expiring) = due::expiring(self.account(), self.now, &self.rules) {
@@ -485,7 +499,13 @@ impl World {
 }
 
 pub fn unfinished(uid: ExecutionUid, row: &Row) -> Unfinished {
-    Unfinished { uid, source_kind: SourceKind::Automation, record: row.record.clone(), progress: row.progress.clone() }
+    Unfinished {
+        uid,
+        source_kind: SourceKind::Automation,
+        is_of_notice: false,
+        record: row.record.clone(),
+        progress: row.progress.clone(),
+    }
 }
 
 pub fn ended(dispatch: &Dispatch, status: u16, now: Timestamp) -> AttemptReport {

@@ -76,6 +76,11 @@ impl Default for Health {
 }
 
 impl Breaker {
+    /// Whether requests do not simply go to the endpoint.
+    pub fn is_left_alone(self) -> bool {
+        !matches!(self, Breaker::Closed { .. })
+    }
+
     /// How many requests may be under way at a time, of so many slots.
     pub fn allowance(self, slots: usize, now: Timestamp) -> usize {
         match self {

@@ -25,10 +25,18 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Whether an event is meant.
+    /// Whether an event is meant. The service's own notices are meant only where they are named.
     pub fn fits(&self, event: &Event) -> bool {
-        self.action.is_none_or(|action| action == event.action)
-            && self.object.as_ref().is_none_or(|object| *object == event.object)
+        let is_object = match &self.object {
+            Some(object) => *object == event.object,
+            None => !event.object.is_notice(),
+        };
+        is_object && self.action.is_none_or(|action| action == event.action)
+    }
+
+    /// Whether it names the service's own notices.
+    pub fn names_notices(&self) -> bool {
+        self.object.as_ref().is_some_and(ObjectName::is_notice)
     }
 }
 

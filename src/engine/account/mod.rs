@@ -132,6 +132,9 @@ impl AccountActor {
             // The clock was set back: the window starts anew, and that is written down.
             self.queue.push_rows(Rows::Tidy);
         }
+        if self.state.account.as_ref().is_some_and(|account| account.is_untold(now)) && self.queue.is_empty() {
+            self.queue.push_rows(Rows::Tidy);
+        }
         self.hold_up_events();
         let wanted = self.wanted(now);
         if !wanted.is_nothing() {

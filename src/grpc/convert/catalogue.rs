@@ -41,7 +41,8 @@ pub fn field(at: usize, given: pb::CatalogueField, faults: &mut Violations) -> O
     }
     let option = |given: pb::FieldOption| FieldOption { id: given.id, label: given.label };
     let options = given.options.into_iter().map(option).collect();
-    Some(Field { path: given.path, label: given.label, kind: kind?, options })
+    let example = Some(given.example_json).filter(|example| !example.is_empty());
+    Some(Field { path: given.path, label: given.label, kind: kind?, options, example })
 }
 
 /// A field, and whether a service has added it.
@@ -54,5 +55,6 @@ pub fn shown(field: Field, added: bool) -> pb::CatalogueField {
         r#type: kind,
         options: field.options.into_iter().map(option).collect(),
         added,
+        example_json: field.example.unwrap_or_default(),
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         attempt::Reason,
         event::{Action, Event},
         execution::{NewExecution, Progress, State, Unfinished, WaitsFor, notification::beginning, record::Record},
-        id::{AccountUid, ExecutionUid},
+        id::{AccountUid, ExecutionUid, NOTICE_OBJECT},
         source::SourceKind,
         timestamp::Timestamp,
     },
@@ -331,6 +331,7 @@ pub fn unfinished(
     Ok(Unfinished {
         uid: uid(account, row),
         source_kind: source_kind_of(row.source_kind)?,
+        is_of_notice: row.object == NOTICE_OBJECT,
         record: Arc::new(record(row, unpacked, beginnings)?),
         progress: progress(row)?,
     })

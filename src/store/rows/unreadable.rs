@@ -11,7 +11,7 @@ use crate::domain::{
     automation::UnreadableAutomation,
     event::Action,
     execution::{Progress, State, Unreadable},
-    id::{AccountUid, AutomationUid, ObjectName},
+    id::{AccountUid, AutomationUid, NOTICE_OBJECT, ObjectName},
     source::SourceKind,
     timestamp::Timestamp,
 };
@@ -38,6 +38,7 @@ pub fn unreadable(account: AccountUid, row: &executions::Model) -> Unreadable {
     Unreadable {
         uid: uid(account, row),
         source_kind: source_kind_of(row.source_kind).unwrap_or(SourceKind::Automation),
+        is_of_notice: row.object == NOTICE_OBJECT,
         progress: Progress {
             state,
             reason: row.reason.as_deref().and_then(Reason::parse),

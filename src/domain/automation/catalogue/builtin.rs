@@ -1,6 +1,7 @@
-//! The built-in objects and their fields, as Pipedrive documents its payloads of version 2.
+//! The built-in objects and their fields, as Pipedrive documents its payloads of version 2, and the notices of the service.
 
 use super::FieldType::{self, Boolean, Date, Id, List, Number, Object, Option as Choice, Text, Time};
+use crate::domain::id::NOTICE_OBJECT;
 
 /// A field: its path, its label, its type.
 type Builtin = (&'static str, &'static str, FieldType);
@@ -21,9 +22,10 @@ pub const ADDRESS: [(&str, FieldType); 11] = [
 ];
 
 /// Every built-in object.
-pub const OBJECTS: [(&str, &[Builtin]); 11] = [
+pub const OBJECTS: [(&str, &[Builtin]); 12] = [
     ("activity", &ACTIVITY),
     ("deal", &DEAL),
+    (NOTICE_OBJECT, &NOTICE),
     ("lead", &LEAD),
     ("note", &NOTE),
     ("organization", &ORGANIZATION),
@@ -126,6 +128,28 @@ const LEAD: [Builtin; 23] = [
     ("value.currency", "Value currency", Text),
     ("visible_to", "Visible to", Choice),
     ("was_seen", "Was seen", Boolean),
+];
+
+const NOTICE: [Builtin; 19] = [
+    ("count", "Count", Number),
+    ("executions", "Executions", List),
+    ("kind", "Kind", Text),
+    ("limit", "Limit", Number),
+    ("message", "Message", Text),
+    ("paused", "Paused", Number),
+    ("percent", "Percent", Number),
+    ("reason", "Reason", Text),
+    ("source", "Source", Object),
+    ("source.display_name", "Source name", Text),
+    ("source.id", "Source", Text),
+    ("source.kind", "Source kind", Text),
+    ("state", "State", Text),
+    ("until", "Until", Time),
+    ("used", "Used", Number),
+    ("webhook", "Webhook", Object),
+    ("webhook.display_name", "Webhook name", Text),
+    ("webhook.id", "Webhook", Text),
+    ("webhook.kind", "Webhook kind", Text),
 ];
 
 const NOTE: [Builtin; 17] = [

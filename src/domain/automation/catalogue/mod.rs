@@ -2,6 +2,7 @@
 //! those of Pipedrive's payloads of version 2; an account adds fields and objects of its own.
 
 mod builtin;
+mod example;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -113,6 +114,9 @@ pub struct Field {
     /// Its choices.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<FieldOption>,
+    /// An example of its value, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<String>,
 }
 
 /// What is known of a path.
@@ -170,12 +174,14 @@ impl Catalogue {
             label: (*label).to_owned(),
             kind: *kind,
             options: Vec::new(),
+            example: Some(example::of_builtin(object, path, *kind)),
         };
         let mut fields: Vec<_> = (builtin::fields(object).iter().map(field))
             .filter(|field| added.iter().all(|added| added.path != field.path))
             .map(|field| (field, false))
             .collect();
-        fields.extend(added.into_iter().map(|field| (field, true)));
+        let with_example = |field: Field| (Field { example: Some(example::of_added(&field)), ..field }, true);
+        fields.extend(added.into_iter().map(with_example));
         fields.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
         fields
     }
@@ -390,6 +396,9 @@ pub fn check_fields(fields: &[Field], faults: &mut Violations) {
         }
         if !is_short(&field.label) {
             faults.add(format!("{at}.label"), wanted.clone());
+        }
+        if let Some(Err(message)) = field.example.as_ref().map(|given| example::check(field.kind, given)) {
+            faults.add(format!("{at}.example_json"), message);
         }
         if field.options.len() > OPTIONS_MAX {
             faults.add(format!("{at}.options"), format!("at most {OPTIONS_MAX} options"));

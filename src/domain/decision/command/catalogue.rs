@@ -20,6 +20,10 @@ pub fn set_fields(
 ) -> Result<Done, Refusal> {
     command.caller.require_service(&draft.state.id)?;
     let account = draft.account()?;
+    if object.is_notice() {
+        let message = format!("{object} is the service's own: its fields are built in, name another object");
+        return Err(Refusal::invalid("object", message));
+    }
     let mut faults = Violations::default();
     check_fields(fields, &mut faults);
     faults.check()?;

@@ -15,7 +15,13 @@ fn catalogue(fields: Vec<Field>) -> Catalogue {
 
 fn field(path: &str, kind: FieldType, options: &[(&str, &str)]) -> Field {
     let option = |(id, label): &(&str, &str)| FieldOption { id: (*id).into(), label: (*label).into() };
-    Field { path: path.into(), label: "A field".into(), kind, options: options.iter().map(option).collect() }
+    Field {
+        path: path.into(),
+        label: "A field".into(),
+        kind,
+        options: options.iter().map(option).collect(),
+        example: None,
+    }
 }
 
 #[test]
@@ -127,7 +133,7 @@ fn what_is_added_is_checked_and_replaces() {
     assert!(shown.windows(2).all(|two| two[0].0.path < two[1].0.path));
     catalogue.set("deal".parse().expect("a name"), Arc::default());
     assert_eq!(catalogue, Catalogue::default());
-    assert_eq!(catalogue.objects().len(), 11);
+    assert_eq!(catalogue.objects().len(), 12);
     for object in catalogue.objects() {
         assert!(
             catalogue.fields(&object).windows(2).all(|two| two[0].0.path < two[1].0.path),

@@ -273,7 +273,13 @@ fn labels_of_options_are_compared_like_texts() {
     let options = [("17", "Gold"), ("18", "Silver")];
     let options: Vec<_> =
         options.iter().map(|(id, label)| FieldOption { id: (*id).into(), label: (*label).into() }).collect();
-    let field = |path: &str, kind| Field { path: path.into(), label: "A field".into(), kind, options: options.clone() };
+    let field = |path: &str, kind| Field {
+        path: path.into(),
+        label: "A field".into(),
+        kind,
+        options: options.clone(),
+        example: None,
+    };
     let mut catalogue = Catalogue::default();
     let fields = vec![
         field("custom_fields.tier", FieldType::Enum),
@@ -346,7 +352,7 @@ fn a_label_is_a_text_whatever_it_says() {
     use crate::domain::automation::catalogue::{Field, FieldOption, FieldType};
     let option = |id: &str, label: &str| FieldOption { id: id.into(), label: label.into() };
     let options = vec![option("17", "5"), option("18", "null")];
-    let field = Field { path: "tier".into(), label: "Tier".into(), kind: FieldType::Enum, options };
+    let field = Field { path: "tier".into(), label: "Tier".into(), kind: FieldType::Enum, options, example: None };
     let mut catalogue = Catalogue::default();
     catalogue.set("deal".parse().expect("a name"), std::sync::Arc::new(vec![field]));
     // What was a number, or nothing, under the name of the label is a text now.

@@ -10,6 +10,7 @@ type Added<'a> = (&'a str, FieldType, &'a [(&'a str, &'a str)]);
 fn catalogue(fields: &[Added<'_>]) -> Catalogue {
     let option = |(id, label): &(&str, &str)| FieldOption { id: (*id).into(), label: (*label).into() };
     let field = |(path, kind, options): &Added<'_>| Field {
+        example: None,
         path: (*path).into(),
         label: "A field".into(),
         kind: *kind,
