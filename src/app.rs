@@ -427,6 +427,7 @@ fn engine_config(args: &ServeArgs, urls: &UrlPolicy, plans: PlanLimits, files: F
         requests_in_flight_max: usize::from(args.requests_in_flight_max).min(files.outgoing),
         audit_kept_ms: u64::from(args.audit_retention_days) * DAY_MS,
         misses_bytes_max: args.misses_bytes_max,
+        recent_events_bytes_max: args.recent_events_bytes_max,
         idle_after: Duration::from_millis(args.account_idle_ms),
     }
 }

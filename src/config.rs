@@ -205,6 +205,9 @@ pub struct ServeArgs {
     /// How many bytes of memory remember why automations did not run, for all accounts together.
     #[arg(long, env = "HOOKLINE_MISSES_BYTES_MAX", default_value_t = 67_108_864)]
     pub misses_bytes_max: usize,
+    /// How many bytes of memory remember the last events that fitted triggers, for all accounts together.
+    #[arg(long, env = "HOOKLINE_RECENT_EVENTS_BYTES_MAX", default_value_t = 16_777_216)]
+    pub recent_events_bytes_max: usize,
     /// How long an account is kept in memory after its last use, in milliseconds.
     #[arg(long, env = "HOOKLINE_ACCOUNT_IDLE_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
     pub account_idle_ms: u64,

@@ -47,6 +47,17 @@ impl pb::event_service_server::EventService for Bare {
     ) -> Result<Response<pb::PublishBatchResponse>, Status> {
         Err(Status::unimplemented("a bare stream only"))
     }
+
+    async fn get_event(&self, _: Request<pb::GetEventRequest>) -> Result<Response<pb::GetEventResponse>, Status> {
+        Err(Status::unimplemented("a bare stream only"))
+    }
+
+    async fn list_recent_events(
+        &self,
+        _: Request<pb::ListRecentEventsRequest>,
+    ) -> Result<Response<pb::ListRecentEventsResponse>, Status> {
+        Err(Status::unimplemented("a bare stream only"))
+    }
 }
 
 /// Envelopes of about 1.4 KB.

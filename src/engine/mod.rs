@@ -53,15 +53,16 @@ use crate::{
         account::Rules,
         attempt::AttemptReport,
         automation::miss::{MissBook, Misses},
-        caller::Caller,
-        decision::command::{Answer, Command, TESTS_AT_ONCE_MAX, Task},
-        event::Event,
+        decision::command::{Answer, Command, TESTS_AT_ONCE_MAX, TestAnswer},
+        event::{
+            Action, Event,
+            recent::{RecentBook, RecentEvents},
+        },
         execution::{
             dispatch::Dispatch,
             record::{Basis, Record},
-            request::test_request,
         },
-        id::{AccountId, AccountUid, AutomationUid, ExecutionUid, ResourceId},
+        id::{AccountId, AccountUid, AutomationUid, EventId, ObjectName},
         refusal::Refusal,
         timestamp::Timestamp,
         trace_context::TraceContext,
@@ -91,6 +92,8 @@ pub struct EngineConfig {
     pub audit_kept_ms: u64,
     /// How many bytes are used to remember why automations did not run.
     pub misses_bytes_max: usize,
+    /// How many bytes are used to remember recent events.
+    pub recent_events_bytes_max: usize,
     /// How long an account is kept in memory after its last use.
     pub idle_after: Duration,
 }
@@ -115,6 +118,8 @@ pub(crate) struct Shared {
     watchers: Arc<Watchers>,
     /// Why automations did not run.
     misses: Mutex<MissBook>,
+    /// The last events that fitted triggers.
+    recent: Mutex<RecentBook>,
     /// Places for the test requests of each account.
     tests: Shares<AccountId>,
     /// Whether requests may start; not while the process is about to end.
@@ -149,7 +154,7 @@ impl Engine {
         let http =
             Http::new(config.http.clone()).map_err(|error| format!("the HTTP client could not be made: {error}"))?;
         let slots = Slots::new(config.requests_in_flight_max);
-        let misses_bytes_max = config.misses_bytes_max;
+        let (misses_bytes_max, recent_events_bytes_max) = (config.misses_bytes_max, config.recent_events_bytes_max);
         let shared = Shared {
             cautious: Rules { is_clock_trusted: false, ..config.rules.clone() },
             wall_clock: WallClock::new(store.last_wall_time()),
@@ -166,6 +171,7 @@ impl Engine {
             gauges: Gauges::default(),
             watchers: Arc::default(),
             misses: Mutex::new(MissBook::new(misses_bytes_max, clock::now())),
+            recent: Mutex::new(RecentBook::new(recent_events_bytes_max, clock::now())),
             tests: Shares::new(TESTS_AT_ONCE_MAX),
             may_start: AtomicBool::new(true),
             started_at: clock::now(),
@@ -226,26 +232,29 @@ impl Engine {
         self.shared.flights.count()
     }
 
-    /// Sends one test request to a webhook as it is, once the account has let it. It is in no history and counts in no
-    /// execution limit.
-    pub async fn test(&self, account: &AccountId, caller: Caller, id: ResourceId) -> Result<Tested, EngineError> {
+    /// Sends one test request, once the account has let it; the command says which, for so many that are under way. It is in
+    /// no history and counts in no execution limit.
+    pub async fn test(
+        &self,
+        account: &AccountId,
+        command: impl FnOnce(usize) -> Command,
+    ) -> Result<Tested, EngineError> {
         let Some(place) = self.shared.tests.of(account).try_take() else {
             let message = format!("{TESTS_AT_ONCE_MAX} test requests are under way: try again in a moment");
             return Err(EngineError::Refused(Refusal::Exhausted { subject: "tests".to_owned(), message }));
         };
         let left = place.semaphore().map_or(0, |semaphore| semaphore.available_permits());
-        let task = Task::TestWebhook { id, under_way: (TESTS_AT_ONCE_MAX - 1).saturating_sub(left) };
-        let webhook = match self.command(account, Command { caller, task, repeat: None }).await? {
-            CommandReply::Fresh(Answer::Webhook(answer)) => answer.webhook,
+        let under_way = (TESTS_AT_ONCE_MAX - 1).saturating_sub(left);
+        let test = match self.command(account, command(under_way)).await? {
+            CommandReply::Fresh(Answer::Test(test)) => test,
             _ => return Err(gone()),
         };
+        let TestAnswer { webhook, execution, request } = test;
         let Some(_slot) = self.shared.slots.take(account, webhook.uid) else {
             let message = "all requests that may be under way at once are: try again in a moment".to_owned();
             return Err(EngineError::Refused(Refusal::Exhausted { subject: "tests".to_owned(), message }));
         };
         self.shared.store.lease().held().await;
-        let execution = ExecutionUid(uuid::Uuid::now_v7());
-        let request = test_request(account, &webhook, clock::now());
         let body = request.body.text().into_owned();
         let record = Arc::new(Record {
             source_name: "a test".to_owned(),
@@ -257,7 +266,7 @@ impl Engine {
             explanation: Vec::new(),
             basis: Basis::Decision,
         });
-        let dispatch = Dispatch { execution, action_no: 0, attempt_no: 1, record, webhook };
+        let dispatch = Dispatch { execution, action_no: 0, attempt_no: 1, is_test: true, record, webhook };
         let attempt = self.shared.http.send(account, &dispatch, &self.shared.spans).await;
         Ok(Tested { attempt, body, request_id: execution.request_id(1) })
     }
@@ -267,6 +276,21 @@ impl Engine {
         // Found under the lock that all accounts share, explained without it.
         let found = self.shared.misses().of(account, automation);
         found.explained()
+    }
+
+    /// The recent events of an account, of one object or of all, and of one action or of all.
+    pub fn recent_events(
+        &self,
+        account: AccountUid,
+        object: Option<&ObjectName>,
+        action: Option<Action>,
+    ) -> RecentEvents {
+        self.shared.recent().of(account, object, action)
+    }
+
+    /// One of the recent events of an account.
+    pub fn recent_event(&self, account: AccountUid, id: &EventId) -> Option<Arc<Event>> {
+        self.shared.recent().find(account, id)
     }
 
     /// Follows the changes of an account from now on.
@@ -380,6 +404,10 @@ impl Shared {
 
     fn misses(&self) -> MutexGuard<'_, MissBook> {
         self.misses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, RecentBook> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn arbiter(&self, account: &AccountId) -> &ArbiterHandle {

@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-pub const ACCESS: [(&str, [bool; 4]); 44] = [
+pub const ACCESS: [(&str, [bool; 4]); 48] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -50,6 +50,10 @@ pub const ACCESS: [(&str, [bool; 4]); 44] = [
     ("AutomationService/DeleteAutomation", [false, true, true, false]),
     ("EventService/Publish", [true, false, false, false]),
     ("EventService/PublishBatch", [true, false, false, false]),
+    ("EventService/GetEvent", [true, true, false, false]),
+    ("EventService/ListRecentEvents", [true, true, false, false]),
+    ("ExplainService/Backtest", [true, true, true, false]),
+    ("ExplainService/TestAutomation", [false, true, true, false]),
     ("ExecutionService/CancelExecution", [true, true, false, false]),
     ("ExecutionService/CountExecutions", [true, true, false, false]),
     ("ExecutionService/RetryExecution", [true, true, false, false]),
@@ -197,6 +201,14 @@ async fn attempt_about_what_runs(client: &Client, method: &str, account: &str) -
                 Ok(answers) => answers.into_inner().next().await.and_then(Result::err),
                 Err(status) => Some(status),
             }
+        }
+        "EventService/GetEvent" => call!(client, events.get_event(GetEventRequest { parent: parent })),
+        "EventService/ListRecentEvents" => {
+            call!(client, events.list_recent_events(ListRecentEventsRequest { parent: parent }))
+        }
+        "ExplainService/Backtest" => call!(client, explain.backtest(BacktestRequest { parent: parent })),
+        "ExplainService/TestAutomation" => {
+            call!(client, explain.test_automation(TestAutomationRequest { name: automation }))
         }
         "ExplainService/ListMisses" => call!(client, explain.list_misses(ListMissesRequest { automation: automation })),
         "AuditService/ListAuditEntries" => {

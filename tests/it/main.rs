@@ -40,6 +40,7 @@ mod start;
 mod story;
 mod strangers;
 mod traces;
+mod trials;
 mod unreadable;
 mod upgrade;
 mod watch;

@@ -79,7 +79,7 @@ pub fn harmless(method: &str, input: &MessageDescriptor, account: &str) -> Value
     let name = match method.split('/').next().expect("a service") {
         "AccountService" => parent.clone(),
         "WebhookService" => format!("{parent}/webhooks/none"),
-        "AutomationService" => format!("{parent}/automations/none"),
+        "AutomationService" | "ExplainService" => format!("{parent}/automations/none"),
         "ExecutionService" => format!("{parent}/executions/ex-{id}"),
         "JobService" => format!("{parent}/jobs/jo-{id}"),
         _ => String::new(),

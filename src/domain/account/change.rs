@@ -57,8 +57,8 @@ pub struct Change {
     pub traffic: Vec<(WebhookUid, Traffic)>,
     /// How many requests may go to webhooks that have a limit, after those of this change.
     pub buckets: Vec<(WebhookUid, Bucket)>,
-    /// The webhook that a test request goes to.
-    pub tested: Option<ResourceId>,
+    /// What a test request is sent of.
+    pub tested: Option<Tested>,
     /// Automations to write.
     pub automations: Vec<Arc<Automation>>,
     /// An automation to delete.
@@ -93,6 +93,15 @@ pub struct Change {
     pub is_answered: bool,
     /// Whether it writes down when the account must really be looked at next.
     pub is_tidied: bool,
+}
+
+/// What a test request is sent of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tested {
+    /// A webhook.
+    Webhook(ResourceId),
+    /// An automation.
+    Automation(ResourceId),
 }
 
 /// A webhook that is made, or changed.

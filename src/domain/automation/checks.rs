@@ -15,7 +15,7 @@ pub struct Check {
 }
 
 /// What must hold for an automation to run, in the order in which it is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CheckKind {
     /// The plan has automations.
     Plan,

@@ -9,7 +9,7 @@ use crate::domain::{
     account::{
         Account, AccountFacts,
         audit::{Actor, AuditEntry, FieldChange, Verb},
-        change::{Change, DeletedAutomation, ObjectFields, WebhookChange},
+        change::{Change, DeletedAutomation, ObjectFields, Tested, WebhookChange},
     },
     automation::{Automation, catalogue::Field},
     caller::Caller,
@@ -66,8 +66,11 @@ pub fn entries(id: &AccountId, account: Option<&Account>, change: &Change, calle
         let verb = verb_of(before.is_some(), after.deleted_at.is_some());
         found.push(AuditEntry { actor: by.clone(), verb, resource: name(id, "webhooks", &after.id), changes });
     }
-    if let Some(webhook) = &change.tested {
-        let resource = name(id, "webhooks", webhook);
+    if let Some(tested) = &change.tested {
+        let resource = match tested {
+            Tested::Webhook(webhook) => name(id, "webhooks", webhook),
+            Tested::Automation(automation) => name(id, "automations", automation),
+        };
         found.push(AuditEntry { actor: actor.clone(), verb: Verb::Tested, resource, changes: Vec::new() });
     }
     for after in &change.automations {

@@ -64,6 +64,8 @@ pub struct Decision {
     pub dispatches: Vec<Dispatch>,
     /// The events that did not make every automation of their trigger run.
     pub misses: Vec<Miss>,
+    /// The events that fitted a trigger, and how many executions each has made.
+    pub recent: Vec<(Arc<Event>, usize)>,
 }
 
 /// Decides on a batch, oldest input first. Fewer inputs may be taken than there are: as many as have a reply.
@@ -84,7 +86,8 @@ pub fn decide<'a>(
         }
     }
     draft.finish();
-    Decision { change: draft.change, replies, dispatches: draft.dispatches, misses: draft.misses }
+    let Draft { change, dispatches, misses, recent, .. } = draft;
+    Decision { change, replies, dispatches, misses, recent }
 }
 
 /// Takes one more input into a decision.

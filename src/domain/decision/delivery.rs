@@ -212,6 +212,7 @@ impl Draft<'_, '_> {
             execution: execution.uid,
             action_no: execution.progress.action_no,
             attempt_no: execution.progress.attempts + 1,
+            is_test: false,
             record: Arc::clone(&execution.record),
             webhook,
         });

@@ -22,6 +22,7 @@ use crate::domain::{
     },
     automation::miss::Miss,
     caller::Caller,
+    event::Event,
     execution::{
         NewExecution, Progress, Recorded, State, Unfinished, Unreadable, WaitsFor, dispatch::Dispatch, record::Record,
     },
@@ -40,6 +41,8 @@ pub struct Draft<'a, 'w> {
     pub(super) seen: HashSet<EventId>,
     pub(super) dispatches: Vec<Dispatch>,
     pub(super) misses: Vec<Miss>,
+    /// The events that fitted a trigger, and how many executions each has made.
+    pub(super) recent: Vec<(Arc<Event>, usize)>,
     /// Where each execution's step is.
     pub(super) stepped: HashMap<ExecutionUid, usize>,
     /// Who gave the command, if there was one.
@@ -95,6 +98,7 @@ impl<'a, 'w> Draft<'a, 'w> {
             seen: HashSet::new(),
             dispatches: Vec::new(),
             misses: Vec::new(),
+            recent: Vec::new(),
             stepped: HashMap::new(),
             caller: None,
             traffic: HashMap::new(),

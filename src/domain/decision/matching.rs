@@ -63,13 +63,17 @@ impl<'a> Draft<'a, '_> {
     pub(super) fn happened(&mut self, account: &'a Account, event: &Arc<Event>) -> Result<(), Rejection> {
         let executions = self.change.executions.len();
         self.event_bytes = 0;
-        self.trigger(account, event)?;
+        let fits_trigger = self.trigger(account, event)?;
         let mut shared = None;
         for webhook in account.subscribers(event) {
             let shared = shared.get_or_insert_with(|| beginning(event));
             self.notify(account, webhook, event, shared);
         }
-        if self.change.executions.len() > executions {
+        let made = self.change.executions.len() - executions;
+        if fits_trigger {
+            self.recent.push((Arc::clone(event), made));
+        }
+        if made > 0 {
             self.bytes += event.weight_bytes();
             self.seen.insert(event.id.clone());
             self.change.events.push(Arc::clone(event));
@@ -77,13 +81,13 @@ impl<'a> Draft<'a, '_> {
         Ok(())
     }
 
-    /// Runs the automations that an event triggers and whose conditions hold.
-    fn trigger(&mut self, account: &'a Account, event: &Arc<Event>) -> Result<(), Rejection> {
-        let Some(selection) = account.triggered_by(event) else { return Ok(()) };
+    /// Runs the automations that an event triggers and whose conditions hold. Answers whether it fits a trigger.
+    fn trigger(&mut self, account: &'a Account, event: &Arc<Event>) -> Result<bool, Rejection> {
+        let Some(selection) = account.triggered_by(event) else { return Ok(false) };
         let has_plan = account.facts.plan.has_automation_webhooks();
         if !has_plan || selection.is_empty() {
             self.miss(account, event, &selection.all, Vec::new());
-            return Ok(());
+            return Ok(true);
         }
         let trees = Trees::of(event).map_err(|error| Rejection::new("data", RejectionReason::InvalidJson, error))?;
         let state = trees.state(event, &account.catalogue);
@@ -96,7 +100,7 @@ impl<'a> Draft<'a, '_> {
         for automation in matches {
             self.run(account, automation, event, &trees);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Tells a regular webhook of an event that it has subscribed to.

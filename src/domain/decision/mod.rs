@@ -2,6 +2,7 @@
 
 mod admission;
 mod audit_entries;
+pub mod backtest;
 pub mod command;
 mod decision;
 mod delivery;

@@ -2,6 +2,7 @@
 
 mod envelope;
 mod event;
+pub mod recent;
 
 pub use self::{
     envelope::parse_envelope,

@@ -14,6 +14,8 @@ pub struct Dispatch {
     pub action_no: usize,
     /// The attempt, from 1.
     pub attempt_no: u32,
+    /// Whether it only tests a webhook or an automation, and says so.
+    pub is_test: bool,
     /// The execution's requests.
     pub record: Arc<Record>,
     /// The webhook as it is now.

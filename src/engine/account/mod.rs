@@ -358,6 +358,7 @@ impl AccountActor {
         }
         let acknowledged_at = tally::first_requests(&decision);
         self.note_misses(std::mem::take(&mut decision.misses));
+        self.note_recent(&decision.recent);
         traces::executed(&self.shared.spans, &self.state.id, &decision);
         for step in &decision.change.steps {
             if step.execution.progress.state != State::Running {
@@ -396,6 +397,7 @@ impl AccountActor {
                     if done {
                         tracing::info!(account.id = %actor.state.id, "the account is erased");
                         actor.shared.misses().forget(uid);
+                        actor.shared.recent().forget(uid);
                         actor.shared.watchers.tell(&actor.state.id, i64::MAX);
                         actor.state.account = None;
                         actor.vitals.note(None);

@@ -1,4 +1,6 @@
-//! What an account tells of its decisions: notices in the log, and why automations did not run.
+//! What an account tells of its decisions: notices in the log, why automations did not run, and recent events.
+
+use std::sync::Arc;
 
 use super::AccountActor;
 use crate::{
@@ -6,6 +8,7 @@ use crate::{
     domain::{
         account::{change::Change, notice::Notice},
         automation::miss::Miss,
+        event::Event,
     },
 };
 
@@ -16,6 +19,16 @@ impl AccountActor {
         let mut book = self.shared.misses();
         for miss in misses {
             book.push(account.uid, miss, clock::now());
+        }
+    }
+
+    /// Remembers the events that fitted a trigger.
+    pub(super) fn note_recent(&self, events: &[(Arc<Event>, usize)]) {
+        let Some(account) = self.state.account.as_ref().filter(|_| !events.is_empty()) else { return };
+        let now = clock::now();
+        let mut book = self.shared.recent();
+        for (event, executions) in events {
+            book.push(account.uid, event, *executions, now);
         }
     }
 

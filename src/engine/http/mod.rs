@@ -234,6 +234,9 @@ fn headers(dispatch: &Dispatch, body: &[u8], trace: &TraceContext) -> HeaderMap 
         set("tracestate", &state);
     }
     set("hookline-execution-id", &dispatch.execution.to_string());
+    if dispatch.is_test {
+        set("hookline-test", "true");
+    }
     set("hookline-causation-depth", &(dispatch.record.causation_depth + 1).to_string());
     for (name, value) in dispatch.webhook.credentials.headers() {
         if let (Ok(name), Ok(mut value)) =

@@ -14,7 +14,7 @@ use crate::{
             command::{AccountAnswer, NewAction, NewAutomation, NewWebhook, Repeat, Task, Whom},
         },
         event::{Action, RejectionReason},
-        id::WebhookUid,
+        id::{ResourceId, WebhookUid},
         plan::{Plan, PlanLimits},
         url::{EndpointUrl, UrlPolicy},
         webhook::{WebhookKind, credentials::Credentials},
@@ -71,6 +71,7 @@ fn in_a_universe<F: Future<Output = ()>>(test: impl FnOnce(Universe) -> F) {
             requests_in_flight_max: 8,
             audit_kept_ms: 1_000_000,
             misses_bytes_max: 1_000_000,
+            recent_events_bytes_max: 1_000_000,
             idle_after: IDLE_AFTER,
         };
         let engine =

@@ -25,7 +25,7 @@ const DEPTH_MAX: usize = 32;
 /// Methods whose messages are events.
 const OF_EVENTS: [&str; 2] = ["EventService/Publish", "EventService/PublishBatch"];
 /// Methods that save a resource, or try one out.
-const OF_RESOURCES: [&str; 8] = [
+const OF_RESOURCES: [&str; 10] = [
     "WebhookService/CreateWebhook",
     "WebhookService/UpdateWebhook",
     "AutomationService/CreateAutomation",
@@ -34,6 +34,8 @@ const OF_RESOURCES: [&str; 8] = [
     "AutomationService/DeactivateAutomation",
     "CatalogueService/SetFields",
     "ExplainService/DryRun",
+    "ExplainService/Backtest",
+    "ExplainService/TestAutomation",
 ];
 /// How many elements each repeated field of a request has at most. These only keep a tree small; what a field may hold is
 /// said where it is checked, in words that help more.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{duration, time::from_timestamp};
+use super::{duration, time::from_timestamp, timestamp};
 use crate::{
     domain::{
         event::{
@@ -104,6 +104,32 @@ fn native(given: &pb::Event) -> Result<Event, Rejection> {
         cause: None,
         trace: None,
     })
+}
+
+/// An event that was taken in, in our own form.
+pub fn known(event: &Event) -> pb::KnownEvent {
+    let users = |ids: &Vec<UserId>| pb::PermittedUsers { user_ids: ids.iter().map(ToString::to_string).collect() };
+    let native = pb::Event {
+        event_id: event.id.to_string(),
+        object: event.object.to_string(),
+        action: pb_event_action(event.action),
+        entity_id: event.entity_id.to_string(),
+        occur_time: Some(timestamp(event.occurred_at)),
+        user_id: event.user_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        data_json: event.data.clone(),
+        previous_json: event.previous.clone().unwrap_or_default(),
+        permitted_users: event.permitted_user_ids.as_ref().map(users),
+        ..pb::Event::default()
+    };
+    let cause = event.cause.as_ref();
+    let input = pb::EventInput {
+        kind: Some(pb::event_input::Kind::Event(native)),
+        traceparent: event.trace.as_ref().map(TraceContext::traceparent).unwrap_or_default(),
+        tracestate: event.trace.as_ref().and_then(TraceContext::tracestate).unwrap_or_default(),
+        cause_execution_id: cause.and_then(|cause| cause.execution_id.clone()).unwrap_or_default(),
+        causation_depth: cause.map_or(0, |cause| cause.depth),
+    };
+    pb::KnownEvent { input: Some(input), meta_json: event.meta.clone().unwrap_or_default() }
 }
 
 /// What is given as bytes or as text, and its field.

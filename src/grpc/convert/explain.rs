@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use super::{event::event, execution::explanation, pb_event_action, timestamp};
+use super::{automation::pb_operator, event::event, execution::explanation, pb_event_action, timestamp};
 use crate::{
     domain::{
         attempt::Reason,
@@ -10,6 +10,7 @@ use crate::{
             checks::{Check, CheckKind},
             miss::Missed,
         },
+        decision::backtest::{Stop, Tried, stops},
         event::Event,
         id::AccountId,
     },
@@ -52,12 +53,45 @@ pub fn miss(missed: &Missed) -> pb::Miss {
 
 /// Something that must hold for an automation to run.
 pub fn check(found: &Check) -> pb::DryRunCheck {
-    let kind = match found.kind {
+    pb::DryRunCheck { kind: check_kind(found.kind), held: found.holds, message: found.message.clone() }
+}
+
+fn check_kind(kind: CheckKind) -> i32 {
+    match kind {
         CheckKind::Plan => pb::DryRunCheckKind::Plan,
         CheckKind::Enabled => pb::DryRunCheckKind::Enabled,
         CheckKind::Trigger => pb::DryRunCheckKind::Trigger,
         CheckKind::Activation => pb::DryRunCheckKind::Activation,
         CheckKind::Conditions => pb::DryRunCheckKind::Conditions,
+    }
+    .into()
+}
+
+/// What an automation would have made of events, and, where they may be shown, of each.
+pub fn backtest(tried: &[Tried], shows_events: bool) -> pb::BacktestResponse {
+    let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
+    let stop = |(stop, events): (Stop, u32)| {
+        let clause = stop.conditions.as_ref().and_then(|conditions| conditions.clause.clone());
+        let (field, operator) = clause.map_or((String::new(), 0), |(field, operator)| (field, pb_operator(operator)));
+        pb::BacktestStop { check: check_kind(stop.check), path: path(&stop), field, operator, events }
     };
-    pb::DryRunCheck { kind: kind.into(), held: found.holds, message: found.message.clone() }
+    let result = |tried: &Tried| pb::BacktestResult {
+        event_id: tried.event.id.to_string(),
+        entity_id: tried.event.entity_id.to_string(),
+        occur_time: Some(timestamp(tried.event.occurred_at)),
+        would_run: tried.stop.is_none(),
+        check: tried.stop.as_ref().map_or(0, |stop| check_kind(stop.check)),
+        path: tried.stop.as_ref().map(path).unwrap_or_default(),
+    };
+    pb::BacktestResponse {
+        events: count(tried.len()),
+        would_run: count(tried.iter().filter(|tried| tried.stop.is_none()).count()),
+        stops: stops(tried).into_iter().map(stop).collect(),
+        results: tried.iter().filter(|_| shows_events).map(result).collect(),
+        complete_since_time: None,
+    }
+}
+
+fn path(stop: &Stop) -> String {
+    stop.conditions.as_ref().map(|conditions| conditions.path.clone()).unwrap_or_default()
 }

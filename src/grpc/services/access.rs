@@ -182,7 +182,8 @@ impl Entering for Backend {
 impl Api {
     /// Waits for a place among the readings of an account, if the method reads: nobody's pages hold up those of others.
     pub(super) async fn reading(&self, method: &str, account: Option<&AccountId>) -> Option<Share<AccountId>> {
-        let reads = ["list_", "get_", "count_", "dry_run"].iter().any(|beginning| method.starts_with(beginning));
+        let reads =
+            ["list_", "get_", "count_", "dry_run", "backtest"].iter().any(|beginning| method.starts_with(beginning));
         self.reads.of(account.filter(|_| reads)?).take().await
     }
 
@@ -249,6 +250,10 @@ addressed! {
     PublishBatchRequest by |request| name::account("parent", &request.parent);
     TestWebhookRequest by |request| of(name::resource("name", &request.name, "webhooks"));
     DryRunRequest by |request| name::account("parent", &request.parent);
+    BacktestRequest by |request| name::account("parent", &request.parent);
+    TestAutomationRequest by |request| of(name::resource("name", &request.name, "automations"));
+    GetEventRequest by |request| name::account("parent", &request.parent);
+    ListRecentEventsRequest by |request| name::account("parent", &request.parent);
     CountExecutionsRequest by |request| name::account("parent", &request.parent);
     RetryExecutionRequest by |request| of(name::execution("name", &request.name));
     RetryExecutionsRequest by |request| name::account("parent", &request.parent);

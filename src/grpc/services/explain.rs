@@ -1,20 +1,28 @@
 //! `ExplainService`.
 
+use std::sync::Arc;
+
 use tonic::Status;
 use uuid::Uuid;
 
 use super::{
-    access::{Entered, Explainer, Member, serve},
+    access::{AutomationWriter, Entered, Explainer, Member, serve},
     api::Api,
     automations,
 };
 use crate::{
     clock,
     domain::{
+        account::Account,
+        automation::Automation,
         caller::Caller,
-        decision::{command, dry_run::dry_run},
+        decision::{
+            backtest::backtest,
+            command::{self, Command, Task},
+            dry_run::dry_run,
+        },
         event::Event,
-        id::{EventId, ExecutionUid},
+        id::{AccountId, ExecutionUid},
         refusal::Refusal,
     },
     grpc::{
@@ -33,6 +41,8 @@ use crate::{
 serve! {
     explain_service_server::ExplainService {
         dry_run(DryRunRequest) -> DryRunResponse;
+        backtest(BacktestRequest) -> BacktestResponse;
+        test_automation(TestAutomationRequest) -> TestAutomationResponse;
         list_misses(ListMissesRequest) -> ListMissesResponse;
     }
 }
@@ -44,21 +54,17 @@ impl Api {
         request: pb::DryRunRequest,
     ) -> Result<pb::DryRunResponse, Status> {
         let view = self.account_of(&entered.account).await?;
-        let event = self.subject(&entered, &view, request.subject).await?;
+        let subject = request.subject.map(|subject| match subject {
+            pb::dry_run_request::Subject::Event(input) => Subject::Given(Box::new(input)),
+            pb::dry_run_request::Subject::EventId(id) => Subject::Known(id),
+        });
+        let event = self.subject(&entered, &view, subject).await?;
         let account = self.store.read_account(&view).await.map_err(status::store)?;
-        let automation = match request.source {
-            Some(pb::dry_run_request::Source::Automation(full_name)) => {
-                let (of, id) = name::resource("automation", &full_name, "automations")?;
-                let found = account.automation(&id).filter(|_| of == entered.account).cloned();
-                found.ok_or_else(|| status::refused(&Refusal::not_found("automation", full_name)))?
-            }
-            Some(pb::dry_run_request::Source::Draft(draft)) => {
-                let new = new_automation(&entered.account, draft)?;
-                let draft = command::draft_automation(&entered.account, &account, &new, Uuid::now_v7());
-                draft.map_err(|refusal| status::refused(&refusal))?.into()
-            }
-            None => return Err(status::invalid("automation", "is required: a saved automation, or a draft")),
-        };
+        let source = request.source.map(|source| match source {
+            pb::dry_run_request::Source::Automation(name) => Source::Saved(name),
+            pb::dry_run_request::Source::Draft(draft) => Source::Draft(Box::new(draft)),
+        });
+        let automation = chosen(&entered.account, &account, source)?;
         let (execution, now) = (ExecutionUid(Uuid::now_v7()), clock::now());
         let found = dry_run(&entered.account, &account, &automation, &event, &self.rules, execution, now);
         let found = found.map_err(|error| status::invalid("event", error))?;
@@ -97,24 +103,100 @@ impl Api {
         })
     }
 
-    async fn subject(
+    async fn backtest(
         &self,
-        entered: &Entered<Explainer>,
+        entered: Entered<Explainer>,
+        request: pb::BacktestRequest,
+    ) -> Result<pb::BacktestResponse, Status> {
+        let view = self.account_of(&entered.account).await?;
+        let account = self.store.read_account(&view).await.map_err(status::store)?;
+        let source = request.source.map(|source| match source {
+            pb::backtest_request::Source::Automation(name) => Source::Saved(name),
+            pb::backtest_request::Source::Draft(draft) => Source::Draft(Box::new(draft)),
+        });
+        let automation = chosen(&entered.account, &account, source)?;
+        let spec = &automation.spec;
+        let recent = self.engine.recent_events(view.uid, Some(&spec.object), Some(spec.trigger_action));
+        let tried = backtest(&account, &automation, &recent.events);
+        let shows_events = !matches!(entered.caller, Caller::User { .. });
+        let answer = convert::explain::backtest(&tried, shows_events);
+        Ok(pb::BacktestResponse { complete_since_time: Some(convert::timestamp(recent.complete_since)), ..answer })
+    }
+
+    async fn test_automation(
+        &self,
+        entered: Entered<AutomationWriter>,
+        request: pb::TestAutomationRequest,
+    ) -> Result<pb::TestAutomationResponse, Status> {
+        let (_, id) = name::resource("name", &request.name, "automations")?;
+        let view = self.account_of(&entered.account).await?;
+        let subject = request.subject.map(|subject| match subject {
+            pb::test_automation_request::Subject::Event(input) => Subject::Given(Box::new(input)),
+            pb::test_automation_request::Subject::EventId(id) => Subject::Known(id),
+        });
+        let event = Arc::new(self.subject(&entered, &view, subject).await?);
+        let action = usize::try_from(request.action_index).unwrap_or(usize::MAX);
+        let command = |under_way| {
+            let task = Task::TestAutomation { id, event, action, under_way };
+            Command { caller: entered.caller, task, repeat: None }
+        };
+        let tested = self.engine.test(&entered.account, command).await.map_err(|error| status::engine(&error))?;
+        Ok(pb::TestAutomationResponse {
+            succeeded: tested.attempt.outcome.is_success(),
+            attempt: Some(convert::attempt(&tested.attempt, 1)),
+            body: tested.body.into(),
+            request_id: tested.request_id,
+        })
+    }
+
+    /// The event that an automation is tried with.
+    async fn subject<A>(
+        &self,
+        entered: &Entered<A>,
         view: &AccountView,
-        subject: Option<pb::dry_run_request::Subject>,
+        subject: Option<Subject>,
     ) -> Result<Event, Status> {
         match subject {
-            Some(pb::dry_run_request::Subject::Event(input)) => convert::explain::given(&entered.account, input),
-            Some(pb::dry_run_request::Subject::EventId(id)) => {
-                if matches!(entered.caller, Caller::User { .. }) {
-                    let message = "only a service or a global_admin may take an event of the history";
-                    return Err(status::refused(&Refusal::denied(message)));
-                }
-                let parsed: EventId = id.parse().map_err(|error: String| status::invalid("event_id", error))?;
-                let found = self.store.find_event(view.uid, parsed).await.map_err(status::store)?;
-                found.ok_or_else(|| status::refused(&Refusal::not_found("event", id)))
+            Some(Subject::Given(input)) => convert::explain::given(&entered.account, *input),
+            Some(Subject::Known(_)) if matches!(entered.caller, Caller::User { .. }) => {
+                let message = "only a service or a global_admin may take an event of the history";
+                Err(status::refused(&Refusal::denied(message)))
             }
+            Some(Subject::Known(id)) => self.known_event(view.uid, &id).await,
             None => Err(status::invalid("event", "is required: an event, or the id of one of the history")),
         }
+    }
+}
+
+/// An event to try an automation with.
+enum Subject {
+    /// One that the caller gives.
+    Given(Box<pb::EventInput>),
+    /// One that was taken in.
+    Known(String),
+}
+
+/// An automation to try.
+enum Source {
+    /// One that is saved.
+    Saved(String),
+    /// One that is not.
+    Draft(Box<pb::Automation>),
+}
+
+/// The automation to try.
+fn chosen(id: &AccountId, account: &Account, source: Option<Source>) -> Result<Arc<Automation>, Status> {
+    match source {
+        Some(Source::Saved(full_name)) => {
+            let (of, automation) = name::resource("automation", &full_name, "automations")?;
+            let found = account.automation(&automation).filter(|_| of == *id).cloned();
+            found.ok_or_else(|| status::refused(&Refusal::not_found("automation", full_name)))
+        }
+        Some(Source::Draft(draft)) => {
+            let new = new_automation(id, *draft)?;
+            let draft = command::draft_automation(id, account, &new, Uuid::now_v7());
+            Ok(draft.map_err(|refusal| status::refused(&refusal))?.into())
+        }
+        None => Err(status::invalid("automation", "is required: a saved automation, or a draft")),
     }
 }

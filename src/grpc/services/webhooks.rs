@@ -235,7 +235,9 @@ impl Api {
     ) -> Result<pb::TestWebhookResponse, Status> {
         let (_, id) = name::resource("name", &request.name, "webhooks")?;
         self.managed_webhook(&entered, &id).await?;
-        let tested = self.engine.test(&entered.account, entered.caller, id).await;
+        let command =
+            |under_way| Command { caller: entered.caller, task: Task::TestWebhook { id, under_way }, repeat: None };
+        let tested = self.engine.test(&entered.account, command).await;
         let tested = tested.map_err(|error| status::engine(&error))?;
         Ok(pb::TestWebhookResponse {
             succeeded: tested.attempt.outcome.is_success(),

@@ -273,6 +273,11 @@ impl Conditions {
         found
     }
 
+    /// What decides that they do not hold; nothing where they do.
+    pub fn stopped_by(&self, state: ObjectState<'_>) -> Option<Stop> {
+        self.root.as_ref().filter(|root| !root.holds(state)).map(|root| root.stop("conditions".to_owned(), state))
+    }
+
     /// Whether any clause asks that a change happened.
     pub fn ask_for_change(&self) -> bool {
         self.root.as_ref().is_some_and(Group::asks_for_change)
@@ -292,6 +297,25 @@ impl Group {
         }
     }
 
+    /// What decides that the group, which stands at a path, does not hold: a member, or itself where none of its members
+    /// holds.
+    fn stop(&self, at: String, state: ObjectState<'_>) -> Stop {
+        let is_any = self.how == Match::Any && self.members.len() > 1;
+        let wanted = self.how != Match::None;
+        let decides = |member: &&Member| match member {
+            Member::Group(group) => group.holds(state) != wanted,
+            Member::Clause(clause) => clause.holds(state) != wanted,
+        };
+        let found = self.members.iter().position(|member| decides(&member)).filter(|_| !is_any);
+        let Some(index) = found else { return Stop { path: at, clause: None } };
+        let path = format!("{at}.conditions[{index}]");
+        match &self.members[index] {
+            Member::Group(group) if wanted => group.stop(format!("{path}.group"), state),
+            Member::Group(_) => Stop { path: format!("{path}.group"), clause: None },
+            Member::Clause(clause) => Stop { path, clause: Some((clause.field.to_string(), clause.operator)) },
+        }
+    }
+
     fn explain(&self, at: &str, state: ObjectState<'_>, found: &mut Vec<Explanation>) {
         for (index, member) in self.members.iter().enumerate() {
             let at = format!("{at}.conditions[{index}]");
@@ -308,6 +332,15 @@ impl Group {
             Member::Clause(clause) => clause.operator.is_active(),
         })
     }
+}
+
+/// What decides that conditions do not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stop {
+    /// Where it stands in the tree, as in explanations.
+    pub path: String,
+    /// The field and the operator, where it is a clause; otherwise it is a group.
+    pub clause: Option<(String, Operator)>,
 }
 
 /// What a path leads to: values of the event, or labels of the catalogue.

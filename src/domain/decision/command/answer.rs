@@ -8,8 +8,8 @@ use uuid::Uuid;
 use crate::domain::{
     account::{AccountFacts, job::Job},
     automation::{Automation, catalogue::Catalogue},
-    execution::NewExecution,
-    id::AccountId,
+    execution::{NewExecution, request::Request},
+    id::{AccountId, ExecutionUid},
     plan::Plan,
     webhook::Webhook,
 };
@@ -71,6 +71,17 @@ pub struct JobAnswer {
     pub job: Arc<Job>,
 }
 
+/// A test request that may be sent.
+#[derive(Debug, Clone)]
+pub struct TestAnswer {
+    /// The webhook.
+    pub webhook: Arc<Webhook>,
+    /// What stands for its execution.
+    pub execution: ExecutionUid,
+    /// The request.
+    pub request: Request,
+}
+
 /// It is done, and there is nothing to show.
 #[derive(Debug, Clone, Copy)]
 pub struct Done;
@@ -84,6 +95,7 @@ pub enum Answer {
     Automation(AutomationAnswer),
     Execution(ExecutionAnswer),
     Job(JobAnswer),
+    Test(TestAnswer),
     Done(Done),
 }
 
@@ -117,5 +129,6 @@ kinds!(
     Automation(AutomationAnswer),
     Execution(ExecutionAnswer),
     Job(JobAnswer),
+    Test(TestAnswer),
     Done(Done)
 );

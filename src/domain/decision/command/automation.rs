@@ -318,7 +318,7 @@ fn require_active(draft: &Draft<'_, '_>, account: &Account) -> Result<(), Refusa
     Err(Refusal::Exhausted { subject: "active_automations".to_owned(), message })
 }
 
-fn find_automation<'a>(
+pub fn find_automation<'a>(
     account: &'a Account,
     account_id: &AccountId,
     id: &ResourceId,

@@ -6,15 +6,19 @@ mod automation;
 mod catalogue;
 mod execution;
 mod job;
+mod test;
 mod webhook;
 
 use std::{fmt, sync::Arc};
 
 pub(super) use self::job::go_on;
 pub use self::{
-    answer::{AccountAnswer, Answer, AnswerKind, AutomationAnswer, Done, ExecutionAnswer, JobAnswer, WebhookAnswer},
+    answer::{
+        AccountAnswer, Answer, AnswerKind, AutomationAnswer, Done, ExecutionAnswer, JobAnswer, TestAnswer,
+        WebhookAnswer,
+    },
     automation::draft_automation,
-    webhook::TESTS_AT_ONCE_MAX,
+    test::TESTS_AT_ONCE_MAX,
 };
 use super::draft::Draft;
 use crate::domain::{
@@ -26,7 +30,7 @@ use crate::domain::{
     attempt::retry_policy::RetryPolicy,
     automation::{Method, catalogue::Field, condition::GroupSpec, template::BodySpec},
     caller::Caller,
-    event::Action,
+    event::{Action, Event},
     execution::{Recorded, filter::ExecutionFilter},
     id::{AccountId, ExecutionUid, JobUid, ObjectName, RequestId, ResourceId, UserId},
     plan::{LimitOverrides, Plan},
@@ -101,6 +105,7 @@ pub enum Task {
     DeleteWebhook { id: ResourceId, etag: String },
     RotateSecret { id: ResourceId, overlap: Overlap },
     TestWebhook { id: ResourceId, under_way: usize },
+    TestAutomation { id: ResourceId, event: Arc<Event>, action: usize, under_way: usize },
     CreateAutomation { id: Option<ResourceId>, automation: NewAutomation },
     UpdateAutomation { id: ResourceId, etag: String, patch: AutomationPatch },
     DeleteAutomation { id: ResourceId, etag: String },
@@ -228,7 +233,10 @@ pub(super) fn decide(
         Task::UpdateWebhook { id, etag, patch } => webhook::update_webhook(draft, command, id, etag, patch)?.into(),
         Task::DeleteWebhook { id, etag } => webhook::delete_webhook(draft, command, id, etag)?.into(),
         Task::RotateSecret { id, overlap } => webhook::rotate_secret(draft, command, id, *overlap)?.into(),
-        Task::TestWebhook { id, under_way } => webhook::test_webhook(draft, command, id, *under_way)?.into(),
+        Task::TestWebhook { id, under_way } => test::test_webhook(draft, command, id, *under_way)?.into(),
+        Task::TestAutomation { id, event, action, under_way } => {
+            test::test_automation(draft, command, id, (event, *action), *under_way)?.into()
+        }
         Task::CreateAutomation { id, automation } => {
             automation::create_automation(draft, command, id.as_ref(), automation)?.into()
         }

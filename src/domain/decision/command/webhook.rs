@@ -230,44 +230,6 @@ pub fn rotate_secret(
     Ok(put(draft, command, Webhook { secrets, ..Webhook::clone(&before) }, Some(secret)))
 }
 
-/// How many test requests of an account are under way at once.
-pub const TESTS_AT_ONCE_MAX: usize = 4;
-/// How many test requests a second go to a webhook that has no limit of its own.
-const TESTS_A_SECOND_MAX: u32 = 10;
-
-/// Lets a test request be sent: it takes its turn like any other.
-pub fn test_webhook(
-    draft: &mut Draft<'_, '_>,
-    command: &Command,
-    id: &ResourceId,
-    under_way: usize,
-) -> Result<WebhookAnswer, Refusal> {
-    let account_id = draft.state.id.clone();
-    let account = draft.account()?;
-    let webhook = find_webhook(account, &account_id, id)?;
-    webhook.require_manager(&command.caller, &account_id)?;
-    require_readable(webhook, &account_id)?;
-    let exhausted = |message: String| Refusal::Exhausted { subject: "tests".to_owned(), message };
-    let kind = webhook.source_kind();
-    let is_free = draft.free_slots(kind) > under_way;
-    if under_way >= TESTS_AT_ONCE_MAX || !is_free {
-        return Err(exhausted(format!(
-            "{under_way} test requests of this account are under way, and its slots are taken: try again in a moment"
-        )));
-    }
-    let now = draft.now();
-    let per_second = webhook.requests_per_second.unwrap_or(TESTS_A_SECOND_MAX);
-    let bucket = draft.bucket(account, webhook.uid);
-    if bucket.tokens(per_second, now) == 0 {
-        return Err(exhausted(format!(
-            "the webhook gets {per_second} requests a second at most, and has had them: try again in a moment"
-        )));
-    }
-    bucket.take(per_second, now);
-    draft.change.tested = Some(webhook.id.clone());
-    Ok(WebhookAnswer { account: account_id, webhook: Arc::clone(webhook), secret: None, warnings: Vec::new() })
-}
-
 /// Its manager deletes a webhook; what waits for it ends.
 pub fn delete_webhook(
     draft: &mut Draft<'_, '_>,
@@ -286,7 +248,7 @@ pub fn delete_webhook(
     Ok(Done)
 }
 
-fn find_webhook<'a>(
+pub fn find_webhook<'a>(
     account: &'a Account,
     account_id: &AccountId,
     id: &ResourceId,
@@ -295,7 +257,7 @@ fn find_webhook<'a>(
 }
 
 /// What is not known of one that cannot be read would be overwritten.
-fn require_readable(webhook: &Webhook, account_id: &AccountId) -> Result<(), Refusal> {
+pub fn require_readable(webhook: &Webhook, account_id: &AccountId) -> Result<(), Refusal> {
     if webhook.is_unreadable() {
         return Err(Refusal::webhook_unreadable(webhook_name(account_id, &webhook.id)));
     }

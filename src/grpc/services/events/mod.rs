@@ -1,5 +1,6 @@
 //! `EventService`: the streams that events come in by.
 
+mod known;
 mod standing;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -61,6 +62,8 @@ type Acknowledgements = Pin<Box<dyn Stream<Item = Result<pb::PublishResponse, St
 serve! {
     event_service_server::EventService {
         publish_batch(PublishBatchRequest) -> PublishBatchResponse;
+        get_event(GetEventRequest) -> GetEventResponse;
+        list_recent_events(ListRecentEventsRequest) -> ListRecentEventsResponse;
     }
     type PublishStream = Acknowledgements;
 

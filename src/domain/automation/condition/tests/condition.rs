@@ -740,3 +740,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_stops_conditions_is_the_member_that_decides() {
+    let data = json::parse(r#"{"a": 1, "b": 2}"#).expect("data");
+    let catalogue = Catalogue::default();
+    let state =
+        ObjectState { action: Action::Create, data: &data, previous: None, object: "deal", catalogue: &catalogue };
+    let is = |field: &str, value: &str| {
+        let spec = ClauseSpec { field: field.into(), operator: Operator::Is, values: vec![number(value)] };
+        MemberSpec::Clause(spec)
+    };
+    let group = |how, conditions| GroupSpec { how, conditions };
+    let inner = |how, conditions| MemberSpec::Group(GroupSpec { how, conditions });
+    let (yes, no) = (|| is("a", "1"), || is("b", "1"));
+    let cases = [
+        (group(Match::All, vec![yes(), yes()]), None),
+        (group(Match::All, vec![yes(), no()]), Some(("conditions.conditions[1]", Some("b")))),
+        (group(Match::Any, vec![no(), no()]), Some(("conditions", None))),
+        (group(Match::Any, vec![no()]), Some(("conditions.conditions[0]", Some("b")))),
+        (group(Match::None, vec![no(), yes()]), Some(("conditions.conditions[1]", Some("a")))),
+        (
+            group(Match::All, vec![yes(), inner(Match::All, vec![yes(), no()])]),
+            Some(("conditions.conditions[1].group.conditions[1]", Some("b"))),
+        ),
+        (group(Match::All, vec![inner(Match::Any, vec![no(), no()])]), Some(("conditions.conditions[0].group", None))),
+        (
+            group(Match::None, vec![inner(Match::Any, vec![no(), yes()])]),
+            Some(("conditions.conditions[0].group", None)),
+        ),
+    ];
+    for (spec, wanted) in cases {
+        let compiled = Conditions::compile(Some(&spec), Action::Create, "conditions", &mut Violations::default());
+        let compiled = compiled.expect("compiles");
+        let stop = compiled.stopped_by(state);
+        assert_eq!(stop.is_none(), compiled.hold(state), "{spec:?}");
+        let found =
+            stop.as_ref().map(|stop| (stop.path.as_str(), stop.clause.as_ref().map(|(field, _)| field.as_str())));
+        assert_eq!(found, wanted, "{spec:?}");
+    }
+}
