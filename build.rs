@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "hookline/v1/account.proto",
     "hookline/v1/audit.proto",
     "hookline/v1/automation.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 13] = [
     "hookline/v1/event.proto",
     "hookline/v1/execution.proto",
     "hookline/v1/explain.proto",
+    "hookline/v1/ingest.proto",
     "hookline/v1/job.proto",
     "hookline/v1/key.proto",
     "hookline/v1/watch.proto",

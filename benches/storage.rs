@@ -209,6 +209,7 @@ async fn made(store: &Store, count: usize) -> Vec<Account> {
                     plan: Plan::Power,
                     overrides: LimitOverrides::default(),
                     run_out_limit: None,
+                    ingest_identities: Vec::new(),
                     revision: 1,
                     created_at: now(),
                     updated_at: now(),

@@ -20,6 +20,8 @@ pub mod m0007_leases;
 mod m0008_attempts_that_may_count;
 #[path = "m0009_one_row.rs"]
 pub mod m0009_one_row;
+#[path = "m0010_ingest_identities.rs"]
+mod m0010_ingest_identities;
 
 /// Steps that change rows which a process of before them reads or writes: they are made by whoever has the database's lease.
 /// Every other step only adds.
@@ -41,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_leases::Migration),
             Box::new(m0008_attempts_that_may_count::Migration),
             Box::new(m0009_one_row::Migration),
+            Box::new(m0010_ingest_identities::Migration),
         ]
     }
 

@@ -1,7 +1,7 @@
 //! Who makes a call, and what they may do.
 
 use super::{
-    id::{AccountId, UserId},
+    id::{AccountId, ResourceId, UserId},
     refusal::Refusal,
     timestamp::Timestamp,
 };
@@ -16,6 +16,13 @@ pub enum Caller {
     Service {
         /// The accounts that it may act for.
         accounts: AccountScope,
+    },
+    /// An ingest identity of one account, which publishes its events and does nothing else.
+    Publisher {
+        /// The account.
+        account: AccountId,
+        /// The identity.
+        identity: ResourceId,
     },
     /// An admin of one account.
     GlobalAdmin {
@@ -62,6 +69,7 @@ impl Caller {
     pub fn party(&self) -> Party {
         match self {
             Caller::Service { accounts } => Party::Service(accounts.clone()),
+            Caller::Publisher { account, .. } => Party::Service(AccountScope::Only(vec![account.clone()])),
             Caller::GlobalAdmin { account, .. } | Caller::User { account, .. } => Party::Account(account.clone()),
         }
     }
@@ -71,19 +79,28 @@ impl Caller {
         match self {
             Caller::Service { accounts: AccountScope::All } => true,
             Caller::Service { accounts: AccountScope::Only(ids) } => ids.contains(wanted),
-            Caller::GlobalAdmin { account, .. } | Caller::User { account, .. } => account == wanted,
+            Caller::Publisher { account, .. } | Caller::GlobalAdmin { account, .. } | Caller::User { account, .. } => {
+                account == wanted
+            }
         }
     }
 
     /// Refuses everyone who does not belong to the account, whether or not it exists.
     pub fn require_member(&self, account: &AccountId) -> Result<(), Refusal> {
-        self.require(account, true, "this token is not for that account")
+        let fits = !matches!(self, Caller::Publisher { .. });
+        self.require(account, fits, "an ingest identity publishes events, and does nothing else")
     }
 
     /// Only a service of the account.
     pub fn require_service(&self, account: &AccountId) -> Result<(), Refusal> {
         let is_service = matches!(self, Caller::Service { .. });
         self.require(account, is_service, "only a token of role service may do this")
+    }
+
+    /// A service of the account, or one of its ingest identities.
+    pub fn require_publisher(&self, account: &AccountId) -> Result<(), Refusal> {
+        let fits = matches!(self, Caller::Service { .. } | Caller::Publisher { .. });
+        self.require(account, fits, "only a token of role service may do this")
     }
 
     /// A service or a global admin of the account.
@@ -102,7 +119,7 @@ impl Caller {
     pub fn require_user(&self, account: &AccountId) -> Result<&UserId, Refusal> {
         let user = match self {
             Caller::GlobalAdmin { user, .. } | Caller::User { user, .. } => Some(user),
-            Caller::Service { .. } => None,
+            Caller::Service { .. } | Caller::Publisher { .. } => None,
         };
         self.require(account, user.is_some(), "only a token of role user or global_admin may do this")?;
         user.ok_or_else(|| Refusal::denied("not a user"))

@@ -40,6 +40,7 @@ entity!(accounts, "accounts", {
     expires_at: Option<i64>,
     expired_revision: i64,
     sealed_data_key: Option<Vec<u8>>,
+    ingest_identities: Option<Vec<u8>>,
 });
 
 entity!(webhooks, "webhooks", {

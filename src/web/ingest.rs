@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Request, StatusCode, Uri, header};
@@ -18,7 +18,7 @@ use super::{
     message::{account_name, framed, received},
     without_query,
 };
-use crate::grpc::{pb, whole_bytes_max};
+use crate::grpc::{IngestFor, invalid, pb, whole_bytes_max};
 
 /// The method that events go to.
 const PUBLISH_BATCH: &str = "/hookline.v1.EventService/PublishBatch";
@@ -36,7 +36,14 @@ struct Sorted {
 }
 
 /// Takes events in.
-pub async fn events(State(web): State<Web>, Path(account): Path<String>, mut request: Request<Body>) -> Response {
+pub async fn events(
+    State(web): State<Web>,
+    account: Result<Path<String>, PathRejection>,
+    mut request: Request<Body>,
+) -> Response {
+    let Ok(Path(account)) = account else {
+        return Failure::from(invalid("account", "the account's id in the path is not UTF-8")).into_response();
+    };
     let compression = match without_query(&request)
         .and_then(|()| Compression::of(request.headers(), "content-encoding").map_err(Failure::from))
     {
@@ -44,6 +51,9 @@ pub async fn events(State(web): State<Web>, Path(account): Path<String>, mut req
         Err(failure) => return failure.into_response(),
     };
     *request.uri_mut() = Uri::from_static(PUBLISH_BATCH);
+    if let Ok(account) = account.parse() {
+        request.extensions_mut().insert(IngestFor(account));
+    }
     let mut answer = web.through(request, Asked::Events { account, compression }).await;
     let sorted = answer.extensions_mut().remove::<Sorted>().unwrap_or_default();
     let published = answer::message(answer).await.and_then(|wire| {

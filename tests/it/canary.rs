@@ -3,11 +3,13 @@
 
 use std::fmt::Write as _;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use hookline::grpc::pb;
 use tokio::process::Command;
 
 use crate::{
     harness::{Client, Database, Receiver, Server, automation, deal, eventually, next},
+    identities,
     operations::http,
     traces::Collector,
 };
@@ -124,6 +126,7 @@ async fn no_canary_is_found_anywhere() {
     let trail = pb::ListAuditEntriesRequest { parent: "accounts/42".into(), page_size: 1_000, ..Default::default() };
     let _ = writeln!(seen, "audit: {:?}", admin.audit().list_audit_entries(admin.ask(trail)).await.expect("lists"));
     over_http(&server, &admin_token, &receiver.url, &mut seen).await;
+    let identity = by_identity(&server, &service, &mut seen).await;
     let page = http().get(format!("{}metrics", server.operations)).send().await.expect("answers");
     let _ = writeln!(seen, "metrics: {}", page.text().await.expect("text"));
     let spans = eventually("spans are exported", || async {
@@ -180,12 +183,27 @@ async fn no_canary_is_found_anywhere() {
         let key = std::fs::read_to_string(format!("{}.{what}.key", database.url)).expect("a key");
         key.trim().to_owned()
     });
+    let pair = STANDARD_NO_PAD.encode(format!("crm:{identity}"));
+    let identity = [identity.as_str(), pair.as_str()];
     let bare = secrets.iter().map(|secret| secret.trim_start_matches("whsec_"));
-    let wanted = CANARIES.into_iter().chain(tokens).chain(keys.iter().map(String::as_str)).chain(bare);
+    let wanted = CANARIES.into_iter().chain(tokens).chain(keys.iter().map(String::as_str)).chain(bare).chain(identity);
     for canary in wanted {
         let found = seen.lines().find(|line| line.contains(canary));
         assert!(found.is_none(), "{canary} is in: {}", found.map(|line| around(line, canary)).unwrap_or_default());
     }
+}
+
+/// Events that come in with Basic credentials, good ones and others. Answers the secret.
+async fn by_identity(server: &Server, service: &Client, seen: &mut String) -> String {
+    let made = identities::create(service, "crm", "create-crm").await.expect("creates");
+    let (status, ..) = identities::send(server, identities::EVENTS, "crm", &made.secret, "by-identity").await;
+    assert_eq!(status, 200);
+    for (path, user) in [(identities::EVENTS, "other"), ("/hookline.v1.CallerService/GetCaller", "crm")] {
+        let _ = writeln!(seen, "basic: {:?}", identities::send(server, path, user, &made.secret, "refused").await);
+    }
+    let again = identities::create(service, "crm", "create-crm").await.expect("repeats");
+    let _ = writeln!(seen, "identities: {again:?} {:?}", identities::list(service).await);
+    made.secret
 }
 
 /// The same of the HTTP port: what it shows of webhooks and executions, and what it says of calls that fail.

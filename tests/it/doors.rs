@@ -24,7 +24,7 @@ crate::on_both_databases!(
 const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Who may call a method for an account of their own: service, global admin, user with `automations.write`, user.
-pub const ACCESS: [(&str, [bool; 4]); 48] = [
+pub const ACCESS: [(&str, [bool; 4]); 51] = [
     ("AccountService/CreateAccount", [true, false, false, false]),
     ("AccountService/GetAccount", [true, true, true, true]),
     ("AccountService/ListAccounts", [true, false, false, false]),
@@ -58,6 +58,9 @@ pub const ACCESS: [(&str, [bool; 4]); 48] = [
     ("ExecutionService/CountExecutions", [true, true, false, false]),
     ("ExecutionService/RetryExecution", [true, true, false, false]),
     ("ExplainService/ListMisses", [true, true, true, true]),
+    ("IngestIdentityService/CreateIngestIdentity", [true, false, false, false]),
+    ("IngestIdentityService/ListIngestIdentities", [true, false, false, false]),
+    ("IngestIdentityService/DeleteIngestIdentity", [true, false, false, false]),
     ("CallerService/GetCaller", [true, true, true, true]),
     ("AuditService/ListAuditEntries", [true, true, false, false]),
     ("CatalogueService/ListObjects", [true, true, true, true]),
@@ -202,6 +205,18 @@ async fn attempt_about_what_runs(client: &Client, method: &str, account: &str) -
                 Err(status) => Some(status),
             }
         }
+        "IngestIdentityService/CreateIngestIdentity" => {
+            call!(client, ingest.create_ingest_identity(CreateIngestIdentityRequest { parent: parent }))
+        }
+        "IngestIdentityService/ListIngestIdentities" => {
+            call!(client, ingest.list_ingest_identities(ListIngestIdentitiesRequest { parent: parent }))
+        }
+        "IngestIdentityService/DeleteIngestIdentity" => call!(
+            client,
+            ingest.delete_ingest_identity(DeleteIngestIdentityRequest {
+                name: format!("{parent}/ingestIdentities/none"),
+            })
+        ),
         "EventService/GetEvent" => call!(client, events.get_event(GetEventRequest { parent: parent })),
         "EventService/ListRecentEvents" => {
             call!(client, events.list_recent_events(ListRecentEventsRequest { parent: parent }))

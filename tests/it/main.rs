@@ -22,6 +22,7 @@ mod faults;
 mod files;
 mod harness;
 mod history;
+mod identities;
 mod layers;
 mod limits;
 mod loops;

@@ -13,7 +13,11 @@ use axum::{
 use hookline::grpc::pb;
 use tokio::{net::TcpListener, process::Command};
 
-use crate::harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually};
+use crate::{
+    harness::{Client, Database, Receiver, Server, account_42, automation, deal, eventually},
+    identities,
+    web::HTTP,
+};
 
 crate::on_both_databases!(
     no_answer_of_an_endpoint_keeps_a_secret,
@@ -355,6 +359,8 @@ async fn the_sealing_key_is_changed_while_the_service_runs(database: Database) {
     // A fingerprint of before is keyed at the start.
     database.execute("UPDATE answers SET fingerprint = substr(fingerprint, 1, 8)").await;
     let server = Server::start(&database, &["--sealing-key-file", "old.key"]).await;
+    let service = server.client("service", "*", &[]).await;
+    let ingest_secret = identities::create(&service, "crm", "").await.expect("creates").secret;
     assert!(server.terminate().await);
     assert!(
         database
@@ -390,11 +396,13 @@ async fn the_sealing_key_is_changed_while_the_service_runs(database: Database) {
     let (_, said) = say(&["doctor", "--sealing-key-file", "new.key"]).await;
     assert!(!said.contains("another key"), "{said}");
 
-    everything_opens_with_the_new_key(&database, &receiver, &url).await;
+    everything_opens_with_the_new_key(&database, &receiver, &url, &ingest_secret).await;
 }
 
-async fn everything_opens_with_the_new_key(database: &Database, receiver: &Receiver, url: &str) {
-    let server = Server::start(database, &["--sealing-key-file", "new.key"]).await;
+async fn everything_opens_with_the_new_key(database: &Database, receiver: &Receiver, url: &str, ingest_secret: &str) {
+    let server = Server::start(database, &["--sealing-key-file", "new.key", HTTP[0], HTTP[1]]).await;
+    let (status, ..) = identities::send(&server, identities::EVENTS, "crm", ingest_secret, "by-identity").await;
+    assert_eq!(status, 200, "the hash of an identity's secret has the account's own key");
     let (service, admin) =
         (server.client("service", "*", &[]).await, server.client("global_admin", "42", &["--user", "1"]).await);
     service.publish("42", vec![deal("e2", "9", r#"{"id": 9}"#)]).await.expect("acks");

@@ -259,10 +259,10 @@ async fn a_migration_waits_for_who_serves(database: Database) {
     let mut lines = BufReader::new(waiting.stderr.take().expect("standard error")).lines();
     let said = lines.next_line().await.expect("reads").expect("it says why it waits");
     assert!(said.contains("another process holds the database's"), "{said}");
-    assert_eq!(database.count("hookline_migrations").await, 8, "it waits while the other serves");
+    assert_eq!(database.count("hookline_migrations").await, 9, "it waits while the other serves");
     assert!(server.terminate().await);
     assert!(waiting.wait().await.expect("ends").success());
-    assert_eq!(database.count("hookline_migrations").await, 9);
+    assert_eq!(database.count("hookline_migrations").await, 10);
 }
 
 /// A version that does not know what was written says so.

@@ -80,6 +80,7 @@ pub fn harmless(method: &str, input: &MessageDescriptor, account: &str) -> Value
         "AccountService" => parent.clone(),
         "WebhookService" => format!("{parent}/webhooks/none"),
         "AutomationService" | "ExplainService" => format!("{parent}/automations/none"),
+        "IngestIdentityService" => format!("{parent}/ingestIdentities/none"),
         "ExecutionService" => format!("{parent}/executions/ex-{id}"),
         "JobService" => format!("{parent}/jobs/jo-{id}"),
         _ => String::new(),
@@ -491,6 +492,7 @@ async fn what_cannot_be_understood_says_why() {
         (EVENTS, "application/json", "[]", 400, "1 to 1000"),
         (EVENTS, "application/cloudevents+json", "{}", 400, "specversion"),
         ("/v1/accounts/-/events", "application/json", "[]", 400, "one account"),
+        ("/v1/accounts/%ff/events", "application/json", "[]", 400, "UTF-8"),
         ("/v1/accounts/..%2f43/events", "application/cloudevents+json", CLOUD_EVENT, 400, "parent"),
     ] {
         let response = service.send(path, kind, body.to_owned()).await;

@@ -36,7 +36,7 @@ impl Actor {
     /// Who makes a call.
     pub fn of(caller: &Caller) -> Self {
         match caller {
-            Caller::Service { .. } => Self { role: Role::Service, user: None },
+            Caller::Service { .. } | Caller::Publisher { .. } => Self { role: Role::Service, user: None },
             Caller::GlobalAdmin { user, .. } => Self { role: Role::GlobalAdmin, user: Some(user.clone()) },
             Caller::User { user, .. } => Self { role: Role::User, user: Some(user.clone()) },
         }

@@ -1,5 +1,6 @@
 //! An account's own facts.
 
+use super::ingest_identity::IngestIdentity;
 use crate::domain::{
     plan::{LimitOverrides, Plan},
     timestamp::Timestamp,
@@ -14,7 +15,9 @@ pub struct AccountFacts {
     pub overrides: LimitOverrides,
     /// After a downgrade to a plan without automations: the limit under which paused executions run out.
     pub run_out_limit: Option<u32>,
-    /// The revision of the last change of these facts; the etag.
+    /// Who may publish its events without a token, oldest first.
+    pub ingest_identities: Vec<IngestIdentity>,
+    /// The revision of the last change of the others of these facts; the etag.
     pub revision: i64,
     /// When it was created.
     pub created_at: Timestamp,

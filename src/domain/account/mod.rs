@@ -7,6 +7,7 @@ pub mod due;
 pub mod ended_notices;
 mod facts;
 pub mod history;
+mod ingest_identity;
 pub mod job;
 pub mod limits;
 pub mod loops;
@@ -16,5 +17,6 @@ mod rules;
 pub use self::{
     account::{AUTOMATIONS_MAX, Account, AccountState, Loaded, WEBHOOKS_MAX},
     facts::AccountFacts,
+    ingest_identity::{INGEST_IDENTITIES_MAX, IngestIdentity},
     rules::Rules,
 };

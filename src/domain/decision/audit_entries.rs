@@ -35,7 +35,19 @@ pub fn entries(id: &AccountId, account: Option<&Account>, change: &Change, calle
             Some(_) => Verb::Updated,
         };
         let changes = changed(&before.map(of_facts).unwrap_or_default(), &of_facts(after));
-        found.push(AuditEntry { actor: actor.clone(), verb, resource: format!("accounts/{id}"), changes });
+        let had = before.map(|facts| facts.ingest_identities.as_slice()).unwrap_or_default();
+        if had == after.ingest_identities.as_slice() || after.deleted {
+            found.push(AuditEntry { actor: actor.clone(), verb, resource: format!("accounts/{id}"), changes });
+        }
+        let has = if after.deleted { had } else { after.ingest_identities.as_slice() };
+        let gone = had.iter().filter(|one| !has.contains(one)).map(|one| (Verb::Deleted, one));
+        let new = has.iter().filter(|one| !had.contains(one)).map(|one| (Verb::Created, one));
+        found.extend(gone.chain(new).map(|(verb, one)| {
+            let (empty, fields) = (Fields::new(), vec![("display_name", one.display_name.clone())]);
+            let (before, after) = if verb == Verb::Deleted { (&fields, &empty) } else { (&empty, &fields) };
+            let resource = name(id, "ingestIdentities", &one.id);
+            AuditEntry { actor: actor.clone(), verb, resource, changes: changed(before, after) }
+        }));
     }
     for (at, WebhookChange { webhook: after, by }) in change.webhooks.iter().enumerate() {
         let earlier = change.webhooks[..at].iter().rev().map(|change| &change.webhook);

@@ -47,6 +47,8 @@ pub enum TokenFault {
     Issuer,
     /// Its claims say nothing that can be used.
     Claims,
+    /// No ingest identity has these credentials.
+    Identity,
 }
 
 /// The stable reason of a status, in its `ErrorInfo`.
@@ -122,6 +124,7 @@ impl ErrorReason {
             ErrorReason::Token(TokenFault::Audience) => "TOKEN_WRONG_AUDIENCE",
             ErrorReason::Token(TokenFault::Issuer) => "TOKEN_WRONG_ISSUER",
             ErrorReason::Token(TokenFault::Claims) => "TOKEN_BAD_CLAIMS",
+            ErrorReason::Token(TokenFault::Identity) => "IDENTITY_UNKNOWN",
             ErrorReason::Precondition(reason) => reason.reason(),
         }
     }

@@ -1,7 +1,10 @@
 //! The first door of every call. It sees headers only: who calls, and whether there is a place for one more call. What a
 //! stranger sends is never read.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{body::Body, extract::State, middleware::Next};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -10,13 +13,16 @@ use tonic::{
     codegen::http::{HeaderMap, Request, Response},
 };
 
-use super::auth::Authenticator;
+use super::{
+    auth::Authenticator,
+    identities::{Identities, IngestFor},
+};
 use crate::{
     domain::caller::{Caller, Party},
     grpc::calls::{
         bounds::{self, MethodBounds},
         receiving::{Framing, ReceivingBody},
-        status,
+        status::{self, TokenFault},
     },
     port::{Connection, HeldBody},
     shares::{Share, Shares},
@@ -65,6 +71,8 @@ pub struct Admission {
     of_party: Shares<Party>,
     receiving: Arc<Semaphore>,
     receiving_of_party: Shares<Party>,
+    /// Those whose credentials are no tokens; none while the database is not ours.
+    identities: Arc<OnceLock<Identities>>,
 }
 
 /// A place for one call, free again when it is dropped.
@@ -89,8 +97,14 @@ impl Admission {
             of_party: Shares::new((bounds.calls_max / PARTY_SHARE).max(1)),
             receiving: Arc::new(Semaphore::new(bounds.receiving_bytes_max)),
             receiving_of_party: Shares::new(receiving),
+            identities: Arc::default(),
             bounds: Arc::new(bounds),
         }
+    }
+
+    /// Basic credentials are known from now on.
+    pub fn know(&self, identities: Identities) {
+        let _ = self.identities.set(identities);
     }
 
     /// Whether reflection is on.
@@ -130,7 +144,7 @@ impl Admission {
 
 /// Lets a call in, or answers why not without reading what it sends.
 pub async fn admitted(State(admission): State<Admission>, request: Request<Body>, next: Next) -> Response<Body> {
-    match admission.admit(request) {
+    match admission.admit(request).await {
         Ok((request, permit)) => {
             let answer = next.run(request).await;
             answer.map(|body| match permit {
@@ -143,7 +157,7 @@ pub async fn admitted(State(admission): State<Admission>, request: Request<Body>
 }
 
 impl Admission {
-    fn admit(&self, mut request: Request<Body>) -> Result<(Request<Body>, Option<CallPermit>), Status> {
+    async fn admit(&self, mut request: Request<Body>) -> Result<(Request<Body>, Option<CallPermit>), Status> {
         let path = request.uri().path();
         let method = bounds::method(path).unwrap_or(FOREIGN_METHOD);
         let framing = request.extensions().get::<Framing>().copied().unwrap_or(Framing::Prefixed);
@@ -156,16 +170,48 @@ impl Admission {
             let request = request.map(|body| self.receiving(body, method, framing, None));
             return Ok((request, None));
         }
-        let (caller, token_end) = self.auth.caller(request.headers())?;
+        let caller = match basic(request.headers()) {
+            None => {
+                let (caller, token_end) = self.auth.caller(request.headers())?;
+                request.extensions_mut().insert(token_end);
+                caller
+            }
+            Some(credentials) => {
+                if connection.as_ref().is_some_and(|connection| connection.calls() > STRANGER_CALLS_MAX) {
+                    return Err(status::too_many_calls("of a connection, with Basic credentials", STRANGER_CALLS_MAX));
+                }
+                self.identified(request.extensions().get(), credentials).await?
+            }
+        };
         let permit = self.permit(&caller)?;
         if let Some(connection) = &connection {
             connection.trust(caller.party());
         }
         request.extensions_mut().insert(caller);
-        request.extensions_mut().insert(token_end);
         let request = request.map(|body| self.receiving(body, method, framing, Some(&permit)));
         Ok((request, Some(permit)))
     }
+}
+
+impl Admission {
+    /// Who sends Basic credentials, where they are taken.
+    async fn identified(&self, ingest: Option<&IngestFor>, credentials: &str) -> Result<Caller, Status> {
+        let Some(IngestFor(account)) = ingest else {
+            let message = "Basic credentials are taken at /v1/accounts/{account}/events only: send `authorization: Bearer \
+                           <token>`";
+            return Err(status::unauthenticated(TokenFault::Missing, message.to_owned()));
+        };
+        match self.identities.get() {
+            Some(identities) => identities.caller(account, credentials).await,
+            None => Err(status::starting()),
+        }
+    }
+}
+
+/// The credentials of `authorization: Basic`.
+fn basic(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get("authorization")?.to_str().ok()?;
+    header.split_once(' ').filter(|(kind, _)| kind.eq_ignore_ascii_case("basic")).map(|(_, credentials)| credentials)
 }
 
 fn has_token(headers: &HeaderMap) -> bool {

@@ -2,4 +2,5 @@
 
 pub mod admission;
 pub mod auth;
+pub mod identities;
 pub mod serving;

@@ -22,7 +22,10 @@ use tonic::{
     service::Routes,
 };
 
-use super::admission::{Admission, admitted};
+use super::{
+    admission::{Admission, admitted},
+    identities::Identities,
+};
 use crate::{
     grpc::{
         calls::{measured::observed, status},
@@ -87,6 +90,7 @@ impl Doors {
 
     /// Lets calls in.
     pub fn open(&self, api: Api) -> Result<(), tonic_reflection::server::Error> {
+        self.admission.know(Identities::new(api.store.clone()));
         let services = api.routes(self.admission.reflects())?.prepare().into_axum_router();
         let _ = self.services.set(services);
         Ok(())

@@ -36,6 +36,8 @@ pub enum Member {}
 pub enum Service {}
 /// A global admin of the account.
 pub enum GlobalAdmin {}
+/// A backend whose token names the account, or an ingest identity of it.
+pub enum Publisher {}
 /// A backend or a global admin.
 pub enum Operator {}
 /// A backend, a global admin, or a user whose token carries `automations.write`.
@@ -60,6 +62,12 @@ impl Access for Service {
 impl Access for GlobalAdmin {
     fn check(caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
         caller.require_global_admin(account)
+    }
+}
+
+impl Access for Publisher {
+    fn check(caller: &Caller, account: &AccountId) -> Result<(), Refusal> {
+        caller.require_publisher(account)
     }
 }
 
@@ -120,7 +128,9 @@ impl Backend {
     pub fn scope(&self) -> &AccountScope {
         match &self.caller {
             Caller::Service { accounts } => accounts,
-            Caller::GlobalAdmin { .. } | Caller::User { .. } => const { &AccountScope::Only(Vec::new()) },
+            Caller::Publisher { .. } | Caller::GlobalAdmin { .. } | Caller::User { .. } => {
+                const { &AccountScope::Only(Vec::new()) }
+            }
         }
     }
 
@@ -252,6 +262,9 @@ addressed! {
     DryRunRequest by |request| name::account("parent", &request.parent);
     BacktestRequest by |request| name::account("parent", &request.parent);
     TestAutomationRequest by |request| of(name::resource("name", &request.name, "automations"));
+    CreateIngestIdentityRequest by |request| name::account("parent", &request.parent);
+    ListIngestIdentitiesRequest by |request| name::account("parent", &request.parent);
+    DeleteIngestIdentityRequest by |request| of(name::resource("name", &request.name, "ingestIdentities"));
     GetEventRequest by |request| name::account("parent", &request.parent);
     ListRecentEventsRequest by |request| name::account("parent", &request.parent);
     CountExecutionsRequest by |request| name::account("parent", &request.parent);

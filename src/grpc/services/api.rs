@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The services whose health can be asked for by name.
-pub const SERVICE_NAMES: [&str; 13] = [
+pub const SERVICE_NAMES: [&str; 14] = [
     pb::account_service_server::SERVICE_NAME,
     pb::webhook_service_server::SERVICE_NAME,
     pb::audit_service_server::SERVICE_NAME,
@@ -36,6 +36,7 @@ pub const SERVICE_NAMES: [&str; 13] = [
     pb::event_service_server::SERVICE_NAME,
     pb::execution_service_server::SERVICE_NAME,
     pb::explain_service_server::SERVICE_NAME,
+    pb::ingest_identity_service_server::SERVICE_NAME,
     pb::job_service_server::SERVICE_NAME,
     pb::key_service_server::SERVICE_NAME,
     pb::watch_service_server::SERVICE_NAME,
@@ -99,6 +100,7 @@ impl Api {
             .add_service(service!(event_service_server, EventServiceServer))
             .add_service(service!(execution_service_server, ExecutionServiceServer))
             .add_service(service!(explain_service_server, ExplainServiceServer))
+            .add_service(service!(ingest_identity_service_server, IngestIdentityServiceServer))
             .add_service(service!(job_service_server, JobServiceServer))
             .add_service(service!(key_service_server, KeyServiceServer))
             .add_service(service!(watch_service_server, WatchServiceServer))

@@ -40,6 +40,10 @@ fn shown(caller: &Caller) -> pb::Caller {
             };
             pb::Caller { role: pb::CallerRole::Service.into(), accounts, ..pb::Caller::default() }
         }
+        // The only path that they come in by leads elsewhere.
+        Caller::Publisher { account, .. } => {
+            of_account(pb::CallerRole::Unspecified, account, String::new(), Vec::new())
+        }
         Caller::GlobalAdmin { account, user } => {
             of_account(pb::CallerRole::GlobalAdmin, account, user.to_string(), Vec::new())
         }

@@ -11,6 +11,7 @@ mod clock;
 pub mod events;
 mod executions;
 mod explain;
+mod ingest_identities;
 mod jobs;
 mod keys;
 mod watch;

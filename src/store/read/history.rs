@@ -70,6 +70,11 @@ impl<T> Page<T> {
     }
 }
 
+/// What the hash of an ingest identity's secret is made of.
+fn ingest_secret(id: &ResourceId, secret: &str) -> Vec<u8> {
+    format!("ingest identity\0{id}\0{secret}").into_bytes()
+}
+
 /// One row more than a page has, to know whether there are more.
 pub(super) fn one_more(size: usize) -> u64 {
     u64::try_from(size).unwrap_or(u64::MAX).saturating_add(1)
@@ -84,6 +89,28 @@ impl Store {
             .one(&self.reader)
             .await?;
         row.as_ref().map(account_view).transpose()
+    }
+
+    /// The keyed hash of the secret of an ingest identity, as it is kept. The account's own key makes it, so that it stays
+    /// good when the installation's key is changed.
+    pub async fn ingest_hash(&self, account: AccountUid, id: &ResourceId, secret: &str) -> Result<Vec<u8>, StoreError> {
+        self.ensure_data_key(account).await?;
+        self.sealer.fingerprint(account.0, &ingest_secret(id, secret))
+    }
+
+    /// Whether an account that is not deleted has an ingest identity with a secret.
+    pub async fn has_ingest_identity(
+        &self,
+        account: &AccountId,
+        id: &ResourceId,
+        secret: &str,
+    ) -> Result<bool, StoreError> {
+        let Some(view) = self.find_account(account).await? else { return Ok(false) };
+        let Some(found) = view.facts.ingest_identities.iter().find(|identity| identity.id == *id) else {
+            return Ok(false);
+        };
+        self.ensure_data_key(view.uid).await?;
+        Ok(self.sealer.is_fingerprint(view.uid.0, &found.hash, &ingest_secret(id, secret)))
     }
 
     /// A page of accounts in the order of their ids, after an id; `only` narrows it to some.

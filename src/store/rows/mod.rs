@@ -9,6 +9,8 @@ mod trail;
 mod unreadable;
 mod webhook;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
@@ -33,7 +35,7 @@ use super::{
 use crate::{
     domain::{
         account::{
-            AccountFacts,
+            AccountFacts, IngestIdentity,
             change::Change,
             history::{HistorySummary, StateCounts},
             limits::{Backlog, Window},
@@ -112,6 +114,7 @@ pub fn account_row(sealer: &Sealer, change: &Change, facts: &AccountFacts) -> St
         expires_at: change.history.expires_at.map(|time| time.0),
         expired_revision: change.history.expired_revision,
         sealed_data_key: Some(sealer.new_data_key(change.account.0)?),
+        ingest_identities: ingest_identities_bytes(facts)?,
     })
 }
 
@@ -154,6 +157,18 @@ pub fn limits_bytes(facts: &AccountFacts) -> Stored<Option<Vec<u8>>> {
     is_needed.then(|| to_bytes(limits)).transpose()
 }
 
+#[derive(Serialize, Deserialize)]
+struct StoredIdentities<'a> {
+    identities: Cow<'a, [IngestIdentity]>,
+}
+
+/// Who may publish without a token; none where nobody may.
+pub fn ingest_identities_bytes(facts: &AccountFacts) -> Stored<Option<Vec<u8>>> {
+    let identities = facts.ingest_identities.as_slice();
+    let stored = (!identities.is_empty()).then_some(StoredIdentities { identities: Cow::Borrowed(identities) });
+    stored.map(to_bytes).transpose()
+}
+
 /// The word of a plan.
 pub fn plan_word(plan: Plan) -> Stored<String> {
     word(plan)
@@ -162,10 +177,12 @@ pub fn plan_word(plan: Plan) -> Stored<String> {
 /// An account's facts.
 pub fn account_facts(row: &accounts::Model) -> Stored<AccountFacts> {
     let limits: Option<StoredLimits> = row.limits.as_deref().map(from_bytes).transpose()?;
+    let identities: Option<StoredIdentities<'_>> = row.ingest_identities.as_deref().map(from_bytes).transpose()?;
     Ok(AccountFacts {
         plan: from_word(&row.plan)?,
         overrides: limits.as_ref().map(|limits| limits.overrides).unwrap_or_default(),
         run_out_limit: limits.and_then(|limits| limits.run_out_limit),
+        ingest_identities: identities.map(|stored| stored.identities.into_owned()).unwrap_or_default(),
         revision: row.facts_revision,
         created_at: Timestamp(row.created_at),
         updated_at: Timestamp(row.updated_at),

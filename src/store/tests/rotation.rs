@@ -41,6 +41,7 @@ async fn what_an_old_key_sealed_in_the_history_gets_the_data_key() {
     change.facts = Some(AccountFacts {
         plan: Plan::Power,
         overrides: LimitOverrides::default(),
+        ingest_identities: Vec::new(),
         run_out_limit: None,
         revision: 1,
         created_at: Timestamp(1),

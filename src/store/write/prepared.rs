@@ -80,6 +80,7 @@ pub struct ExpiredKeys {
 pub struct Facts {
     pub plan: String,
     pub limits: Option<Vec<u8>>,
+    pub ingest_identities: Option<Vec<u8>>,
     pub revision: i64,
     pub updated_at: i64,
     pub deleted_at: Option<i64>,
@@ -99,6 +100,7 @@ impl Prepared {
             Some(facts) if change.expected.is_some() => Some(Facts {
                 plan: rows::plan_word(facts.plan)?,
                 limits: rows::limits_bytes(facts)?,
+                ingest_identities: rows::ingest_identities_bytes(facts)?,
                 revision: facts.revision,
                 updated_at: facts.updated_at.0,
                 deleted_at: facts.deleted.then_some(facts.updated_at.0),

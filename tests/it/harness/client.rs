@@ -52,6 +52,10 @@ impl Client {
         pb::job_service_client::JobServiceClient::new(self.channel.clone())
     }
 
+    pub fn ingest(&self) -> pb::ingest_identity_service_client::IngestIdentityServiceClient<Channel> {
+        pb::ingest_identity_service_client::IngestIdentityServiceClient::new(self.channel.clone())
+    }
+
     pub fn callers(&self) -> pb::caller_service_client::CallerServiceClient<Channel> {
         pb::caller_service_client::CallerServiceClient::new(self.channel.clone())
     }

@@ -33,6 +33,7 @@ pub fn create_account(draft: &mut Draft<'_, '_>, command: &Command, plan: Plan) 
         plan,
         overrides: LimitOverrides::default(),
         run_out_limit: None,
+        ingest_identities: Vec::new(),
         revision: draft.change.revision,
         created_at: draft.now(),
         updated_at: draft.now(),

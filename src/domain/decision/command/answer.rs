@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::domain::{
-    account::{AccountFacts, job::Job},
+    account::{AccountFacts, IngestIdentity, job::Job},
     automation::{Automation, catalogue::Catalogue},
     execution::{NewExecution, request::Request},
     id::{AccountId, ExecutionUid},
@@ -71,6 +71,15 @@ pub struct JobAnswer {
     pub job: Arc<Job>,
 }
 
+/// An ingest identity.
+#[derive(Debug, Clone)]
+pub struct IngestIdentityAnswer {
+    /// The account.
+    pub account: AccountId,
+    /// The identity.
+    pub identity: IngestIdentity,
+}
+
 /// A test request that may be sent.
 #[derive(Debug, Clone)]
 pub struct TestAnswer {
@@ -96,6 +105,7 @@ pub enum Answer {
     Execution(ExecutionAnswer),
     Job(JobAnswer),
     Test(TestAnswer),
+    IngestIdentity(IngestIdentityAnswer),
     Done(Done),
 }
 
@@ -130,5 +140,6 @@ kinds!(
     Execution(ExecutionAnswer),
     Job(JobAnswer),
     Test(TestAnswer),
+    IngestIdentity(IngestIdentityAnswer),
     Done(Done)
 );

@@ -5,6 +5,7 @@ mod answer;
 mod automation;
 mod catalogue;
 mod execution;
+mod ingest_identity;
 mod job;
 mod test;
 mod webhook;
@@ -14,8 +15,8 @@ use std::{fmt, sync::Arc};
 pub(super) use self::job::go_on;
 pub use self::{
     answer::{
-        AccountAnswer, Answer, AnswerKind, AutomationAnswer, Done, ExecutionAnswer, JobAnswer, TestAnswer,
-        WebhookAnswer,
+        AccountAnswer, Answer, AnswerKind, AutomationAnswer, Done, ExecutionAnswer, IngestIdentityAnswer, JobAnswer,
+        TestAnswer, WebhookAnswer,
     },
     automation::draft_automation,
     test::TESTS_AT_ONCE_MAX,
@@ -56,6 +57,7 @@ impl Command {
     pub fn bind_to_caller(&mut self) {
         let who = match &self.caller {
             Caller::Service { .. } => "service".to_owned(),
+            Caller::Publisher { identity, .. } => format!("publisher {identity}"),
             Caller::GlobalAdmin { user, .. } => format!("global_admin {user}"),
             Caller::User { user, .. } => format!("user {user}"),
         };
@@ -116,6 +118,8 @@ pub enum Task {
     StartJob { task: JobTask, filter: ExecutionFilter },
     CancelJob { uid: JobUid },
     SetFields { object: ObjectName, fields: Arc<Vec<Field>> },
+    CreateIngestIdentity { id: ResourceId, display_name: String, hash: Vec<u8> },
+    DeleteIngestIdentity { id: ResourceId },
 }
 
 /// Whose events an automation is, or is no longer, triggered by.
@@ -252,6 +256,10 @@ pub(super) fn decide(
         }
         Task::StartJob { task, filter } => job::start_job(draft, command, *task, filter)?.into(),
         Task::SetFields { object, fields } => catalogue::set_fields(draft, command, object, fields)?.into(),
+        Task::CreateIngestIdentity { id, display_name, hash } => {
+            ingest_identity::create_ingest_identity(draft, command, id, display_name, hash)?.into()
+        }
+        Task::DeleteIngestIdentity { id } => ingest_identity::delete_ingest_identity(draft, command, id)?.into(),
         Task::CancelJob { uid } => job::cancel_job(draft, command, *uid)?.into(),
     };
     draft.change.is_answered = true;

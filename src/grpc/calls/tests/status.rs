@@ -3,7 +3,7 @@ use prost::Message;
 use super::*;
 use crate::domain::{attempt, event::RejectionReason};
 
-const TOKEN_FAULTS: [TokenFault; 9] = [
+const TOKEN_FAULTS: [TokenFault; 10] = [
     TokenFault::Missing,
     TokenFault::Malformed,
     TokenFault::Algorithm,
@@ -13,6 +13,7 @@ const TOKEN_FAULTS: [TokenFault; 9] = [
     TokenFault::Audience,
     TokenFault::Issuer,
     TokenFault::Claims,
+    TokenFault::Identity,
 ];
 const OTHERS: [ErrorReason; 17] = [
     ErrorReason::InvalidArgument,

@@ -22,7 +22,7 @@ use tracing::Instrument;
 
 use self::standing::{Accounts, Turn};
 use super::{
-    access::{Backend, Entered, Service, serve},
+    access::{Backend, Entered, Publisher, serve},
     api::Api,
 };
 use crate::{
@@ -95,7 +95,7 @@ impl Api {
 
     async fn publish_batch(
         &self,
-        entered: Entered<Service>,
+        entered: Entered<Publisher>,
         request: pb::PublishBatchRequest,
     ) -> Result<pb::PublishBatchResponse, Status> {
         check_size(request.events.len())?;

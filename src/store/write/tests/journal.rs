@@ -76,6 +76,7 @@ fn change(account: u128, expected: Option<i64>, events: &[&str]) -> Change {
         change.facts = Some(AccountFacts {
             plan: Plan::Power,
             overrides: LimitOverrides::default(),
+            ingest_identities: Vec::new(),
             run_out_limit: None,
             revision: 1,
             created_at,
