@@ -27,7 +27,7 @@ pub use self::{
     doors::{
         admission::{Admission, CallBounds},
         auth::{Authenticator, Claims, LEEWAY_SECONDS, TokenRules, check_key_file, mint},
-        identities::IngestFor,
+        identities::{Identified, IngestFor},
         serving::{Doors, serve},
     },
     services::api::{Api, READS_OF_ACCOUNT_AT_ONCE_MAX, SERVICE_NAMES},

@@ -15,10 +15,13 @@ use super::{
     content::Compression,
     failure::{self, Failure},
     forms::{self, Fault},
-    message::{account_name, framed, received},
+    message::{self, framed, received},
     without_query,
 };
-use crate::grpc::{IngestFor, invalid, pb, whole_bytes_max};
+use crate::{
+    domain::id::AccountId,
+    grpc::{Identified, IngestFor, invalid, pb, whole_bytes_max},
+};
 
 /// The method that events go to.
 const PUBLISH_BATCH: &str = "/hookline.v1.EventService/PublishBatch";
@@ -41,8 +44,10 @@ pub async fn events(
     account: Result<Path<String>, PathRejection>,
     mut request: Request<Body>,
 ) -> Response {
-    let Ok(Path(account)) = account else {
-        return Failure::from(invalid("account", "the account's id in the path is not UTF-8")).into_response();
+    let account = account.map_err(|_| invalid("account", "the account's id in the path is not UTF-8"));
+    let account = match account.and_then(|Path(id)| message::account(&id)) {
+        Ok(account) => account,
+        Err(status) => return failure::of_status(&status),
     };
     let compression = match without_query(&request)
         .and_then(|()| Compression::of(request.headers(), "content-encoding").map_err(Failure::from))
@@ -51,9 +56,7 @@ pub async fn events(
         Err(failure) => return failure.into_response(),
     };
     *request.uri_mut() = Uri::from_static(PUBLISH_BATCH);
-    if let Ok(account) = account.parse() {
-        request.extensions_mut().insert(IngestFor(account));
-    }
+    request.extensions_mut().insert(IngestFor(account.clone()));
     let mut answer = web.through(request, Asked::Events { account, compression }).await;
     let sorted = answer.extensions_mut().remove::<Sorted>().unwrap_or_default();
     let published = answer::message(answer).await.and_then(|wire| {
@@ -69,13 +72,18 @@ pub async fn events(
 /// Behind the doors: the forms become a batch. What is in none of them is told beside the others.
 pub async fn to_services(
     request: Request<Body>,
-    account: &str,
+    account: &AccountId,
     compression: Compression,
 ) -> Result<(Request<Body>, Sorting), Status> {
-    let parent = account_name(account)?;
+    let parent = format!("accounts/{account}");
     let (parts, body) = request.into_parts();
     let most = whole_bytes_max(PUBLISH_BATCH);
-    let bytes = compression.inflated(received(body).await?, most)?;
+    let body = received(body).await?;
+    // What came slowly is taken in only from those who are still known.
+    if let Some(identified) = parts.extensions.get::<Identified>() {
+        identified.check().await?;
+    }
+    let bytes = compression.inflated(body, most)?;
     let (mut batch, mut sorted) = (pb::PublishBatchRequest { parent, events: Vec::new() }, Sorted::default());
     for (place, read) in forms::read(&parts.headers, &bytes)?.into_iter().enumerate() {
         match read {
@@ -107,7 +115,7 @@ impl Sorting {
 
 /// The answer of services that had nothing to do.
 pub fn nothing() -> Response {
-    super::message::in_envelope(0, &pb::PublishBatchResponse::default().encode_to_vec()).into_response()
+    message::in_envelope(0, &pb::PublishBatchResponse::default().encode_to_vec()).into_response()
 }
 
 /// What became of each event, and of all: some are to be sent again; or some were refused; or all are durable.

@@ -9,7 +9,10 @@ use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, Metho
 use tonic::Status;
 
 use super::content::{Compression, Content, Form};
-use crate::grpc::{POOL, check_json, invalid, malformed, whole_bytes_max};
+use crate::{
+    domain::id::AccountId,
+    grpc::{POOL, check_json, invalid, malformed, whole_bytes_max},
+};
 
 /// What precedes a message in a stream: its flags, and its length.
 pub const ENVELOPE_BYTES: usize = 5;
@@ -103,10 +106,8 @@ pub fn to_json(kind: &MessageDescriptor, wire: &[u8]) -> Result<Vec<u8>, Status>
     Ok(json)
 }
 
-/// Refuses what names no single account.
-pub fn account_name(account: &str) -> Result<String, Status> {
-    match account {
-        "-" | "" => Err(invalid("account", "must be the id of one account")),
-        id => Ok(format!("accounts/{id}")),
-    }
+/// The account that a path names.
+pub fn account(id: &str) -> Result<AccountId, Status> {
+    let one = |error| invalid("account", format!("must be the id of one account: {error}"));
+    id.parse().map_err(|error: String| one(error))
 }

@@ -27,7 +27,10 @@ use self::{
     failure::Failure,
 };
 pub use self::{headers::Origin, serving::serve};
-use crate::grpc::{Doors, Framing, invalid};
+use crate::{
+    domain::id::AccountId,
+    grpc::{Doors, Framing, invalid},
+};
 
 /// The version of the Connect protocol.
 const PROTOCOL_VERSION: &str = "1";
@@ -39,7 +42,7 @@ enum Asked {
     /// A call of the Connect protocol.
     Call { method: MethodDescriptor, content: Content, compression: Compression },
     /// Events of an account, in the form that their platform has.
-    Events { account: String, compression: Compression },
+    Events { account: AccountId, compression: Compression },
     /// The description of the port.
     Description,
 }

@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hookline::grpc::pb;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tonic::Code;
 
 use crate::{
@@ -128,6 +133,18 @@ async fn a_revocation_holds_within_seconds_and_identities_outlive_the_process(da
     let server = Server::start(&database, &HTTP).await;
     let service = server.client("service", "*", &[]).await;
     assert_eq!(send(&server, EVENTS, &user, &made.secret, "e-2").await.0, StatusCode::OK, "it outlives a kill");
+    // A body that comes slowly, begun before the revocation, and ended after it.
+    let text = event("slow").to_string();
+    let (begin, end) = text.split_at(10);
+    let address = server.http.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut slow = TcpStream::connect(&address).await.expect("connects");
+    let pair = STANDARD.encode(format!("{user}:{}", made.secret));
+    let head = format!(
+        "POST {EVENTS} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic {pair}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{begin}",
+        text.len()
+    );
+    slow.write_all(head.as_bytes()).await.expect("writes");
     delete(&service, &user).await.expect("revokes");
     let begun = Instant::now();
     eventually("the revocation holds", || async {
@@ -135,6 +152,10 @@ async fn a_revocation_holds_within_seconds_and_identities_outlive_the_process(da
     })
     .await;
     assert!(begun.elapsed() < REVOKED_WITHIN, "{:?}", begun.elapsed());
+    slow.write_all(end.as_bytes()).await.expect("writes");
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     assert_eq!(send(&server, EVENTS, "other", &other.secret, "e-4").await.0, StatusCode::OK, "the others go on");
     assert_eq!(delete(&service, &user).await.expect_err("gone").code(), Code::NotFound);
     let request = pb::DeleteAccountRequest { name: "accounts/42".into(), ..Default::default() };

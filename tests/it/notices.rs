@@ -11,6 +11,8 @@ use crate::harness::{
 crate::on_both_databases!(
     what_happens_to_an_account_reaches_those_who_name_it,
     a_notice_counts_in_no_limit_and_causes_no_other,
+    an_endpoint_that_is_left_alone_and_answers_again_is_told,
+    what_came_too_deep_is_told_once,
     many_failures_are_told_by_few_notices,
 );
 
@@ -119,6 +121,23 @@ async fn what_happens_to_an_account_reaches_those_who_name_it(database: Database
     let mine = service.history("42").await.into_iter().filter(|one| one.source == mine.name).count();
     assert_eq!(mine, 0, "nobody acts in a notice");
 
+    let user = server.client("user", "42", &["--user", "3"]).await;
+    let theirs = regular("theirs", &receiver.url, "*.hookline_notice");
+    let denied = user.webhooks().create_webhook(user.ask(theirs)).await.expect_err("of everybody's executions");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    let theirs = regular("theirs", &receiver.url, "*.*");
+    user.webhooks().create_webhook(user.ask(theirs)).await.expect("creates");
+    let renamed = pb::UpdateWebhookRequest {
+        webhook: Some(pb::Webhook {
+            name: "accounts/42/webhooks/theirs".into(),
+            subscription: "create.hookline_notice".into(),
+            ..pb::Webhook::default()
+        }),
+        ..pb::UpdateWebhookRequest::default()
+    };
+    let denied = user.webhooks().update_webhook(user.ask(renamed)).await.expect_err("the same");
+    assert_eq!(denied.code(), Code::PermissionDenied);
+
     // Nobody else publishes or defines it.
     let mut forged = deal("forged", "8", "{}");
     if let Some(pb::event_input::Kind::Event(event)) = &mut forged.kind {
@@ -173,6 +192,48 @@ async fn a_notice_counts_in_no_limit_and_causes_no_other(database: Database) {
     let usage = service.accounts().get_account_usage(service.ask(usage)).await.expect("reads").into_inner().usage;
     let usage = usage.expect("a usage");
     assert_eq!((usage.executions_used, usage.paused_executions), (2, 2), "notices run although the window is full");
+}
+
+async fn an_endpoint_that_is_left_alone_and_answers_again_is_told(database: Database) {
+    let server = Server::start(&database, &["--breaker-open-ms", "300", "--retry-delays-ms", "100"]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    tell(&admin, "hook", "told").await;
+    admin.create_webhook("42", "erp", &format!("{}erp/", receiver.url)).await.expect("creates");
+    admin.create_webhook("42", "pager", &format!("{}pager/", receiver.url)).await.expect("creates");
+    tell(&admin, "pager", "told").await;
+    receiver.answer_at("/erp/", 503);
+    receiver.answer_at("/pager/", 503);
+    let one = automation("42", "erp", "deal", pb::EventAction::Change, "{}");
+    admin.create_automation("42", one).await.expect("creates");
+    // Ten first tries at once open the breaker; the pager itself fails more seldom.
+    service.publish("42", (0..10).map(|at| deal(&format!("e-{at}"), "8", "{}")).collect()).await.expect("acks");
+    let find = |kind: &str| told(&receiver, "/told").into_iter().find(|body| body["kind"] == kind);
+    let outage = eventually("the outage is told", || async { find("endpoint_unavailable") }).await;
+    assert_eq!(outage["of"], "erp");
+    receiver.answer_alike();
+    let back = eventually("the recovery is told", || async { find("endpoint_available") }).await;
+    assert_eq!(back["of"], "erp");
+}
+
+async fn what_came_too_deep_is_told_once(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, admin) = account_42(&server, &receiver.url).await;
+    tell(&admin, "hook", "told").await;
+    let one = automation("42", "hook", "deal", pb::EventAction::Change, "{}");
+    admin.create_automation("42", one).await.expect("creates");
+    let caused = |id: &str, depth: u32| pb::EventInput { causation_depth: depth, ..deal(id, "8", "{}") };
+    service.publish("42", vec![caused("deep", 6)]).await.expect("acks");
+    eventually("the loop is told", || async { (told(&receiver, "/told").len() == 1).then_some(()) }).await;
+    let got = receiver.got().into_iter().find(|got| got.uri == "/told").expect("it came");
+    assert!(got.body.contains("was stopped: LOOP"), "{}", got.body);
+    // What a platform makes of that notice gives its cause back, and is told no more.
+    let depth: u32 = got.headers["hookline-causation-depth"].to_str().expect("text").parse().expect("a number");
+    service.publish("42", vec![caused("deeper", depth)]).await.expect("acks");
+    let history = all_ended(&service).await;
+    let stopped = history.iter().filter(|one| one.reason == "LOOP").count();
+    assert_eq!((stopped, told(&receiver, "/told").len()), (2, 1), "the chain ends");
 }
 
 async fn many_failures_are_told_by_few_notices(database: Database) {

@@ -59,8 +59,8 @@ async fn recent_events_are_shown_whether_or_not_anything_ran(database: Database)
     let events = vec![
         deal("low/1", "8", r#"{"id":8,"value":0.10}"#),
         other,
-        deal("high", "8", r#"{"id":8,"value":1000.50}"#),
         deal("low/1", "8", r#"{"id":8,"value":0.10}"#),
+        deal("high", "8", r#"{"id":8,"value":1000.50}"#),
     ];
     service.publish("42", events).await.expect("acks");
     let found = recent(&admin, 0, "").await;
@@ -108,7 +108,8 @@ async fn a_draft_is_tried_with_recent_events(database: Database) {
     let server = Server::start(&database, &[]).await;
     let receiver = Receiver::start().await;
     let (service, admin) = account_42(&server, &receiver.url).await;
-    assert_eq!(backtest(&admin, Source::Draft(rich())).await.events, 0, "nothing has this trigger yet");
+    let found = backtest(&admin, Source::Draft(rich())).await;
+    assert_eq!((found.events, found.complete_since_time), (0, None), "nothing has this trigger yet");
     let saved = admin.create_automation("42", rich()).await.expect("creates");
     let event = |at: usize, currency: &str| {
         deal(&format!("e-{at}"), "8", &format!(r#"{{"id":8,"value":{},"currency":"{currency}"}}"#, at * 300))
@@ -118,6 +119,9 @@ async fn a_draft_is_tried_with_recent_events(database: Database) {
     let found = backtest(&service, Source::Automation(saved.name)).await;
     assert_eq!((found.events, found.would_run, found.results.len()), (8, 4, 8));
     assert_eq!(found.stops.len(), 1);
+    assert!(found.complete_since_time.is_some());
+    let off = pb::Automation { state: pb::AutomationState::Disabled.into(), ..rich() };
+    assert_eq!(backtest(&service, Source::Draft(off)).await.would_run, 4, "as if it were enabled");
     let mut draft = rich();
     let currency = pb::Clause {
         field: "currency".into(),
@@ -150,10 +154,14 @@ async fn an_automation_is_tested_with_its_rendered_request(database: Database) {
     let server = Server::start(&database, &[]).await;
     let receiver = Receiver::start().await;
     let (service, admin) = account_42(&server, &receiver.url).await;
+    admin.create_webhook("42", "query", &format!("{}query/?key=geheim&id=", receiver.url)).await.expect("creates");
     let mut one = rich();
     let mut second = one.actions[0].clone();
     second.path = "second/{{deal.title!}}".into();
     one.actions.push(second);
+    let mut third = one.actions[0].clone();
+    (third.webhook, third.path) = ("accounts/42/webhooks/query".into(), "{{deal.id}}".into());
+    one.actions.push(third);
     let name = admin.create_automation("42", one).await.expect("creates").name;
     let test = async |client: &Client, subject: Subject, action_index: u32| {
         let request = pb::TestAutomationRequest { name: name.clone(), subject: Some(subject), action_index };
@@ -181,9 +189,24 @@ async fn an_automation_is_tested_with_its_rendered_request(database: Database) {
     let noted = audit.iter().find(|entry| entry.resource == name && entry.action() == pb::AuditAction::Tested);
     assert_eq!(noted.expect("it is noted").user_id, "2");
 
+    for (client, is_shown) in [(&writer, false), (&admin, true)] {
+        let url = test(client, poor(), 2).await.expect("tests").attempt.expect("an attempt").url;
+        assert_eq!(url.contains("geheim"), is_shown, "whoever may see the query's values: {url}");
+    }
+    let disable = pb::UpdateWebhookRequest {
+        webhook: Some(pb::Webhook { name: "accounts/42/webhooks/query".into(), ..Default::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["enabled".into()] }),
+        ..Default::default()
+    };
+    admin.webhooks().update_webhook(admin.ask(disable)).await.expect("disables");
+    let refused = test(&writer, poor(), 2).await.expect_err("what an admin has disabled");
+    assert_eq!(reason(&refused), "WEBHOOK_DISABLED");
+    assert!(test(&admin, poor(), 2).await.expect("they may enable it").succeeded);
+    let sent = receiver.got().len();
+
     let refused = test(&admin, poor(), 1).await.expect_err("a value is missing");
     assert!(refused.message().contains("VALUE_MISSING"), "{refused}");
-    assert_eq!(bad_field(&test(&admin, poor(), 2).await.expect_err("no such action")), "action_index");
+    assert_eq!(bad_field(&test(&admin, poor(), 3).await.expect_err("no such action")), "action_index");
     let denied = test(&writer, Subject::EventId("e-1".into()), 0).await.expect_err("of the history");
     assert_eq!(denied.code(), Code::PermissionDenied);
     let mut person = deal("e-2", "8", "{}");
@@ -195,8 +218,15 @@ async fn an_automation_is_tested_with_its_rendered_request(database: Database) {
     receiver.answer_with(503);
     let tested = test(&admin, Subject::EventId("e-3".into()), 0).await.expect("tests");
     assert!(!tested.succeeded);
-    assert_eq!(receiver.got().len(), 2, "once, whatever comes of it");
-    assert_eq!(receiver.got()[1].uri, "/deals/a%2Fb");
+    assert_eq!(receiver.got().len(), sent + 1, "once, whatever comes of it");
+    assert_eq!(receiver.got()[sent].uri, "/deals/a%2Fb");
+    let plan = async |plan: pb::Plan| {
+        let request = pb::SetAccountPlanRequest { name: "accounts/42".into(), plan: plan.into(), ..Default::default() };
+        service.accounts().set_account_plan(service.ask(request)).await.expect("sets");
+    };
+    plan(pb::Plan::Essential).await;
+    assert_eq!(reason(&test(&admin, poor(), 0).await.expect_err("no automations")), "PLAN_UPGRADE_REQUIRED");
+    plan(pb::Plan::Power).await;
     let delete = pb::DeleteWebhookRequest { name: "accounts/42/webhooks/hook".into(), ..Default::default() };
     admin.webhooks().delete_webhook(admin.ask(delete)).await.expect("deletes");
     let refused = test(&admin, poor(), 0).await.expect_err("its webhook is gone");

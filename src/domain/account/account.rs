@@ -205,7 +205,7 @@ impl Account {
 
     /// When it is to be told how many executions ended of which nothing was told; never where nobody asks for notices.
     pub fn untold_due_at(&self, notices: EndedNotices) -> Option<Timestamp> {
-        notices.due_at().filter(|_| self.hears_notices)
+        notices.due_at().filter(|_| self.hears_notices && !self.facts.deleted)
     }
 
     /// Whether that is due.
@@ -300,6 +300,19 @@ impl Account {
         }
         self.triggers = triggers.into_iter().map(|(key, automations)| (key, Selection::new(automations))).collect();
         self.listen();
+    }
+
+    /// Whether nothing is sent to a webhook but the service's own notices.
+    pub fn carries_only_notices(&self, webhook: &Webhook) -> bool {
+        match &webhook.subscription {
+            Some(subscription) => subscription.names_notices(),
+            None => {
+                let uses = |automation: &&Arc<Automation>| {
+                    automation.spec.actions.iter().any(|action| action.webhook_uid == webhook.uid)
+                };
+                self.automations.values().filter(uses).all(|automation| automation.spec.object.is_notice())
+            }
+        }
     }
 
     fn listen(&mut self) {

@@ -31,7 +31,7 @@ pub struct Tried {
     pub stop: Option<Stop>,
 }
 
-/// Tries an automation with events.
+/// Tries an automation with events, as if it were enabled.
 pub fn backtest(account: &Account, automation: &Automation, events: &[RecentEvent]) -> Vec<Tried> {
     let tried = |recent: &RecentEvent| Tried {
         event: Arc::clone(&recent.event),
@@ -46,7 +46,8 @@ fn stopped_by(account: &Account, automation: &Automation, event: &Event) -> Opti
     let conditions = automation.compiled.conditions.stopped_by(trees.state(event, &account.catalogue));
     let has_plan = account.facts.plan.has_automation_webhooks();
     let checks = checks(has_plan, automation, event, conditions.is_none());
-    let check = checks.into_iter().find(|check| !check.holds)?.kind;
+    // Whether it is enabled is asked once it is.
+    let check = checks.into_iter().find(|check| !check.holds && check.kind != CheckKind::Enabled)?.kind;
     Some(Stop { check, conditions: conditions.filter(|_| check == CheckKind::Conditions) })
 }
 

@@ -206,7 +206,9 @@ impl<'a> Draft<'a, '_> {
         };
         let now = self.change.executions.iter().filter(is_same).count();
         let runs = account.loops.count(&key, self.around.now) + u32::try_from(now).unwrap_or(u32::MAX);
-        cause.depth > CAUSATION_DEPTH_MAX || runs >= CAUSED_RUNS_MAX
+        // A notice tells of what has come too deep, and of nothing that comes of that.
+        let is_too_deep = cause.depth > CAUSATION_DEPTH_MAX && !event.object.is_notice();
+        is_too_deep || runs >= CAUSED_RUNS_MAX
     }
 }
 

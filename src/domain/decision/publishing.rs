@@ -41,10 +41,11 @@ impl Draft<'_, '_> {
         }
     }
 
-    /// Whether a notice tells of a webhook with which it happened because of another notice.
+    /// Whether a notice tells of a webhook with which it happened because of another notice. Where other requests go to it,
+    /// too, it concerns them as well, and is told.
     fn is_quiet(&self, account: &Account, notice: &Notice) -> bool {
         let webhook = notice.webhook().and_then(|id| account.webhook(id));
-        webhook.is_some_and(|webhook| self.quiet.contains(&webhook.uid))
+        webhook.is_some_and(|webhook| self.quiet.contains(&webhook.uid) && account.carries_only_notices(webhook))
     }
 
     fn event_of(&mut self, told: Told) -> Event {

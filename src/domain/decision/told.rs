@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use crate::domain::{
-    account::{Account, change::Change, notice::Notice},
+    account::{Account, change::Change, loops::CAUSATION_DEPTH_MAX, notice::Notice},
     attempt::Reason,
     event::Cause,
     execution::{State, Unfinished},
@@ -40,16 +40,18 @@ pub struct Ended {
     depth: u32,
 }
 
-/// The executions that failed for good or were stopped by a change; those that tell of a notice are left out.
+/// The executions that failed for good or were stopped by a change. Those that tell of a notice are left out, and so is what
+/// follows from a notice of an execution that had come as deep as any may: a chain ends.
 pub fn ended(change: &Change) -> Vec<Ended> {
     let new = change.executions.iter().map(Unfinished::from);
     let steps = change.steps.iter().map(|step| step.execution.clone());
     let is_bad = |execution: &Unfinished| matches!(execution.progress.state, State::Failed | State::Stopped);
     let mut found: Vec<Ended> = Vec::new();
-    let mut places: HashMap<(ResourceId, State, Option<Reason>), usize> = HashMap::new();
-    for one in new.chain(steps).filter(|one| is_bad(one) && !one.is_of_notice) {
+    let is_told = |one: &Unfinished| !one.is_of_notice && one.record.causation_depth <= CAUSATION_DEPTH_MAX + 1;
+    let mut places: HashMap<(SourceKind, ResourceId, State, Option<Reason>), usize> = HashMap::new();
+    for one in new.chain(steps).filter(|one| is_bad(one) && is_told(one)) {
         let (record, state, reason) = (&one.record, one.progress.state, one.progress.reason);
-        let at = *places.entry((record.source_id.clone(), state, reason)).or_insert(found.len());
+        let at = *places.entry((one.source_kind, record.source_id.clone(), state, reason)).or_insert(found.len());
         if at == found.len() {
             found.push(Ended {
                 source_kind: one.source_kind,
@@ -86,7 +88,11 @@ pub fn of_ended(ended: &Ended) -> Told {
         (_, 1) => "was stopped",
         _ => "were stopped",
     };
-    let message = format!("{many} of {what} \"{}\" {verb}: {reason}.", ended.source_name);
+    let message = match ended.source_name.as_str() {
+        // Of one that cannot be read not even that is known.
+        "" => format!("{many} of {what} of an unknown name {verb}: {reason}."),
+        name => format!("{many} of {what} \"{name}\" {verb}: {reason}."),
+    };
     Told {
         entity_id: EntityId::from(&ended.source_id),
         cause: Some(Cause { execution_id: executions.first().cloned(), depth: ended.depth.saturating_add(1) }),

@@ -40,8 +40,14 @@ pub struct RecentEvents {
     pub complete_since: Timestamp,
 }
 
-/// The events of one object and action, oldest first: their numbers, and hashes of their ids.
-type Ring = VecDeque<(u64, u64)>;
+/// The events of one object and action.
+#[derive(Debug, Default)]
+struct Ring {
+    /// Their numbers, and hashes of their ids, oldest first.
+    events: VecDeque<(u64, u64)>,
+    /// None is missing since this time, as far as there was no room here.
+    complete_since: Timestamp,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -82,7 +88,7 @@ impl RecentBook {
         self.bytes
     }
 
-    /// Takes an event in, unless it is there already.
+    /// Takes an event in. One that is there already was decided on anew.
     pub fn push(&mut self, account: AccountUid, event: &Arc<Event>, executions: usize, now: Timestamp) {
         let hash = self.hashes.hash_one(&event.id);
         let objects = self.accounts.entry(account).or_default();
@@ -91,15 +97,18 @@ impl RecentBook {
         }
         let Some(rings) = objects.get_mut(&event.object) else { return };
         let ring = &mut rings[event.action as usize];
-        if ring.iter().any(|(_, known)| *known == hash) {
-            return;
+        let known = ring.events.iter().position(|(_, known)| *known == hash);
+        let known = known.and_then(|at| ring.events.remove(at));
+        if let Some(known) = known.and_then(|(known, _)| self.entries.remove(&known)) {
+            self.bytes -= known.bytes;
         }
         let no = self.next_no;
         self.next_no += 1;
-        ring.push_back((no, hash));
-        let gone = if ring.len() > RECENT_EVENTS_MAX { ring.pop_front() } else { None };
+        ring.events.push_back((no, hash));
+        let gone = if ring.events.len() > RECENT_EVENTS_MAX { ring.events.pop_front() } else { None };
         if let Some(gone) = gone.and_then(|(gone, _)| self.entries.remove(&gone)) {
             self.bytes -= gone.bytes;
+            ring.complete_since = Timestamp(gone.recent.decided_at.0 + 1);
         }
         let bytes = event.weight_bytes() + ENTRY_BYTES;
         self.bytes += bytes;
@@ -116,8 +125,8 @@ impl RecentBook {
         self.complete_since = self.complete_since.max(Timestamp(recent.decided_at.0 + 1));
         let Some(objects) = self.accounts.get_mut(&account) else { return };
         if let Some(rings) = objects.get_mut(&recent.event.object) {
-            rings[recent.event.action as usize].retain(|(no, _)| *no != recent.no);
-            if rings.iter().all(VecDeque::is_empty) {
+            rings[recent.event.action as usize].events.retain(|(no, _)| *no != recent.no);
+            if rings.iter().all(|ring| ring.events.is_empty()) {
                 objects.remove(&recent.event.object);
             }
         }
@@ -128,7 +137,8 @@ impl RecentBook {
 
     /// Forgets an account.
     pub fn forget(&mut self, account: AccountUid) {
-        for (no, _) in self.accounts.remove(&account).into_iter().flatten().flat_map(|(_, rings)| rings).flatten() {
+        let rings = self.accounts.remove(&account).into_iter().flatten().flat_map(|(_, rings)| rings);
+        for (no, _) in rings.flat_map(|ring| ring.events) {
             if let Some(entry) = self.entries.remove(&no) {
                 self.bytes -= entry.bytes;
             }
@@ -143,13 +153,9 @@ impl RecentBook {
         let rings = rings.filter(|(at, _)| action.is_none_or(|action| action as usize == *at)).map(|(_, ring)| ring);
         let mut found = RecentEvents { events: Vec::new(), complete_since: self.complete_since };
         for ring in rings {
-            let entries = ring.iter().filter_map(|(no, _)| self.entries.get(no));
+            let entries = ring.events.iter().filter_map(|(no, _)| self.entries.get(no));
             found.events.extend(entries.map(|entry| entry.recent.clone()));
-            if ring.len() == RECENT_EVENTS_MAX
-                && let Some(oldest) = ring.front().and_then(|(no, _)| self.entries.get(no))
-            {
-                found.complete_since = found.complete_since.max(oldest.recent.decided_at);
-            }
+            found.complete_since = found.complete_since.max(ring.complete_since);
         }
         found.events.sort_unstable_by_key(|recent| std::cmp::Reverse(recent.no));
         found
@@ -158,7 +164,7 @@ impl RecentBook {
     /// The event of an id.
     pub fn find(&self, account: AccountUid, id: &EventId) -> Option<Arc<Event>> {
         let hash = self.hashes.hash_one(id);
-        let of_account = self.accounts.get(&account)?.values().flatten().flatten();
+        let of_account = self.accounts.get(&account)?.values().flatten().flat_map(|ring| &ring.events);
         let mut fitting = of_account.filter(|(_, known)| *known == hash);
         fitting.find_map(|(no, _)| {
             let event = &self.entries.get(no)?.recent.event;

@@ -15,7 +15,10 @@ use super::{
     },
     attempt::Reason,
     caller::{AccountScope, Caller},
-    decision::{EventReply, Input, Reply, command::Task},
+    decision::{
+        EventReply, Input, Reply,
+        command::{Command, Task},
+    },
     event::Event,
     execution::State,
     plan::LimitOverrides,
@@ -217,19 +220,23 @@ fn failures_on_three_days_disable_the_webhook_and_end_what_waits() {
     assert_eq!(world.rows.len(), 4);
 }
 
+/// Events whose requests fail for good; the notices of that arrive.
+fn fail(world: &mut World, count: u8) {
+    for id in 0..count {
+        world.step(Step::Events(vec![id]));
+        world.step(Step::Outcomes(vec![404, 200]));
+        world.settle();
+        world.check();
+    }
+}
+
 #[test]
 fn what_no_notice_tells_of_is_told_together_once_the_minute_is_over() {
     let mut world = World::new();
     world.step(Step::Limit(1_000));
     world.hear_notices();
     let told = |world: &World| world.rows.values().filter(|row| row.record.source_name == "notices").count();
-    for id in 0..14 {
-        world.step(Step::Events(vec![id]));
-        // The event's own request fails for good, and that of the notice, where there is one, arrives.
-        world.step(Step::Outcomes(vec![404, 200]));
-        world.settle();
-        world.check();
-    }
+    fail(&mut world, 14);
     assert_eq!(told(&world), 10);
     world.step(Step::Clock(59_000));
     world.settle();
@@ -245,4 +252,37 @@ fn what_no_notice_tells_of_is_told_together_once_the_minute_is_over() {
     world.check();
     assert_eq!(told(&world), 11);
     assert_eq!(world.account().untold_due_at(world.account().ended_notices), None);
+}
+
+#[test]
+fn an_account_that_is_being_erased_has_nothing_to_tell() {
+    let mut world = World::new();
+    world.step(Step::Limit(1_000));
+    world.hear_notices();
+    fail(&mut world, 12);
+    world.step(Step::Clock(60_000));
+    assert!(world.account().is_untold(world.now));
+    let caller = Caller::Service { accounts: AccountScope::All };
+    let task = Task::DeleteAccount { etag: String::new() };
+    let command = Input::Command(std::sync::Arc::new(Command { caller, task, repeat: None }), None);
+    let decision = world.decide(&[command], &HashSet::new());
+    world.commit(decision);
+    world.step(Step::Clock(60_000));
+    assert!(!world.account().is_untold(world.now), "it would be looked at for ever, and never erased");
+}
+
+#[test]
+fn a_test_that_is_refused_is_in_no_trail() {
+    let mut world = World::new();
+    let test = |under_way| {
+        let caller = Caller::GlobalAdmin { account: "42".parse().expect("an id"), user: "1".parse().expect("an id") };
+        let task = Task::TestWebhook { id: "hook".parse().expect("an id"), under_way };
+        Input::Command(std::sync::Arc::new(Command { caller, task, repeat: None }), None)
+    };
+    for (under_way, wanted) in [(4, 0), (0, 1)] {
+        // Together with something that is written.
+        let event = Input::Event(std::sync::Arc::new(Event::sample(&format!("e{under_way}"))));
+        let decision = world.decide(&[event, test(under_way)], &HashSet::new());
+        assert_eq!((decision.change.executions.len(), decision.change.audit.len()), (1, wanted));
+    }
 }

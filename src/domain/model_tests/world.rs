@@ -51,6 +51,7 @@ pub const EXPIRED_MAX: usize = 3;
 pub struct Row {
     pub record: std::sync::Arc<Record>,
     pub progress: Progress,
+    pub is_of_notice: bool,
     pub event: EventId,
     pub run: i32,
     /// Its place in the order of arrival.
@@ -276,6 +277,7 @@ impl World {
             let row = Row {
                 record: new.record.clone(),
                 progress: new.progress.clone(),
+                is_of_notice: new.object.is_notice(),
                 event: new.event_id.clone(),
                 run: new.run,
                 arrival: self.arrivals,
@@ -502,7 +504,7 @@ pub fn unfinished(uid: ExecutionUid, row: &Row) -> Unfinished {
     Unfinished {
         uid,
         source_kind: SourceKind::Automation,
-        is_of_notice: false,
+        is_of_notice: row.is_of_notice,
         record: row.record.clone(),
         progress: row.progress.clone(),
     }

@@ -18,7 +18,10 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, SpawnHan
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::queue::Wait;
-use self::queue::{Queue, Rows};
+use self::{
+    messages::Wake,
+    queue::{Queue, Rows},
+};
 use super::{
     Shared,
     calls::EngineError,
@@ -226,7 +229,10 @@ impl AccountActor {
         }
         let mut account = Account::new(read.loaded);
         match before {
-            Some(before) => (account.buckets, account.unknown_until) = (before.buckets, before.unknown_until),
+            Some(before) => {
+                (account.buckets, account.unknown_until) = (before.buckets, before.unknown_until);
+                account.ended_notices = before.ended_notices;
+            }
             None => account.unknown_until = self.shared.started_at.min(clock::now()),
         }
         self.state.account = Some(account);
@@ -349,7 +355,8 @@ impl AccountActor {
         }
         self.troubles = 0;
         // What was not written has advanced nothing.
-        if !decision.change.is_empty() {
+        let is_written = !decision.change.is_empty();
+        if is_written {
             self.tell_notices(&decision.change);
             self.state.apply(&decision.change);
             self.vitals.note(self.state.account.as_ref());
@@ -374,7 +381,12 @@ impl AccountActor {
             let acknowledged_at = acknowledged_at(&dispatch);
             self.shared.dispatch(&self.state.id, dispatch, slot, acknowledged_at);
         }
-        self.free(ctx);
+        if is_written {
+            return self.free(ctx);
+        }
+        // Nothing was waited for: what comes next has a turn of its own, so that no number of such decisions grows the stack.
+        self.is_busy = false;
+        ctx.notify(Wake { place: None });
     }
 
     /// Hands the answers to those who wait, and lets go of the executions that are no longer running.
@@ -441,7 +453,8 @@ impl AccountActor {
             return self.turn(ctx);
         }
         let soon = now.plus_ms(u64::try_from(2 * self.shared.config.idle_after.as_millis()).unwrap_or(u64::MAX));
-        if account.next_due_at.is_none_or(|due| due > soon) {
+        let has_untold = account.untold_due_at(account.ended_notices).is_some();
+        if !has_untold && account.next_due_at.is_none_or(|due| due > soon) {
             ctx.stop();
         }
     }

@@ -15,7 +15,7 @@ use tonic::{
 
 use super::{
     auth::Authenticator,
-    identities::{Identities, IngestFor},
+    identities::{Identified, Identities, IngestFor},
 };
 use crate::{
     domain::caller::{Caller, Party},
@@ -177,10 +177,12 @@ impl Admission {
                 caller
             }
             Some(credentials) => {
-                if connection.as_ref().is_some_and(|connection| connection.calls() > STRANGER_CALLS_MAX) {
-                    return Err(status::too_many_calls("of a connection, with Basic credentials", STRANGER_CALLS_MAX));
-                }
-                self.identified(request.extensions().get(), credentials).await?
+                let calls = connection.as_ref().map_or(0, Connection::calls);
+                let crowded_beyond = (calls > STRANGER_CALLS_MAX).then_some(STRANGER_CALLS_MAX);
+                let identified = self.identified(request.extensions().get(), credentials, crowded_beyond).await?;
+                let caller = identified.caller();
+                request.extensions_mut().insert(identified);
+                caller
             }
         };
         let permit = self.permit(&caller)?;
@@ -195,14 +197,19 @@ impl Admission {
 
 impl Admission {
     /// Who sends Basic credentials, where they are taken.
-    async fn identified(&self, ingest: Option<&IngestFor>, credentials: &str) -> Result<Caller, Status> {
+    async fn identified(
+        &self,
+        ingest: Option<&IngestFor>,
+        credentials: &str,
+        crowded_beyond: Option<usize>,
+    ) -> Result<Identified, Status> {
         let Some(IngestFor(account)) = ingest else {
             let message = "Basic credentials are taken at /v1/accounts/{account}/events only: send `authorization: Bearer \
                            <token>`";
             return Err(status::unauthenticated(TokenFault::Missing, message.to_owned()));
         };
         match self.identities.get() {
-            Some(identities) => identities.caller(account, credentials).await,
+            Some(identities) => identities.identified(account, credentials, crowded_beyond).await,
             None => Err(status::starting()),
         }
     }

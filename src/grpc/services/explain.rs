@@ -120,7 +120,13 @@ impl Api {
         let tried = backtest(&account, &automation, &recent.events);
         let shows_events = !matches!(entered.caller, Caller::User { .. });
         let answer = convert::explain::backtest(&tried, shows_events);
-        Ok(pb::BacktestResponse { complete_since_time: Some(convert::timestamp(recent.complete_since)), ..answer })
+        // Events are kept since something has had their trigger.
+        let is_alike = |other: &&Arc<Automation>| {
+            (&other.spec.object, other.spec.trigger_action) == (&spec.object, spec.trigger_action)
+        };
+        let since = account.automations.values().filter(is_alike).map(|other| other.created_at).min();
+        let complete_since_time = since.map(|since| convert::timestamp(since.max(recent.complete_since)));
+        Ok(pb::BacktestResponse { complete_since_time, ..answer })
     }
 
     async fn test_automation(
@@ -136,11 +142,13 @@ impl Api {
         });
         let event = Arc::new(self.subject(&entered, &view, subject).await?);
         let action = usize::try_from(request.action_index).unwrap_or(usize::MAX);
-        let command = |under_way| {
-            let task = Task::TestAutomation { id, event, action, under_way };
-            Command { caller: entered.caller, task, repeat: None }
-        };
-        let tested = self.engine.test(&entered.account, command).await.map_err(|error| status::engine(&error))?;
+        let task = |under_way| Task::TestAutomation { id, event, action, under_way };
+        let shows_secrets = entered.caller.sees_secrets();
+        let command = |under_way| Command { caller: entered.caller, task: task(under_way), repeat: None };
+        let mut tested = self.engine.test(&entered.account, command).await.map_err(|error| status::engine(&error))?;
+        if !shows_secrets {
+            tested.attempt.secret_url = None;
+        }
         Ok(pb::TestAutomationResponse {
             succeeded: tested.attempt.outcome.is_success(),
             attempt: Some(convert::attempt(&tested.attempt, 1)),

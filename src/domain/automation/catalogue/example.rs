@@ -107,13 +107,16 @@ pub fn of_added(field: &Field) -> String {
     let is_number =
         first.id.len() < 16 && first.id.bytes().all(|byte| byte.is_ascii_digit()) && !first.id.starts_with('0');
     let id = if is_number { first.id.clone() } else { serde_json::Value::from(first.id.as_str()).to_string() };
-    match field.kind {
+    let example = match field.kind {
+        FieldType::Text => serde_json::Value::from(first.id.as_str()).to_string(),
         FieldType::Enum => format!(r#"{{"type":"enum","id":{id}}}"#),
         FieldType::Set => format!(r#"{{"type":"set","values":[{{"id":{id}}}]}}"#),
         FieldType::List => format!("[{id}]"),
-        FieldType::Option | FieldType::Id | FieldType::Text => id,
-        other => of_type(other).to_owned(),
-    }
+        FieldType::Option | FieldType::Id => id,
+        _ => String::new(),
+    };
+    // Whatever is shown can be given.
+    if check(field.kind, &example).is_ok() { example } else { of_type(field.kind).to_owned() }
 }
 
 /// Why an example is none of a type.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Command, TestAnswer,
     automation::find_automation,
+    require_plan,
     webhook::{find_webhook, require_readable},
     webhook_name,
 };
@@ -13,10 +14,9 @@ use crate::domain::{
     automation::placeholder::{Scope, Trees},
     decision::draft::Draft,
     event::Event,
-    execution::request::{Request, build, test_request},
+    execution::request::{build, test_request},
     id::{ExecutionUid, ResourceId, WebhookUid},
     refusal::{Precondition, Refusal},
-    webhook::Webhook,
 };
 
 /// How many test requests of an account are under way at once.
@@ -37,9 +37,9 @@ pub fn test_webhook(
     webhook.require_manager(&command.caller, &account_id)?;
     require_readable(webhook, &account_id)?;
     let request = test_request(&account_id, webhook, draft.now());
-    draft.change.tested = Some(Tested::Webhook(webhook.id.clone()));
     let execution = ExecutionUid((draft.around.uuid)());
-    send(draft, account, webhook, execution, request, under_way)
+    let answer = TestAnswer { webhook: Arc::clone(webhook), execution, request };
+    send(draft, account, answer, Tested::Webhook(webhook.id.clone()), under_way)
 }
 
 /// Whoever may edit an automation has one of its requests sent, as it is rendered for an event.
@@ -53,6 +53,7 @@ pub fn test_automation(
     let account_id = draft.state.id.clone();
     command.caller.require_automation_writer(&account_id)?;
     let account = draft.account()?;
+    require_plan(account, "name", "tests of automations")?;
     let automation = find_automation(account, &account_id, id)?;
     if event.object != automation.spec.object {
         let message = format!("is about {}, the automation is about {}", event.object, automation.spec.object);
@@ -82,23 +83,28 @@ pub fn test_automation(
         return Err(Refusal::precondition(Precondition::WebhookNotFound, name, message));
     };
     require_readable(webhook, &account_id)?;
+    if !webhook.is_enabled() && webhook.require_manager(&command.caller, &account_id).is_err() {
+        let message = "the webhook is disabled: a global admin may test it, and enable it";
+        let name = webhook_name(&account_id, &webhook.id);
+        return Err(Refusal::precondition(Precondition::WebhookDisabled, name, message));
+    }
     if let Some(failure) = request.failure {
         let message = format!("its request is never sent for this event: {}", failure.as_str());
         return Err(Refusal::invalid("event", message));
     }
-    draft.change.tested = Some(Tested::Automation(automation.id.clone()));
-    send(draft, account, webhook, execution, request, under_way)
+    let answer = TestAnswer { webhook: Arc::clone(webhook), execution, request };
+    send(draft, account, answer, Tested::Automation(automation.id.clone()), under_way)
 }
 
 /// Lets a test request be sent, if there is room for one more.
 fn send(
     draft: &mut Draft<'_, '_>,
     account: &Account,
-    webhook: &Arc<Webhook>,
-    execution: ExecutionUid,
-    request: Request,
+    answer: TestAnswer,
+    tested: Tested,
     under_way: usize,
 ) -> Result<TestAnswer, Refusal> {
+    let webhook = &answer.webhook;
     let exhausted = |message: String| Refusal::Exhausted { subject: "tests".to_owned(), message };
     let is_free = draft.free_slots(webhook.source_kind()) > under_way;
     if under_way >= TESTS_AT_ONCE_MAX || !is_free {
@@ -115,5 +121,7 @@ fn send(
         )));
     }
     bucket.take(per_second, now);
-    Ok(TestAnswer { webhook: Arc::clone(webhook), execution, request })
+    // Only what is sent is in the audit trail.
+    draft.change.tested = Some(tested);
+    Ok(answer)
 }

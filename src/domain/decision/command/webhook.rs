@@ -20,7 +20,7 @@ use crate::domain::{
         health::Health,
         retry_of,
         signing::{Overlap, SigningSecret, rotate},
-        subscription::REGULAR_WEBHOOKS_OF_USER_MAX,
+        subscription::{REGULAR_WEBHOOKS_OF_USER_MAX, Subscription},
     },
 };
 
@@ -59,6 +59,7 @@ pub fn create_webhook(
         _ => {}
     }
     faults.check()?;
+    require_notices(command, &account_id, new.subscription.as_ref())?;
     let uid = WebhookUid((draft.around.uuid)());
     let id = id.cloned().unwrap_or_else(|| ResourceId::fresh("wh", uid.0));
     if account.webhook(&id).is_some() {
@@ -116,6 +117,15 @@ fn owner_of(command: &Command, account: &AccountId, new: &NewWebhook) -> Result<
         }
         owner => Ok(Some(owner.as_ref().unwrap_or(user).clone())),
     }
+}
+
+/// The service's own notices tell of executions that not every user may read.
+fn require_notices(command: &Command, account: &AccountId, subscription: Option<&Subscription>) -> Result<(), Refusal> {
+    if !subscription.is_some_and(Subscription::names_notices) {
+        return Ok(());
+    }
+    let message = "only a global_admin may have notices of the account sent to a regular webhook";
+    command.caller.require_global_admin(account).map_err(|_| Refusal::denied(message))
 }
 
 /// What a kind of webhook may have.
@@ -185,6 +195,7 @@ pub fn update_webhook(
             let message = "an automation webhook has no subscription: create one of WEBHOOK_KIND_REGULAR for that";
             return Err(Refusal::precondition(Precondition::WrongWebhookKind, "webhook.subscription", message));
         }
+        require_notices(command, &account_id, Some(subscription))?;
         webhook.subscription = Some(subscription.clone());
     }
     if let Edit::To(limit) = patch.requests_per_second {

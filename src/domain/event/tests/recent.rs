@@ -26,10 +26,12 @@ fn the_last_ones_of_each_object_and_action_are_there_newest_first() {
     let deal = "deal".parse().expect("a name");
     let deals = book.of(account(1), Some(&deal), Some(Action::Change));
     assert_eq!((deals.events.len(), ids(&deals)[0], ids(&deals)[49]), (50, "d-59", "d-10"), "each once");
+    assert_eq!(deals.events[0].decided_at, Timestamp(101), "it was decided on anew");
     assert_eq!(deals.complete_since, Timestamp(20), "older ones are forgotten");
     assert!(book.of(account(1), Some(&deal), Some(Action::Create)).events.is_empty());
     let all = book.of(account(1), None, None);
-    assert_eq!((all.events.len(), ids(&all)[0], all.events[0].executions), (51, "p-1", 2));
+    assert_eq!((all.events.len(), ids(&all)[0], all.events[0].executions), (51, "d-59", 0));
+    assert_eq!((ids(&all)[1], all.events[1].executions), ("p-1", 2));
     assert!(book.find(account(1), &"d-30".parse().expect("an id")).is_some());
     assert!(book.find(account(1), &"d-3".parse().expect("an id")).is_none(), "it was forgotten");
     assert!(book.find(account(2), &"d-30".parse().expect("an id")).is_none(), "of another account");

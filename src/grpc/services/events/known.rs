@@ -40,11 +40,12 @@ impl Api {
     /// An event of the history, or one of the recent ones.
     pub(in crate::grpc::services) async fn known_event(&self, account: AccountUid, id: &str) -> Result<Event, Status> {
         let parsed: EventId = id.parse().map_err(|error: String| status::invalid("event_id", error))?;
-        if let Some(recent) = self.engine.recent_event(account, &parsed) {
-            return Ok(Event::clone(&recent));
+        // What made something run is in the history, whatever came under this id since.
+        if let Some(found) = self.store.find_event(account, parsed.clone()).await.map_err(status::store)? {
+            return Ok(found);
         }
-        let found = self.store.find_event(account, parsed).await.map_err(status::store)?;
-        found.ok_or_else(|| status::refused(&Refusal::not_found("event", id.to_owned())))
+        let recent = self.engine.recent_event(account, &parsed).map(|recent| Event::clone(&recent));
+        recent.ok_or_else(|| status::refused(&Refusal::not_found("event", id.to_owned())))
     }
 
     pub(super) async fn list_recent_events(

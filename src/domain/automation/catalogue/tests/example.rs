@@ -31,6 +31,8 @@ fn an_added_field_is_like_what_was_given_its_options_or_its_type() {
         (field(FieldType::Enum, vec![option("17")], None), r#"{"type":"enum","id":17}"#),
         (field(FieldType::Set, vec![option("a")], None), r#"{"type":"set","values":[{"id":"a"}]}"#),
         (field(FieldType::Option, vec![option("007")], None), r#""007""#),
+        (field(FieldType::Text, vec![option("17")], None), r#""17""#),
+        (field(FieldType::Boolean, vec![option("17")], None), "true"),
         (field(FieldType::Number, Vec::new(), Some("3")), "3"),
         (field(FieldType::Date, Vec::new(), None), r#""2026-11-24""#),
     ];
