@@ -114,6 +114,7 @@ fn record(account: &Account, event: &Event) -> Record {
             continue_on_failure: false,
             failure: None,
             action: None,
+            warnings: Vec::new(),
             is_left_out: false,
             may_be_done: false,
         }],

@@ -8,7 +8,7 @@ use crate::{
             catalogue::Catalogue,
             condition::{Conditions, GroupSpec, ObjectState},
             path_template::PathTemplate,
-            placeholder::{Scope, Trees, parse_text},
+            placeholder::{Rendering, Scope, Trees, parse_text},
             template::{BodySpec, BodyTemplate},
         },
         event::{Action, Event, parse_envelope},
@@ -95,7 +95,7 @@ fn body(input: &str) {
         BodyTemplate::compile(&BodySpec::Raw(template.to_owned()), &object(), "body", &mut Violations::default());
     let (Some(compiled), Some(event)) = (compiled, event(data)) else { return };
     with_scope(&event, |scope| {
-        if let Ok(rendered) = compiled.render(scope, BODY_BYTES_MAX) {
+        if let Ok(rendered) = compiled.render(scope, BODY_BYTES_MAX, &Rendering::default()) {
             assert!(serde_json::from_str::<serde::de::IgnoredAny>(&rendered).is_ok(), "no JSON: {rendered}");
         }
     });
@@ -111,7 +111,7 @@ fn path(input: &str) {
         let Ok(compiled) = PathTemplate::compile(template, &object(), endpoint.ending()) else { continue };
         let Some(event) = event(&serde_json::json!({"title": value, "id": 8}).to_string()) else { continue };
         with_scope(&event, |scope| {
-            let Ok(rendered) = compiled.render(scope) else { return };
+            let Ok(rendered) = compiled.render(scope, &Rendering::default()) else { return };
             let Ok(joined) = endpoint.join(&rendered) else { return };
             assert!(joined.as_str().starts_with(url), "{joined} is not below {url}");
             let mut read = joined.path().to_owned();

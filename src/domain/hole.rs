@@ -1,6 +1,7 @@
-//! Holes in a text, where placeholders stand: `{{`, a path, `}}`. Keys in quotes may have anything in them, braces too.
+//! Holes in a text, where placeholders stand: `{{`, a path and filters, `}}`. What is in quotation marks, keys and the
+//! arguments of filters, may have anything in it, braces too.
 
-/// Where a placeholder ends: the offset of the braces that close it, past keys in quotes. `is_escaped` where it stands in a
+/// Where a placeholder ends: the offset of the braces that close it, past what is in quotation marks. `is_escaped` where it stands in a
 /// JSON string, in which quotes may have a backslash.
 pub fn closing_braces(text: &str, is_escaped: bool) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -10,18 +11,18 @@ pub fn closing_braces(text: &str, is_escaped: bool) -> Option<usize> {
         if rest.starts_with("}}") {
             return Some(at);
         }
-        let opening = if is_escaped && rest.starts_with("[\\\"") {
+        let opening = if is_escaped && rest.starts_with("\\\"") {
             Some("\\\"")
-        } else if rest.starts_with("[\"") {
+        } else if rest.starts_with('"') && (!is_escaped || text[..at].ends_with('[')) {
             Some("\"")
-        } else if rest.starts_with("['") {
+        } else if rest.starts_with('\'') {
             Some("'")
         } else {
             None
         };
         match opening {
             Some(quote) => {
-                at += 1 + quote.len();
+                at += quote.len();
                 at += end_of_key(&text[at..], quote)? + quote.len();
             }
             None if matches!(bytes[at], b'"' | b'\n') => return None,

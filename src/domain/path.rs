@@ -63,8 +63,8 @@ impl FieldPath {
                     return Err((
                         at,
                         format!(
-                            "a full stop or [ expected, found {other:?}; there are no filters or operators, and a key with \
-                             such a character stands in brackets: [\"a.b\"]"
+                            "a full stop or [ expected, found {other:?}; there are no operators, filters stand behind a | in \
+                             placeholders, and a key with such a character stands in brackets: [\"a.b\"]"
                         ),
                     ));
                 }
@@ -101,6 +101,13 @@ impl FieldPath {
         let steps =
             self.0[..1].iter().cloned().chain(rest.iter().map(|step| index(step).unwrap_or_else(|| step.clone())));
         Some(FieldPath(steps.collect()))
+    }
+
+    /// The path and one more name.
+    #[must_use]
+    pub fn with(mut self, name: &str) -> Self {
+        self.0.push(PathStep::Key(name.to_owned()));
+        self
     }
 
     /// The path before its last step, where that is a name.

@@ -20,6 +20,7 @@ mod failures;
 mod fairness;
 mod faults;
 mod files;
+mod filters;
 mod harness;
 mod history;
 mod identities;

@@ -277,7 +277,7 @@ impl AutomationSpec {
         }
         for action in &compiled.actions {
             let of_body = action.body.iter().flat_map(BodyTemplate::fields_in_text);
-            let in_text = action.path.fields().chain(of_body).take(WARNED_FIELDS_MAX);
+            let in_text = action.path.plain_fields().chain(of_body).take(WARNED_FIELDS_MAX);
             let lists = in_text.filter(|field| catalogue.is_through_list(object, field));
             found.extend(lists.map(|field| {
                 format!("{field} stands for every value of a list, as JSON: name one by its place, such as [0]")

@@ -4,12 +4,15 @@ mod automation;
 pub mod catalogue;
 pub mod checks;
 pub mod condition;
+pub mod filter;
 mod method;
 pub mod miss;
 pub mod path_template;
 pub mod placeholder;
+pub mod reference;
 pub mod selection;
 pub mod template;
+pub mod value;
 
 pub use self::{
     automation::{

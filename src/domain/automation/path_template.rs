@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use url::Url;
 
-use super::placeholder::{Part, Scope, parse_text};
+use super::placeholder::{Part, Placeholder, Rendering, Scope, ValueMissing, parse_text};
 use crate::domain::{
     id::ObjectName,
     path::FieldPath,
@@ -23,6 +23,12 @@ pub enum PathFault {
     ValueMissing,
 }
 
+impl From<ValueMissing> for PathFault {
+    fn from(_: ValueMissing) -> Self {
+        PathFault::ValueMissing
+    }
+}
+
 /// An action's path that is ready to be rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathTemplate(Vec<Part>);
@@ -30,8 +36,17 @@ pub struct PathTemplate(Vec<Part>);
 impl PathTemplate {
     /// The fields that it stands for.
     pub fn fields(&self) -> impl Iterator<Item = &FieldPath> {
+        self.holes().flat_map(Placeholder::fields)
+    }
+
+    /// The fields that it stands for as they are.
+    pub fn plain_fields(&self) -> impl Iterator<Item = &FieldPath> {
+        self.holes().filter(|hole| !hole.has_filters()).filter_map(Placeholder::field)
+    }
+
+    fn holes(&self) -> impl Iterator<Item = &Placeholder> {
         self.0.iter().filter_map(|part| match part {
-            Part::Hole(hole) => hole.field(),
+            Part::Hole(hole) => Some(hole),
             Part::Literal(_) => None,
         })
     }
@@ -70,17 +85,18 @@ impl PathTemplate {
     }
 
     /// Renders the path. Values are percent-encoded, so none can add a segment, a query or a host.
-    pub fn render(&self, scope: Scope<'_>) -> Result<String, PathFault> {
+    pub fn render(&self, scope: Scope<'_>, rendering: &Rendering) -> Result<String, PathFault> {
         let mut out = String::new();
         for part in &self.0 {
             match part {
                 Part::Literal(text) => out.push_str(text),
                 Part::Hole(hole) => {
-                    let value = hole.value(scope);
-                    if hole.is_required() && value.is_empty() {
-                        return Err(PathFault::ValueMissing);
+                    let value = hole.value(scope, rendering)?;
+                    let text = value.as_text();
+                    if out.len() + text.len() > FINAL_URL_BYTES_MAX {
+                        return Err(PathFault::Unsafe);
                     }
-                    encode_into(&value.as_text(), &mut out);
+                    encode_into(&text, &mut out);
                 }
             }
             if out.len() > FINAL_URL_BYTES_MAX {

@@ -1,238 +1,158 @@
 //! Placeholders: what stands between double braces, and the value that an event gives it.
 
-use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 
-use super::{catalogue::Catalogue, condition::ObjectState};
+pub use super::reference::{ROOTS, Scope};
+use super::{
+    catalogue::Catalogue,
+    condition::ObjectState,
+    filter::{Argument, FILTERS_MAX, Filter, pieces},
+    reference::Reference,
+    value::Value,
+};
 use crate::domain::{
     event::Event,
     hole::closing_braces,
-    id::{AccountId, ExecutionUid, ObjectName},
-    json::{self, Json, Node},
-    path::{FieldPath, Found, PathStep},
+    id::ObjectName,
+    json::{self, Node},
+    path::FieldPath,
 };
 
-/// What placeholders stand for in one execution.
-#[derive(Clone, Copy)]
-pub struct Scope<'e> {
-    /// The event.
-    pub event: &'e Event,
-    /// The event's data.
-    pub data: &'e Node<'e>,
-    /// The event's old values.
-    pub previous: Option<&'e Node<'e>>,
-    /// The account.
-    pub account: &'e AccountId,
-    /// The automation's display name.
-    pub automation_name: &'e str,
-    /// The execution.
-    pub execution: ExecutionUid,
-    /// What options are called.
-    pub catalogue: &'e Catalogue,
-}
+/// How many bytes the filters of one request look at together, each of them [`FILTER_WORK`] more.
+pub const FILTER_WORK_MAX: usize = 4 * 1024 * 1024;
+/// What a filter counts as that looks at nothing.
+const FILTER_WORK: usize = 256;
+/// How many warnings of one request are kept.
+pub const WARNINGS_MAX: usize = 10;
+/// What ends a placeholder, or its path, that must stand for something.
+const REQUIRED: char = '!';
 
-/// A placeholder, such as `deal.title`.
+/// A placeholder, such as `deal.title`, with what is made of its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placeholder {
-    source: Source,
-    /// Whether it must stand for something: `{{deal.id!}}`, in paths only.
+    source: Argument,
+    filters: Vec<Filter>,
+    /// Whether the path must lead to something: `{{deal.id! | upcase}}`.
+    needs_source: bool,
+    /// Whether something must come out: `{{deal.id!}}`.
     is_required: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
-    Data(FieldPath),
-    Previous(FieldPath),
-    EventId,
-    EventAction,
-    EventObject,
-    EventEntityId,
-    EventTime,
-    EventUser,
-    AccountId,
-    AutomationName,
-    ExecutionId,
+/// What must stand for something stands for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueMissing;
+
+/// One request while it is rendered: what could not be made of values, for people who read it, and how much filters may
+/// still do.
+#[derive(Debug)]
+pub struct Rendering {
+    warnings: RefCell<Vec<String>>,
+    work: Cell<usize>,
 }
 
-/// A placeholder's value.
-#[derive(Debug, Clone)]
-pub enum Value<'e> {
-    /// The path leads nowhere.
-    Null,
-    /// A value of the event, with its own bytes.
-    Json(&'e Node<'e>),
-    /// What a path leads to in each element of an array.
-    List(Vec<Option<&'e Node<'e>>>),
-    /// A text of ours.
-    Text(Cow<'e, str>),
+impl Default for Rendering {
+    fn default() -> Self {
+        Self { warnings: RefCell::default(), work: Cell::new(FILTER_WORK_MAX) }
+    }
 }
 
-/// The first words of placeholders that are not those of an object.
-pub const ROOTS: [&str; 5] = ["previous", "event", "account", "automation", "execution"];
+impl Rendering {
+    fn note(&self, warning: String) {
+        let mut noted = self.warnings.borrow_mut();
+        if noted.len() < WARNINGS_MAX && !noted.contains(&warning) {
+            noted.push(warning);
+        }
+    }
 
-/// What begins a placeholder of one of [`ROOTS`], also where the object has the same name.
-const OWN: char = '$';
+    /// Takes the work of one filter, if so much is left.
+    fn take(&self, value: &Value<'_>) -> Result<(), String> {
+        let left = self.work.get().checked_sub(FILTER_WORK + value.weight());
+        self.work.set(left.unwrap_or_default());
+        left.map(drop).ok_or_else(|| format!("has more to do than the {FILTER_WORK_MAX} bytes that one request may"))
+    }
 
-/// What ends a placeholder that must stand for something.
-const REQUIRED: char = '!';
+    /// What is warned of.
+    pub fn warnings(self) -> Vec<String> {
+        self.warnings.into_inner()
+    }
+}
 
 impl Placeholder {
     /// Reads what stands between the braces. The error has the byte at fault.
     pub fn parse(text: &str, object: &ObjectName) -> Result<Self, (usize, String)> {
-        let inner = text.trim();
-        let indent = text.len() - text.trim_start().len();
-        let (inner, is_required) = match inner.strip_suffix(REQUIRED) {
-            Some(rest) => (rest.trim_end(), true),
-            None => (inner, false),
-        };
-        let (path, is_own) = match inner.strip_prefix(OWN) {
-            Some(rest) => (rest, true),
-            None => (inner, false),
-        };
-        let indent = indent + inner.len() - path.len();
-        let path = FieldPath::parse(path).map_err(|(at, message)| (at + indent, message))?;
-        let source = source(&path, object, is_own).map_err(|message| (indent, message))?;
-        Ok(Self { source, is_required })
+        let whole = text.trim_end();
+        let (whole, is_required) = without_mark(whole);
+        let mut parts = pieces(whole, '|').into_iter();
+        let (_, source) = parts.next().unwrap_or_default();
+        let begin = source.len() - source.trim_start().len();
+        let (source, needs_source) = without_mark(source.trim());
+        let source = Argument::parse(source, object).map_err(|(at, message)| (begin + at, message))?;
+        let mut filters = Vec::new();
+        for (at, part) in parts {
+            if filters.len() >= FILTERS_MAX {
+                return Err((at, format!("has more than {FILTERS_MAX} filters")));
+            }
+            filters.push(Filter::parse(part, object).map_err(|(more, message)| (at + more, message))?);
+        }
+        let placeholder = Self { source, filters, needs_source, is_required };
+        placeholder.with_label().map_err(|message| (begin, message))
+    }
+
+    /// A label is a part of the field's path: it is read from the catalogue.
+    fn with_label(mut self) -> Result<Self, String> {
+        let asks = |filter: &Filter| filter.is_label();
+        match self.filters.iter().filter(|filter| asks(filter)).count() {
+            0 => Ok(self),
+            1 if self.filters.first().is_some_and(asks) => {
+                let field = match self.source {
+                    Argument::Reference(reference) => reference.label(),
+                    _ => None,
+                };
+                let message = "label is for a field of the object";
+                self.source = Argument::Reference(field.ok_or(message)?);
+                self.filters.remove(0);
+                Ok(self)
+            }
+            _ => Err("label must be the first filter, right behind its field".to_owned()),
+        }
     }
 
     /// The field of the object that it stands for.
     pub fn field(&self) -> Option<&FieldPath> {
-        match &self.source {
-            Source::Data(path) | Source::Previous(path) => Some(path),
-            _ => None,
-        }
+        self.source.reference().and_then(Reference::field)
     }
 
-    /// Whether it must stand for something.
-    pub fn is_required(&self) -> bool {
-        self.is_required
+    /// Every field that it looks at.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldPath> {
+        let of_filters = self.filters.iter().flat_map(Filter::references);
+        self.source.reference().into_iter().chain(of_filters).filter_map(Reference::field)
     }
 
-    /// What it stands for.
-    pub fn value<'e>(&self, scope: Scope<'e>) -> Value<'e> {
-        let event = scope.event;
-        let text = |text: &'e str| Value::Text(Cow::Borrowed(text));
-        match &self.source {
-            Source::Data(path) => value_of(path, scope.data, scope),
-            Source::Previous(path) => scope.previous.map_or(Value::Null, |previous| value_of(path, previous, scope)),
-            Source::EventId => text(event.id.as_str()),
-            Source::EventAction => Value::Text(Cow::Borrowed(event.action.as_str())),
-            Source::EventObject => text(event.object.as_str()),
-            Source::EventEntityId => text(event.entity_id.as_str()),
-            Source::EventTime => Value::Text(Cow::Owned(event.occurred_at.to_rfc3339())),
-            Source::EventUser => event.user_id.as_ref().map_or(Value::Null, |user| text(user.as_str())),
-            Source::AccountId => text(scope.account.as_str()),
-            Source::AutomationName => text(scope.automation_name),
-            Source::ExecutionId => Value::Text(Cow::Owned(scope.execution.to_string())),
+    /// Whether it makes something of its value.
+    pub fn has_filters(&self) -> bool {
+        !self.filters.is_empty()
+    }
+
+    /// What it stands for. A filter that makes nothing of a value gives null, and says why.
+    pub fn value<'e>(&'e self, scope: Scope<'e>, rendering: &Rendering) -> Result<Value<'e>, ValueMissing> {
+        let mut value = self.source.value(scope);
+        if self.needs_source && value.is_empty() {
+            return Err(ValueMissing);
         }
+        for filter in &self.filters {
+            let made = rendering.take(&value).and_then(|()| filter.apply(value, scope));
+            value = made.unwrap_or_else(|why| {
+                rendering.note(format!("the filter {} {why}", filter.name()));
+                Value::Null
+            });
+        }
+        if self.is_required && value.is_empty() { Err(ValueMissing) } else { Ok(value) }
     }
 }
 
-/// What a path stands for. Where the object has the name of one of [`ROOTS`], it is meant, unless our own is asked for.
-fn source(path: &FieldPath, object: &ObjectName, is_own: bool) -> Result<Source, String> {
-    let (root, rest) = path.split_root();
-    if root == object.as_str() && !is_own {
-        return Ok(Source::Data(rest));
-    }
-    let member = match rest.steps() {
-        [PathStep::Key(member)] => member.as_str(),
-        _ => "",
-    };
-    Ok(match (root, member) {
-        ("previous", _) => Source::Previous(rest),
-        ("event", "id") => Source::EventId,
-        ("event", "action") => Source::EventAction,
-        ("event", "object") => Source::EventObject,
-        ("event", "entity_id") => Source::EventEntityId,
-        ("event", "occurred_at") => Source::EventTime,
-        ("event", "user_id") => Source::EventUser,
-        ("account", "id") => Source::AccountId,
-        ("automation", "name") => Source::AutomationName,
-        ("execution", "id") => Source::ExecutionId,
-        ("event", _) => return Err("event has id, action, object, entity_id, occurred_at and user_id".into()),
-        ("account", _) => return Err("account has id".into()),
-        ("automation", _) => return Err("automation has name".into()),
-        ("execution", _) => return Err("execution has id".into()),
-        _ => {
-            let start = if is_own { String::new() } else { format!("{object} (the trigger's object), ") };
-            let roots = "previous, event, account, automation or execution";
-            return Err(format!("{root:?} is not known here: start with {start}{roots}"));
-        }
-    })
-}
-
-/// What a path leads to in data; where that is nothing, the label of an option that it asks for.
-fn value_of<'e>(path: &FieldPath, data: &'e Node<'e>, scope: Scope<'e>) -> Value<'e> {
-    match path.find(data) {
-        Found::One(node) => Value::Json(node),
-        Found::Each(found) if found.is_empty() || found.iter().any(Option::is_some) => Value::List(found),
-        found => match scope.catalogue.label(scope.event.object.as_str(), path, data) {
-            Some(label) => Value::Text(Cow::Owned(label)),
-            None => match found {
-                Found::Each(found) => Value::List(found),
-                _ => Value::Null,
-            },
-        },
-    }
-}
-
-impl Value<'_> {
-    /// As text: a string's content, any other value as its JSON, null as nothing.
-    pub fn as_text(&self) -> Cow<'_, str> {
-        match self {
-            Value::Null => Cow::Borrowed(""),
-            Value::Text(text) => Cow::Borrowed(text),
-            Value::Json(node) => match &node.value {
-                Json::Null => Cow::Borrowed(""),
-                Json::String(text) => Cow::Borrowed(text),
-                _ => Cow::Borrowed(node.raw),
-            },
-            Value::List(_) => {
-                let mut text = String::new();
-                self.typed_into(&mut text);
-                Cow::Owned(text)
-            }
-        }
-    }
-
-    /// Whether it stands for nothing: null, or an empty text, list or object.
-    pub fn is_empty(&self) -> bool {
-        let is_nothing = |node: &Node<'_>| match &node.value {
-            Json::Null => true,
-            Json::String(text) => text.is_empty(),
-            Json::Array(items) => items.is_empty(),
-            Json::Object(members) => members.is_empty(),
-            Json::Bool(_) | Json::Number(_) => false,
-        };
-        match self {
-            Value::Null => true,
-            Value::Text(text) => text.is_empty(),
-            // Of several values, one is enough.
-            Value::List(items) => items.iter().flatten().all(|node| is_nothing(node)),
-            Value::Json(node) => is_nothing(node),
-        }
-    }
-
-    pub(super) fn typed_into(&self, out: &mut String) {
-        match self {
-            Value::Null => out.push_str("null"),
-            Value::Json(node) => out.push_str(node.raw),
-            Value::Text(text) => quoted_into(text, out),
-            Value::List(items) => {
-                out.push('[');
-                for (at, item) in items.iter().enumerate() {
-                    out.push_str(if at == 0 { "" } else { ", " });
-                    out.push_str(item.map_or("null", |node| node.raw));
-                }
-                out.push(']');
-            }
-        }
-    }
-}
-
-pub(super) fn quoted_into(text: &str, out: &mut String) {
-    out.push('"');
-    json::escape_into(text, out);
-    out.push('"');
+/// A text without the mark of what is required, and whether it had one.
+fn without_mark(text: &str) -> (&str, bool) {
+    text.strip_suffix(REQUIRED).map_or((text, false), |rest| (rest.trim_end(), true))
 }
 
 /// A part of a text with placeholders.

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::placeholder::{Part, Placeholder, Scope, floor, parse_text, quoted_into};
+use super::{
+    placeholder::{Part, Placeholder, Rendering, Scope, ValueMissing, floor, parse_text},
+    value::quoted_into,
+};
 use crate::domain::{
     id::ObjectName,
     json::{self, Json, Node},
@@ -47,9 +50,20 @@ enum Segment {
     Typed(Placeholder),
 }
 
-/// The rendered body would be larger than the limit.
+/// Why a body could not be rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BodyTooLarge;
+pub enum BodyFault {
+    /// It would be larger than the limit.
+    TooLarge,
+    /// A value that it needs is empty.
+    ValueMissing,
+}
+
+impl From<ValueMissing> for BodyFault {
+    fn from(_: ValueMissing) -> Self {
+        BodyFault::ValueMissing
+    }
+}
 
 impl BodyTemplate {
     /// Checks a body and makes it ready. Faults are noted under the action's field.
@@ -75,7 +89,7 @@ impl BodyTemplate {
             segments.push(Segment::Source(text[done..hole.start].to_owned()));
             let inner = hole.start + 2;
             let written = written(&text[inner..hole.end - 2], hole.in_string);
-            let placeholder = Placeholder::parse(&written, object).and_then(for_body);
+            let placeholder = Placeholder::parse(&written, object);
             let placeholder = placeholder.map_err(|(offset, message)| {
                 let before = &text[..floor(text, inner + offset)];
                 let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -119,38 +133,39 @@ impl BodyTemplate {
 
     /// The fields that it stands for.
     pub fn fields(&self) -> impl Iterator<Item = &FieldPath> {
-        self.0.iter().filter_map(|segment| match segment {
-            Segment::Text(hole) | Segment::Typed(hole) => hole.field(),
+        let holes = self.0.iter().filter_map(|segment| match segment {
+            Segment::Text(hole) | Segment::Typed(hole) => Some(hole),
             Segment::Source(_) => None,
-        })
+        });
+        holes.flat_map(Placeholder::fields)
     }
 
     /// The fields that stand in text, where a list becomes its JSON.
     pub fn fields_in_text(&self) -> impl Iterator<Item = &FieldPath> {
         self.0.iter().filter_map(|segment| match segment {
-            Segment::Text(hole) => hole.field(),
-            Segment::Source(_) | Segment::Typed(_) => None,
+            Segment::Text(hole) if !hole.has_filters() => hole.field(),
+            Segment::Source(_) | Segment::Text(_) | Segment::Typed(_) => None,
         })
     }
 
     /// Renders the body, at most so many bytes.
-    pub fn render(&self, scope: Scope<'_>, bytes_max: usize) -> Result<String, BodyTooLarge> {
+    pub fn render(&self, scope: Scope<'_>, bytes_max: usize, rendering: &Rendering) -> Result<String, BodyFault> {
         let mut out = String::with_capacity(256);
         for segment in &self.0 {
             match segment {
                 Segment::Source(text) => out.push_str(text),
                 Segment::Text(hole) => {
-                    let value = hole.value(scope);
+                    let value = hole.value(scope, rendering)?;
                     let text = value.as_text();
                     if out.len() + text.len() > bytes_max {
-                        return Err(BodyTooLarge);
+                        return Err(BodyFault::TooLarge);
                     }
                     json::escape_into(&text, &mut out);
                 }
-                Segment::Typed(hole) => hole.value(scope).typed_into(&mut out),
+                Segment::Typed(hole) => hole.value(scope, rendering)?.typed_into(&mut out),
             }
             if out.len() > bytes_max {
-                return Err(BodyTooLarge);
+                return Err(BodyFault::TooLarge);
             }
         }
         Ok(out)
@@ -166,15 +181,6 @@ fn written(text: &str, in_string: bool) -> Cow<'_, str> {
         }
         _ => Cow::Borrowed(text),
     }
-}
-
-/// Refuses what only paths have a use for.
-fn for_body(placeholder: Placeholder) -> Result<Placeholder, (usize, String)> {
-    if placeholder.is_required() {
-        let message = "the mark ! is for paths: a body can say null, or ask for the value in a condition";
-        return Err((0, message.to_owned()));
-    }
-    Ok(placeholder)
 }
 
 fn check_key(key: &str, before: &[(String, String)]) -> Result<(), String> {
@@ -194,13 +200,7 @@ fn check_value(value: &str, object: &ObjectName) -> Result<Vec<Part>, String> {
     if value.len() > TEXT_BYTES_MAX {
         return Err(format!("has {} bytes, the limit is {TEXT_BYTES_MAX}", value.len()));
     }
-    let parts = parse_text(value, object)?;
-    for part in &parts {
-        if let Part::Hole(hole) = part {
-            for_body(hole.clone()).map_err(|(_, message)| message)?;
-        }
-    }
-    Ok(parts)
+    parse_text(value, object)
 }
 
 fn value_segments(mut source: String, parts: Vec<Part>, segments: &mut Vec<Segment>) {

@@ -36,6 +36,7 @@ pub fn notification(account: &AccountId, webhook: &Webhook, event: &Event, begin
         continue_on_failure: false,
         failure: None::<Reason>,
         action: None,
+        warnings: Vec::new(),
         is_left_out: false,
         may_be_done: false,
     }

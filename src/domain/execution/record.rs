@@ -112,6 +112,8 @@ struct StoredRequest<'a> {
     failure: Option<Reason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     action: Option<ResourceId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     left_out: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -152,6 +154,7 @@ impl Record {
                 continue_on_failure: request.continue_on_failure,
                 failure: request.failure,
                 action: request.action.clone(),
+                warnings: request.warnings.clone(),
                 left_out: request.is_left_out,
                 may_be_done: request.may_be_done,
                 no_body: request.body.is_none(),
@@ -198,6 +201,7 @@ impl Record {
                 continue_on_failure: request.continue_on_failure,
                 failure: request.failure,
                 action: request.action,
+                warnings: request.warnings,
                 is_left_out: request.left_out || at < first,
                 may_be_done: request.may_be_done,
             })

@@ -6,7 +6,12 @@ use serde_json::value::RawValue;
 
 use crate::domain::{
     attempt::Reason,
-    automation::{Automation, Method, path_template::PathFault, placeholder::Scope},
+    automation::{
+        Automation, Method,
+        path_template::PathFault,
+        placeholder::{Rendering, Scope},
+        template::BodyFault,
+    },
     id::{AccountId, ResourceId, WebhookUid},
     timestamp::Timestamp,
     webhook::Webhook,
@@ -35,6 +40,8 @@ pub struct Request {
     pub failure: Option<Reason>,
     /// The automation's action that it is made of; none for regular webhooks, and where it is older than these ids.
     pub action: Option<ResourceId>,
+    /// What filters made nothing of, for people who read it.
+    pub warnings: Vec<String>,
     /// Whether a retry leaves it out, because it, or an action behind it, succeeded in a run before.
     pub is_left_out: bool,
     /// Whether it may have been carried out in a run before.
@@ -113,14 +120,16 @@ pub fn build<'w>(
     actions
         .map(|(spec, compiled)| {
             let webhook = webhook_of(spec.webhook_uid).filter(|webhook| webhook.deleted_at.is_none());
-            let path = compiled.path.render(scope);
-            let body = compiled.body.as_ref().map(|body| body.render(scope, body_bytes_max)).transpose();
+            let rendering = Rendering::default();
+            let path = compiled.path.render(scope, &rendering);
+            let body = compiled.body.as_ref().map(|body| body.render(scope, body_bytes_max, &rendering)).transpose();
             let joins = |path: &str| webhook.is_none_or(|webhook| webhook.endpoint.join(path).is_ok());
             let failure = match (&path, &body) {
                 (Err(PathFault::ValueMissing), _) => Some(Reason::ValueMissing),
                 (Err(PathFault::Unsafe), _) => Some(Reason::UnsafePath),
                 (Ok(path), _) if !joins(path) => Some(Reason::UnsafePath),
-                (_, Err(_)) => Some(Reason::BodyTooLarge),
+                (_, Err(BodyFault::TooLarge)) => Some(Reason::BodyTooLarge),
+                (_, Err(BodyFault::ValueMissing)) => Some(Reason::ValueMissing),
                 _ => None,
             };
             Request {
@@ -138,6 +147,7 @@ pub fn build<'w>(
                 continue_on_failure: spec.continue_on_failure,
                 failure,
                 action: spec.id.clone(),
+                warnings: rendering.warnings(),
                 is_left_out: false,
                 may_be_done: false,
             }
@@ -164,6 +174,7 @@ pub fn test_request(account: &AccountId, webhook: &Webhook, now: Timestamp) -> R
         continue_on_failure: false,
         failure: None,
         action: None,
+        warnings: Vec::new(),
         is_left_out: false,
         may_be_done: false,
     }

@@ -105,6 +105,7 @@ pub fn request(account: &AccountId, request: &Request) -> pb::Request {
         attempts: Vec::new(),
         action_id: request.action.as_ref().map(ToString::to_string).unwrap_or_default(),
         left_out: request.is_left_out,
+        warnings: request.warnings.clone(),
     }
 }
 

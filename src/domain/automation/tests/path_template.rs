@@ -25,7 +25,7 @@ fn a_value_that_a_path_needs_must_not_be_empty() {
     );
     let render = |text: &str| {
         let path = path(text, Ending::Path).expect(text);
-        with_scope(&event, |scope| path.render(scope))
+        with_scope(&event, |scope| path.render(scope, &Rendering::default()))
     };
     for hole in ["e", "z", "l", "o", "no.where", "l.x", "x.z", "p.v"] {
         assert_eq!(render(&format!("deals/{{{{deal.{hole}!}}}}/x")), Err(PathFault::ValueMissing), "{hole}");
@@ -93,17 +93,18 @@ fn a_dot_segment_is_unsafe_however_it_is_made() {
         assert_eq!(endpoint.join(unsafe_path), Err(UnsafePath), "{unsafe_path}");
     }
     let template = path("{{deal.v}}", Ending::Path).expect("compiles");
-    let rendered = with_scope(&event(r#"{"v": ".."}"#, None), |scope| template.render(scope)).expect("renders");
+    let rendered = with_scope(&event(r#"{"v": ".."}"#, None), |scope| template.render(scope, &Rendering::default()))
+        .expect("renders");
     assert_eq!(endpoint.join(&rendered), Err(UnsafePath));
     assert!(endpoint.join("a..b/.x").is_ok());
     for value in ["../../../admin", "..\\\\admin", "a/../b", "..;x", "%2e%2e%2fadmin", "x\\u0000y", "%252e%252e"] {
         let event = event(&format!(r#"{{"v": "{value}"}}"#), None);
-        let rendered = with_scope(&event, |scope| template.render(scope)).expect("renders");
+        let rendered = with_scope(&event, |scope| template.render(scope, &Rendering::default())).expect("renders");
         assert_eq!(endpoint.join(&rendered), Err(UnsafePath), "{value}: {rendered}");
     }
     for value in ["AC/DC", "50% off; today", "1..2", "...", "a.b", "ü/ö"] {
         let event = event(&format!(r#"{{"v": "{value}"}}"#), None);
-        let rendered = with_scope(&event, |scope| template.render(scope)).expect("renders");
+        let rendered = with_scope(&event, |scope| template.render(scope, &Rendering::default())).expect("renders");
         assert!(endpoint.join(&rendered).is_ok(), "{value}: {rendered}");
     }
     // In a query nothing climbs.
@@ -119,7 +120,7 @@ proptest! {
         let template = path("p{{deal.v}}/{{deal.v}}?q={{deal.v}}", endpoint.ending());
         let template = template.or_else(|_| path("{{deal.v}}", endpoint.ending())).expect("compiles");
         let event = event(&serde_json::json!({ "v": value }).to_string(), None);
-        let Ok(rendered) = with_scope(&event, |scope| template.render(scope)) else { return Ok(()) };
+        let Ok(rendered) = with_scope(&event, |scope| template.render(scope, &Rendering::default())) else { return Ok(()) };
         if let Ok(url) = endpoint.join(&rendered) {
             prop_assert_eq!(url.origin(), endpoint_url.origin());
             prop_assert!(url.as_str().starts_with(base));

@@ -52,9 +52,9 @@ fn compile(spec: &BodySpec) -> Result<BodyTemplate, String> {
     body.ok_or_else(|| faults.check().expect_err("a fault").to_string())
 }
 
-fn render(spec: &BodySpec, event: &Event) -> Result<String, BodyTooLarge> {
+fn render(spec: &BodySpec, event: &Event) -> Result<String, BodyFault> {
     let body = compile(spec).expect("compiles");
-    with_scope(event, |scope| body.render(scope, 64 * 1024))
+    with_scope(event, |scope| body.render(scope, 64 * 1024, &Rendering::default()))
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn lists_keys_in_brackets_and_our_own_words() {
         let mut faults = Violations::default();
         let body = BodyTemplate::compile(&BodySpec::KeyValue(entries), &object, "body", &mut faults);
         let body = body.unwrap_or_else(|| panic!("{:?}", faults.check()));
-        let rendered = with_scope(event, |scope| body.render(scope, 64 * 1024)).expect("fits");
+        let rendered = with_scope(event, |scope| body.render(scope, 64 * 1024, &Rendering::default())).expect("fits");
         let rendered: Theirs = serde_json::from_str(&rendered).expect("JSON");
         holes.iter().enumerate().map(|(at, _)| rendered[at.to_string()].to_string()).collect::<Vec<_>>()
     };
@@ -131,7 +131,6 @@ fn lists_keys_in_brackets_and_our_own_words() {
     let raw = r#"{"s": "{{deal[\"net price\"].id}}/{{deal['net price'].id}}/{{deal["net price"].id}}", "v": {{deal["net price"].id}}}"#;
     assert_eq!(render(&BodySpec::Raw(raw.into()), &event).expect("fits"), r#"{"s": "7/7/7", "v": 7}"#);
     for (text, message) in [
-        (r#"["{{deal.id!}}"]"#, "the mark ! is for paths"),
         (r#"["{{$deal.id}}"]"#, "\"deal\" is not known here: start with previous, event"),
         (r#"["{{deal["a b}}"]"#, "not closed"),
         (r#"["{{deal.a b}}"]"#, "stands in brackets"),
@@ -139,8 +138,15 @@ fn lists_keys_in_brackets_and_our_own_words() {
         let fault = compile(&BodySpec::Raw(text.into())).expect_err(text);
         assert!(fault.contains(message), "{text}: {fault}");
     }
-    let required = vec![("a".to_owned(), "{{deal.id!}}".to_owned())];
-    assert!(compile(&BodySpec::KeyValue(required)).expect_err("for paths").contains("the mark !"));
+    let required = |path: &str| BodySpec::KeyValue(vec![("a".to_owned(), format!("{{{{deal.{path}!}}}}"))]);
+    assert_eq!(render(&required("id"), &event), Ok(r#"{"a":8}"#.to_owned()));
+    assert_eq!(render(&required("absent"), &event), Err(BodyFault::ValueMissing));
+    let filtered = r#"{"s": "<{{deal["net price"]["}}"] | append: ' }} \"' | upcase}}>", "n": {{deal.id | times: 1.50}}, "l": {{deal.emails.value | compact | join: ""}}}"#;
+    let filtered = filtered.replace("\"\"", "','");
+    assert_eq!(
+        render(&BodySpec::Raw(filtered), &event).expect("fits"),
+        r#"{"s": "<Q\" }} \">", "n": 12, "l": "a@b,c@d"}"#
+    );
 }
 
 #[test]
@@ -159,7 +165,7 @@ fn faults_say_where() {
     let fault = compile(&BodySpec::KeyValue(pairs)).expect_err("two faults");
     assert!(fault.contains("entries[0].value") && fault.contains("entries[1].key"), "{fault}");
     let large = event(&format!(r#"{{"t": "{}"}}"#, "x".repeat(70_000)), None);
-    assert_eq!(render(&BodySpec::Raw(r#"["{{deal.t}}"]"#.into()), &large), Err(BodyTooLarge));
+    assert_eq!(render(&BodySpec::Raw(r#"["{{deal.t}}"]"#.into()), &large), Err(BodyFault::TooLarge));
 }
 
 /// JSON texts of every kind: nested, with control characters, surrogate pairs, numbers that no float holds.

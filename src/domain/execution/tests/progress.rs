@@ -16,6 +16,7 @@ fn request(continue_on_failure: bool, failure: Option<Reason>) -> Request {
         attempt_at: None,
         failure,
         action: None,
+        warnings: Vec::new(),
         is_left_out: false,
         may_be_done: false,
     }

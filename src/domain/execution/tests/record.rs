@@ -23,6 +23,7 @@ fn the_stored_form_stays_readable_and_keeps_every_digit() {
             continue_on_failure: false,
             failure: Some(Reason::UnsafePath),
             action: None,
+            warnings: Vec::new(),
             is_left_out: false,
             may_be_done: false,
         }],

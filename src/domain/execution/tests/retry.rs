@@ -16,6 +16,7 @@ fn requests(names: &str) -> Vec<Request> {
         continue_on_failure: false,
         failure: None,
         action: name.is_ascii_lowercase().then(|| format!("at-{name}").parse().expect("an id")),
+        warnings: Vec::new(),
         is_left_out: false,
         may_be_done: false,
     };
