@@ -272,6 +272,9 @@ fn print_execution(execution: &pb::Execution) {
         if !request.failure.is_empty() {
             println!("  could not be built: {}", request.failure);
         }
+        for warning in &request.warnings {
+            println!("  warning: {warning}");
+        }
         let body = String::from_utf8_lossy(&request.body);
         println!("  body     {}", if body.is_empty() { "none".into() } else { show::one_line(&body) });
         let rows = request.attempts.iter().map(attempt_row).collect();

@@ -22,7 +22,7 @@ pub fn failure_message(reason: Reason, at: usize) -> String {
     let why = match reason {
         Reason::WebhookDeleted => "the webhook was deleted; name it again in the action",
         Reason::WebhookDisabled => "the webhook is disabled: mend its endpoint, and have a global admin enable it",
-        Reason::ValueMissing => "a value that the path marks as required is empty in this event",
+        Reason::ValueMissing => "a value that the path or the body marks as required is empty in this event",
         Reason::UnsafePath => "the path would lead away from the endpoint",
         Reason::BodyTooLarge => "the rendered body is larger than the limit",
         _ => "the request cannot be sent",
