@@ -69,7 +69,7 @@ fn zone_of(argument: Option<&Value<'_>>) -> Result<TimeZone, String> {
 pub fn formatted<'e>(value: &Value<'_>, arguments: &[Value<'_>]) -> Result<Value<'e>, String> {
     let format = arguments.first().map(text::of).transpose()?.unwrap_or_default();
     let (moment, _) = moment(value, &zone_of(arguments.get(1))?)?;
-    let formatted = strtime::format(&format, &moment).map_err(|error| error.to_string())?;
+    let formatted = strtime::format(&*format, &moment).map_err(|error| error.to_string())?;
     Ok(Value::Text(formatted.into()))
 }
 

@@ -1,6 +1,6 @@
 //! Filters of lists.
 
-use std::{cmp::Ordering, collections::HashSet};
+use std::{borrow::Cow, cmp::Ordering, collections::HashSet};
 
 use super::{
     super::value::Value,
@@ -39,7 +39,7 @@ pub fn sliced<'e>(value: &Value<'e>, arguments: &[Value<'_>]) -> Result<Value<'e
 /// All of them as one text, with a space or another text between them.
 pub fn joined<'e>(value: &Value<'_>, arguments: &[Value<'_>]) -> Result<Value<'e>, String> {
     let items = of(value)?;
-    let by = arguments.first().map(text::of).transpose()?.unwrap_or_else(|| " ".to_owned());
+    let by = arguments.first().map(text::of).transpose()?.unwrap_or(Cow::Borrowed(" "));
     let mut joined = String::new();
     for (at, item) in items.iter().enumerate() {
         joined.push_str(if at == 0 { "" } else { &by });

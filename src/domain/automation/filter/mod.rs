@@ -26,6 +26,9 @@ pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// How many values a list may have that a filter makes or looks at.
 pub const ITEMS_MAX: usize = 10_000;
 
+/// How many arguments a filter takes.
+const ARGUMENTS_MAX: usize = 2;
+
 /// What a filter does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
@@ -204,8 +207,11 @@ impl Filter {
 
     /// What it makes of a value; or why it makes nothing of it.
     pub fn apply<'e>(&'e self, value: Value<'e>, scope: Scope<'e>) -> Result<Value<'e>, String> {
-        let arguments: Vec<_> = self.arguments.iter().map(|argument| argument.value(scope)).collect();
-        let made = self.made(value, &arguments)?;
+        let mut arguments = [const { Value::Null }; ARGUMENTS_MAX];
+        for (place, argument) in arguments.iter_mut().zip(&self.arguments) {
+            *place = argument.value(scope);
+        }
+        let made = self.made(value, &arguments[..self.arguments.len().min(ARGUMENTS_MAX)])?;
         match &made {
             Value::Text(text) if text.len() > TEXT_BYTES_MAX => {
                 Err(format!("makes more than {TEXT_BYTES_MAX} bytes of text"))
@@ -233,10 +239,10 @@ impl Filter {
             O::Append | O::Prepend => text::joined(&value, arguments, self.operation == O::Prepend),
             // What is not there stays so.
             _ if value.is_null() => Ok(Value::Null),
-            O::Upcase => text::each(&value, |text| text.to_uppercase()),
-            O::Downcase => text::each(&value, |text| text.to_lowercase()),
+            O::Upcase => text::each(&value, text::upcased),
+            O::Downcase => text::each(&value, text::downcased),
             O::Capitalize => text::each(&value, text::capitalized),
-            O::Strip => text::each(&value, |text| text.trim().to_owned()),
+            O::Strip => text::stripped(value),
             O::Escape => text::each(&value, text::escaped),
             O::UrlEncode => text::each(&value, text::url_encoded),
             O::Base64Encode => text::each(&value, text::base64),

@@ -1,5 +1,7 @@
 //! Filters of texts. Numbers and booleans are taken as their text.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
@@ -8,6 +10,7 @@ use super::{
     ITEMS_MAX, TEXT_BYTES_MAX,
     number::{count, whole},
 };
+use crate::domain::json::{Json, Node};
 
 /// How long a truncated text is where nothing is said.
 const TRUNCATED_CHARS: usize = 50;
@@ -15,9 +18,9 @@ const TRUNCATED_CHARS: usize = 50;
 const ELLIPSIS: &str = "...";
 
 /// A value as text; lists and objects are none.
-pub fn of(value: &Value<'_>) -> Result<String, String> {
+pub fn of<'v>(value: &'v Value<'_>) -> Result<Cow<'v, str>, String> {
     let is_plain = value.text().is_some() || value.number().is_some() || value.boolean().is_some();
-    if is_plain { Ok(value.as_text().into_owned()) } else { Err(format!("takes a text, not {}", value.word())) }
+    if is_plain { Ok(value.as_text()) } else { Err(format!("takes a text, not {}", value.word())) }
 }
 
 /// What a function makes of a text.
@@ -32,15 +35,43 @@ pub fn each<'e>(value: &Value<'_>, make: impl Fn(&str) -> String) -> Result<Valu
 
 /// A text, and what is put behind or before it; nothing is as an empty one.
 pub fn joined<'e>(value: &Value<'_>, arguments: &[Value<'_>], is_before: bool) -> Result<Value<'e>, String> {
-    let text = |value: &Value<'_>| if value.is_null() { Ok(String::new()) } else { of(value) };
+    fn text<'v>(value: &'v Value<'_>) -> Result<Cow<'v, str>, String> {
+        if value.is_null() { Ok(Cow::Borrowed("")) } else { of(value) }
+    }
     let value = text(value)?;
     let more = arguments.first().map(text).transpose()?.unwrap_or_default();
-    let joined = if is_before { format!("{more}{value}") } else { format!("{value}{more}") };
+    let joined = if is_before { [more, value].concat() } else { [value, more].concat() };
     Ok(Value::Text(joined.into()))
+}
+
+/// Without white space at its ends; it keeps the bytes that it has.
+pub fn stripped(value: Value<'_>) -> Result<Value<'_>, String> {
+    Ok(Value::Text(match value {
+        Value::Text(Cow::Borrowed(text)) => Cow::Borrowed(text.trim()),
+        Value::Json(Node { value: Json::String(text), .. }) => Cow::Borrowed(text.trim()),
+        other => Cow::Owned(of(&other)?.trim().to_owned()),
+    }))
+}
+
+/// In capital letters.
+pub fn upcased(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_uppercase() } else { text.to_uppercase() }
+}
+
+/// In small letters.
+pub fn downcased(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
 }
 
 /// The first letter large, the others small.
 pub fn capitalized(text: &str) -> String {
+    if text.is_ascii() {
+        let mut text = text.to_ascii_lowercase();
+        if let Some(first) = text.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        return text;
+    }
     let mut letters = text.chars();
     letters
         .next()
@@ -50,16 +81,21 @@ pub fn capitalized(text: &str) -> String {
 /// With the characters of HTML as entities.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for one in text.chars() {
-        match one {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
+    let mut done = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let entity = match byte {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'"' => "&quot;",
+            b'\'' => "&#39;",
+            _ => continue,
+        };
+        escaped.push_str(&text[done..at]);
+        escaped.push_str(entity);
+        done = at + 1;
     }
+    escaped.push_str(&text[done..]);
     escaped
 }
 
@@ -90,9 +126,9 @@ pub fn sha256(text: &str) -> String {
 pub fn truncated<'e>(value: &Value<'_>, arguments: &[Value<'_>]) -> Result<Value<'e>, String> {
     let text = of(value)?;
     let most = arguments.first().map(count).transpose()?.unwrap_or(TRUNCATED_CHARS);
-    let ellipsis = arguments.get(1).map(of).transpose()?.unwrap_or_else(|| ELLIPSIS.to_owned());
-    if text.chars().nth(most).is_none() {
-        return Ok(Value::Text(text.into()));
+    let ellipsis = arguments.get(1).map(of).transpose()?.unwrap_or(Cow::Borrowed(ELLIPSIS));
+    if text.len() <= most || text.chars().nth(most).is_none() {
+        return Ok(Value::Text(Cow::Owned(text.into_owned())));
     }
     let kept = most.saturating_sub(ellipsis.chars().count());
     Ok(Value::Text(text.chars().take(kept).chain(ellipsis.chars()).collect::<String>().into()))
@@ -104,20 +140,21 @@ pub fn replaced<'e>(value: &Value<'_>, arguments: &[Value<'_>]) -> Result<Value<
     let from = arguments.first().map(of).transpose()?.unwrap_or_default();
     let to = arguments.get(1).map(of).transpose()?.unwrap_or_default();
     if from.is_empty() {
-        return Ok(Value::Text(text.into()));
+        return Ok(Value::Text(Cow::Owned(text.into_owned())));
     }
-    let bytes = text.len() + text.matches(&from).count() * to.len().saturating_sub(from.len());
-    if bytes > TEXT_BYTES_MAX {
+    // Counted only where every byte of it could become too much.
+    let bytes = || text.len() + text.matches(&*from).count() * to.len().saturating_sub(from.len());
+    if text.len().saturating_mul(to.len()) > TEXT_BYTES_MAX && bytes() > TEXT_BYTES_MAX {
         return Err(format!("makes more than {TEXT_BYTES_MAX} bytes of text"));
     }
-    Ok(Value::Text(text.replace(&from, &to).into()))
+    Ok(Value::Text(text.replace(&*from, &to).into()))
 }
 
 /// Its parts between separators, without empty ones at the end; its characters where the separator is empty.
 pub fn split<'e>(value: &Value<'_>, arguments: &[Value<'_>]) -> Result<Value<'e>, String> {
     let text = of(value)?;
     let by = arguments.first().map(of).transpose()?.unwrap_or_default();
-    let parts = match by.as_str() {
+    let parts = match by.as_ref() {
         "" => text.chars().take(ITEMS_MAX + 1).map(String::from).collect::<Vec<_>>(),
         by => text.split(by).take(ITEMS_MAX + 1).map(ToOwned::to_owned).collect(),
     };
