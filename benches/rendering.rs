@@ -22,6 +22,10 @@ use hookline::domain::{
     timestamp::Timestamp,
 };
 
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How often a body is rendered in a round.
 const TIMES: u32 = 20_000;
 const BODY_BYTES_MAX: usize = 64 * 1024;

@@ -147,7 +147,12 @@ pub fn replaced<'e>(value: &Value<'_>, arguments: &[Value<'_>]) -> Result<Value<
     if text.len().saturating_mul(to.len()) > TEXT_BYTES_MAX && bytes() > TEXT_BYTES_MAX {
         return Err(format!("makes more than {TEXT_BYTES_MAX} bytes of text"));
     }
-    Ok(Value::Text(text.replace(&*from, &to).into()))
+    let mut letters = from.chars();
+    Ok(Value::Text(match (letters.next(), letters.next()) {
+        // A single letter is found faster.
+        (Some(letter), None) => text.replace(letter, &to).into(),
+        _ => text.replace(&*from, &to).into(),
+    }))
 }
 
 /// Its parts between separators, without empty ones at the end; its characters where the separator is empty.
