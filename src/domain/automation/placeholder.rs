@@ -18,7 +18,7 @@ use crate::domain::{
     path::FieldPath,
 };
 
-/// How many bytes the filters of one request look at together, each of them [`FILTER_WORK`] more.
+/// How many bytes the filters of one request look at together, each of them 256 more.
 pub const FILTER_WORK_MAX: usize = 4 * 1024 * 1024;
 /// What a filter counts as that looks at nothing.
 const FILTER_WORK: usize = 256;
