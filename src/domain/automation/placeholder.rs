@@ -24,6 +24,8 @@ pub const FILTER_WORK_MAX: usize = 4 * 1024 * 1024;
 const FILTER_WORK: usize = 256;
 /// How many warnings of one request are kept.
 pub const WARNINGS_MAX: usize = 10;
+/// How much of one is kept.
+const WARNING_CHARS_MAX: usize = 200;
 /// What ends a placeholder, or its path, that must stand for something.
 const REQUIRED: char = '!';
 
@@ -57,16 +59,17 @@ impl Default for Rendering {
 }
 
 impl Rendering {
-    fn note(&self, warning: String) {
+    fn note(&self, warning: &str) {
         let mut noted = self.warnings.borrow_mut();
+        let warning: String = warning.chars().take(WARNING_CHARS_MAX).collect();
         if noted.len() < WARNINGS_MAX && !noted.contains(&warning) {
             noted.push(warning);
         }
     }
 
     /// Takes the work of one filter, if so much is left.
-    fn take(&self, value: &Value<'_>) -> Result<(), String> {
-        let left = self.work.get().checked_sub(FILTER_WORK + value.weight());
+    fn take(&self, bytes: usize) -> Result<(), String> {
+        let left = self.work.get().checked_sub(FILTER_WORK + bytes);
         self.work.set(left.unwrap_or_default());
         left.map(drop).ok_or_else(|| format!("has more to do than the {FILTER_WORK_MAX} bytes that one request may"))
     }
@@ -86,6 +89,9 @@ impl Placeholder {
         let (_, source) = parts.next().unwrap_or_default();
         let begin = source.len() - source.trim_start().len();
         let (source, needs_source) = without_mark(source.trim());
+        if needs_source && is_required && !whole.contains('|') {
+            return Err((begin + source.len(), "one ! is enough".to_owned()));
+        }
         let source = Argument::parse(source, object).map_err(|(at, message)| (begin + at, message))?;
         let mut filters = Vec::new();
         for (at, part) in parts {
@@ -108,6 +114,9 @@ impl Placeholder {
                     Argument::Reference(reference) => reference.label(),
                     _ => None,
                 };
+                if self.needs_source {
+                    return Err("label and the mark ! of its field do not go together: put the ! at the end".to_owned());
+                }
                 let message = "label is for a field of the object";
                 self.source = Argument::Reference(field.ok_or(message)?);
                 self.filters.remove(0);
@@ -140,9 +149,13 @@ impl Placeholder {
             return Err(ValueMissing);
         }
         for filter in &self.filters {
-            let made = rendering.take(&value).and_then(|()| filter.apply(value, scope));
+            let made = rendering.take(value.weight()).and_then(|()| {
+                let arguments = filter.arguments(scope);
+                rendering.take(arguments.iter().map(Value::weight).sum())?;
+                filter.apply(value, &arguments)
+            });
             value = made.unwrap_or_else(|why| {
-                rendering.note(format!("the filter {} {why}", filter.name()));
+                rendering.note(&format!("the filter {} {why}", filter.name()));
                 Value::Null
             });
         }

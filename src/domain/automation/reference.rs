@@ -78,8 +78,8 @@ impl Reference {
     /// The label of the option that it stands for; nothing where it is no field of the object.
     pub fn label(self) -> Option<Self> {
         match self {
-            Reference::Data(path) => Some(Reference::Data(path.with(LABEL))),
-            Reference::Previous(path) => Some(Reference::Previous(path.with(LABEL))),
+            Reference::Data(path) if !path.steps().is_empty() => Some(Reference::Data(path.with(LABEL))),
+            Reference::Previous(path) if !path.steps().is_empty() => Some(Reference::Previous(path.with(LABEL))),
             _ => None,
         }
     }

@@ -231,7 +231,9 @@ impl Record {
 
     /// About how much memory the record takes, without what it shares.
     pub fn weight_bytes(&self) -> usize {
-        self.requests.iter().map(|request| request.body.own.len() + request.path.len() + 256).sum::<usize>() + 512
+        let warnings = |request: &Request| request.warnings.iter().map(String::len).sum::<usize>();
+        let weight = |request: &Request| request.body.own.len() + request.path.len() + warnings(request) + 256;
+        self.requests.iter().map(weight).sum::<usize>() + 512
     }
 }
 

@@ -35,6 +35,9 @@ impl Argument {
         if text.starts_with(['\'', '"']) {
             return unquoted(text).map(Argument::Text);
         }
+        if text == object.as_str() {
+            return Reference::parse(text, object).map(Argument::Reference);
+        }
         match text {
             "true" => return Ok(Argument::Boolean(true)),
             "false" => return Ok(Argument::Boolean(false)),

@@ -1,8 +1,8 @@
 //! Filters of dates and times, in any form that events have.
 
-use jiff::{Span, Zoned, fmt::strtime, tz::TimeZone};
+use jiff::{Span, civil::Date, fmt::strtime, tz::TimeZone};
 
-use super::{super::value::Value, text};
+use super::{super::value::Value, syntax::shown, text};
 use crate::domain::timestamp::{Timestamp, parse_date};
 
 /// How long a format may be.
@@ -20,13 +20,16 @@ pub fn check_format(format: &str) -> Result<(), String> {
         return Err(format!("a format has at most {FORMAT_BYTES_MAX} bytes"));
     }
     let sample = jiff::Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
-    strtime::format(format, &sample).map(drop).map_err(|error| format!("{format:?} is no format of times: {error}"))
+    strtime::format(format, &sample)
+        .map(drop)
+        .map_err(|error| format!("{:?} is no format of times: {error}", shown(format)))
 }
 
 /// A span of time, such as `7 days` or `-1 month`.
 pub fn span(text: &str) -> Result<Span, String> {
-    let wanted =
-        || format!("{text:?} is no span of time: a whole number and minutes, hours, days, weeks, months or years");
+    let wanted = || {
+        format!("{:?} is no span of time: a whole number and minutes, hours, days, weeks, months or years", shown(text))
+    };
     let (number, unit) = text.trim().split_once(' ').ok_or_else(wanted)?;
     let number: i64 = number.parse().map_err(|_| wanted())?;
     let span = Span::new();
@@ -39,28 +42,40 @@ pub fn span(text: &str) -> Result<Span, String> {
         "year" | "years" => span.try_years(number),
         _ => return Err(wanted()),
     };
-    span.map_err(|_| format!("{text:?} is too long a span of time"))
+    span.map_err(|_| format!("{:?} is too long a span of time", shown(text)))
 }
 
-/// A moment in a zone, and whether only its date was given, which begins at midnight there.
-fn moment(value: &Value<'_>, zone: &TimeZone) -> Result<(Zoned, bool), String> {
-    let none = || format!("takes a date or a time, not {}", value.word());
+/// What a value says of time.
+enum Moment {
+    /// A date alone.
+    Date(Date),
+    /// A moment.
+    Time(jiff::Timestamp),
+}
+
+fn moment(value: &Value<'_>) -> Result<Moment, String> {
+    let none = || match value.number() {
+        Some(_) => "takes seconds since 1970, and no other number".to_owned(),
+        None if value.text().is_some() => "takes a date or a time, not a text that is none".to_owned(),
+        None => format!("takes a date or a time, not {}", value.word()),
+    };
     let text = text::of(value).map_err(|_| none())?;
     let text = text.trim();
     if parse_date(text).is_some() {
-        let date: jiff::civil::Date = text.parse().map_err(|_| none())?;
-        return Ok((date.to_zoned(zone.clone()).map_err(|_| none())?, true));
+        return text.parse().map(Moment::Date).map_err(|_| none());
     }
-    let found = Timestamp::parse(text).or_else(|| Timestamp::parse_seconds(text));
-    let found = found.ok_or_else(|| "takes a date or a time, not a text that is none".to_owned())?;
-    let found = jiff::Timestamp::from_microsecond(found.0).map_err(|_| none())?;
-    Ok((found.to_zoned(zone.clone()), false))
+    let found = Timestamp::parse(text).or_else(|| Timestamp::parse_seconds(text)).ok_or_else(none)?;
+    let late = || "takes times to the end of 9999-12-30".to_owned();
+    jiff::Timestamp::from_microsecond(found.0).map(Moment::Time).map_err(|_| late())
 }
 
 /// The zone that is asked for; UTC where none is.
 fn zone_of(argument: Option<&Value<'_>>) -> Result<TimeZone, String> {
     match argument.filter(|argument| !argument.is_null()) {
-        Some(argument) => zone(&text::of(argument)?),
+        // Whatever stands in the field is not told.
+        Some(argument) => {
+            zone(&text::of(argument)?).map_err(|_| "takes a time zone, and the field has none".to_owned())
+        }
         None => Ok(TimeZone::UTC),
     }
 }
@@ -68,20 +83,35 @@ fn zone_of(argument: Option<&Value<'_>>) -> Result<TimeZone, String> {
 /// As a format of `strftime` has it.
 pub fn formatted<'e>(value: &Value<'_>, arguments: &[Value<'_>]) -> Result<Value<'e>, String> {
     let format = arguments.first().map(text::of).transpose()?.unwrap_or_default();
-    let (moment, _) = moment(value, &zone_of(arguments.get(1))?)?;
-    let formatted = strtime::format(&*format, &moment).map_err(|error| error.to_string())?;
-    Ok(Value::Text(formatted.into()))
+    let zone = zone_of(arguments.get(1))?;
+    let formatted = match moment(value)? {
+        Moment::Time(time) => strtime::format(&*format, &time.to_zoned(zone)),
+        // It begins at midnight there; the last days that there are begin nowhere.
+        Moment::Date(date) => match date.to_zoned(zone) {
+            Ok(begin) => strtime::format(&*format, &begin),
+            Err(_) => strtime::format(&*format, date.at(0, 0, 0, 0)),
+        },
+    };
+    formatted.map(|text| Value::Text(text.into())).map_err(|_| "has a format that does not fit".to_owned())
 }
 
 /// A span of time later, or earlier: a date stays one where the span is of whole days.
 pub fn moved<'e>(value: &Value<'_>, arguments: &[Value<'_>]) -> Result<Value<'e>, String> {
     let by = arguments.first().map(text::of).transpose()?.unwrap_or_default();
     let (by, is_short) = (span(&by)?, by.contains("minute") || by.contains("hour"));
-    let (moment, is_date) = moment(value, &zone_of(arguments.get(1))?)?;
-    let moved = moment.checked_add(by).map_err(|_| "leads out of the years 1 to 9999".to_owned())?;
-    let text = match is_date && !is_short {
-        true => moved.date().to_string(),
-        false => Timestamp(moved.timestamp().as_microsecond()).to_rfc3339(),
+    let zone = zone_of(arguments.get(1))?;
+    let out = || "leads out of the years 1 to 9999".to_owned();
+    let begin = match moment(value)? {
+        Moment::Date(date) if !is_short => {
+            let moved = date.checked_add(by).map_err(|_| out())?;
+            return if moved.year() >= 1 { Ok(Value::Text(moved.to_string().into())) } else { Err(out()) };
+        }
+        Moment::Date(date) => date.to_zoned(zone).map_err(|_| out())?,
+        Moment::Time(time) => time.to_zoned(zone),
     };
-    Ok(Value::Text(text.into()))
+    let moved = begin.checked_add(by).map_err(|_| out())?.timestamp();
+    if moved.to_zoned(TimeZone::UTC).year() < 1 {
+        return Err(out());
+    }
+    Ok(Value::Text(Timestamp(moved.as_microsecond()).to_rfc3339().into()))
 }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, cmp::Ordering, collections::HashSet};
 
 use super::{
-    super::value::Value,
+    super::value::{Value, quoted_into},
     ITEMS_MAX, TEXT_BYTES_MAX, number,
     text::{self, range},
 };
@@ -59,7 +59,11 @@ pub fn uniq(items: Vec<Value<'_>>) -> Value<'_> {
             Some(number) => Err(number),
             None => {
                 let mut json = String::new();
-                item.typed_into(&mut json);
+                match item.text() {
+                    // However it is escaped.
+                    Some(text) => quoted_into(text, &mut json),
+                    None => item.typed_into(&mut json),
+                }
                 Ok(json)
             }
         };
@@ -88,7 +92,16 @@ pub fn mapped<'e>(items: &[Value<'e>], path: Option<&FieldPath>) -> Value<'e> {
 }
 
 /// Those with a member that is a value; without one those whose member is neither nothing nor false.
-pub fn filtered<'e>(items: Vec<Value<'e>>, path: Option<&FieldPath>, wanted: Option<&Value<'_>>) -> Value<'e> {
+pub fn filtered<'e>(
+    items: Vec<Value<'e>>,
+    path: Option<&FieldPath>,
+    wanted: Option<&Value<'_>>,
+) -> Result<Value<'e>, String> {
+    if let Some(wanted) = wanted
+        && !is_plain(wanted)
+    {
+        return Err(format!("compares with a text, a number, a boolean or null, not {}", wanted.word()));
+    }
     let fits = |item: &Value<'e>| {
         let found = member(item, path);
         match wanted {
@@ -96,16 +109,17 @@ pub fn filtered<'e>(items: Vec<Value<'e>>, path: Option<&FieldPath>, wanted: Opt
             None => !found.is_null() && found.boolean() != Some(false),
         }
     };
-    Value::List(items.into_iter().filter(fits).collect())
+    Ok(Value::List(items.into_iter().filter(fits).collect()))
+}
+
+fn is_plain(value: &Value<'_>) -> bool {
+    value.is_null() || value.text().is_some() || value.number().is_some() || value.boolean().is_some()
 }
 
 fn is_same(a: &Value<'_>, b: &Value<'_>) -> bool {
     match (a.number(), b.number()) {
         (Some(a), Some(b)) => are_equal(a, b),
-        (None, None) => {
-            let is_plain = a.text().is_some() == b.text().is_some();
-            is_plain && a.boolean() == b.boolean() && a.is_null() == b.is_null() && a.as_text() == b.as_text()
-        }
+        (None, None) => is_plain(a) && a.text() == b.text() && a.boolean() == b.boolean() && a.is_null() == b.is_null(),
         _ => false,
     }
 }

@@ -27,7 +27,7 @@ pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
 pub const ITEMS_MAX: usize = 10_000;
 
 /// How many arguments a filter takes.
-const ARGUMENTS_MAX: usize = 2;
+pub const ARGUMENTS_MAX: usize = 2;
 
 /// What a filter does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,10 @@ enum Kind {
     Text,
     /// A number, or a field.
     Number,
+    /// A whole number, or a field.
+    Whole,
+    /// A whole number that is not negative, or a field.
+    Count,
     /// A whole number of at least 0 as it is written, at most 20.
     Places,
     /// The path of a member, as it is written.
@@ -133,13 +137,13 @@ const FILTERS: [(&str, Operation, usize, &[Kind]); 42] = [
     ("round", O::Round, 0, &[K::Places]),
     ("sha256", O::Sha256, 0, &[]),
     ("size", O::Size, 0, &[]),
-    ("slice", O::Slice, 1, &[K::Number, K::Number]),
+    ("slice", O::Slice, 1, &[K::Whole, K::Count]),
     ("sort", O::Sort, 0, &[K::Member]),
     ("split", O::Split, 1, &[K::Text]),
     ("strip", O::Strip, 0, &[]),
     ("sum", O::Sum, 0, &[K::Member]),
     ("times", O::Times, 1, &[K::Number]),
-    ("truncate", O::Truncate, 0, &[K::Number, K::Text]),
+    ("truncate", O::Truncate, 0, &[K::Count, K::Text]),
     ("uniq", O::Uniq, 0, &[]),
     ("upcase", O::Upcase, 0, &[]),
     ("url_encode", O::UrlEncode, 0, &[]),
@@ -205,12 +209,17 @@ impl Filter {
         self.arguments.iter().filter_map(Argument::reference)
     }
 
-    /// What it makes of a value; or why it makes nothing of it.
-    pub fn apply<'e>(&'e self, value: Value<'e>, scope: Scope<'e>) -> Result<Value<'e>, String> {
+    /// What its arguments stand for.
+    pub fn arguments<'e>(&'e self, scope: Scope<'e>) -> [Value<'e>; ARGUMENTS_MAX] {
         let mut arguments = [const { Value::Null }; ARGUMENTS_MAX];
         for (place, argument) in arguments.iter_mut().zip(&self.arguments) {
             *place = argument.value(scope);
         }
+        arguments
+    }
+
+    /// What it makes of a value; or why it makes nothing of it.
+    pub fn apply<'e>(&self, value: Value<'e>, arguments: &[Value<'e>; ARGUMENTS_MAX]) -> Result<Value<'e>, String> {
         let made = self.made(value, &arguments[..self.arguments.len().min(ARGUMENTS_MAX)])?;
         match &made {
             Value::Text(text) if text.len() > TEXT_BYTES_MAX => {
@@ -263,7 +272,7 @@ impl Filter {
             }
             O::Uniq => list::of(&value).map(list::uniq),
             O::Map => list::of(&value).map(|items| list::mapped(&items, member)),
-            O::Where => list::of(&value).map(|items| list::filtered(items, member, arguments.first())),
+            O::Where => list::of(&value).and_then(|items| list::filtered(items, member, arguments.first())),
             O::Sort => list::of(&value).and_then(|items| list::sorted(items, member)),
             O::Sum => list::of(&value).and_then(|items| list::sum(&items, member)),
             O::Date => date::formatted(&value, arguments),
@@ -282,10 +291,17 @@ fn check(name: &str, argument: &Argument, kind: Kind) -> Result<(), String> {
     let is_path = argument.reference().is_some();
     let places =
         || matches!(argument, Argument::Number(digits) if digits.parse::<u8>().is_ok_and(|places| places <= 20));
+    let whole = |is_count: bool| match argument {
+        Argument::Number(digits) if is_count => digits.parse::<u32>().is_ok(),
+        Argument::Number(digits) => digits.parse::<i64>().is_ok(),
+        _ => false,
+    };
     let (fits, wanted) = match kind {
         Kind::Any => (true, ""),
         Kind::Text => (is_text || is_path, "a text in quotation marks, or a field"),
         Kind::Number => (matches!(argument, Argument::Number(_)) || is_path, "a number, or a field"),
+        Kind::Whole => (is_path || whole(false), "a whole number, or a field"),
+        Kind::Count => (is_path || whole(true), "a whole number that is not negative, or a field"),
         Kind::Places => (places(), "a number of decimal places, 0 to 20"),
         Kind::Member => (is_text, "the name of a member in quotation marks, such as 'value'"),
         Kind::Format => (is_text, "a format in quotation marks, such as '%Y-%m-%d'"),

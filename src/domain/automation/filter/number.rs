@@ -1,8 +1,12 @@
 //! Filters of numbers: exact decimals.
 
-use bigdecimal::{BigDecimal, RoundingMode, Zero};
+use bigdecimal::{
+    BigDecimal, RoundingMode, Zero,
+    num_bigint::{BigInt, Sign},
+};
 
 use super::{super::value::Value, Operation as O};
+use crate::domain::decimal::Decimal;
 
 /// How many digits a number may have that is calculated with.
 const DIGITS_MAX: u64 = 100;
@@ -21,7 +25,7 @@ fn read(digits: &str) -> Result<BigDecimal, String> {
         return Err(too_large());
     }
     let exponent = digits.split_once(['e', 'E']).map_or(Ok(0), |(_, exponent)| exponent.parse::<i64>());
-    if exponent.is_err() || exponent.is_ok_and(|exponent| exponent.abs() > EXPONENT_MAX) {
+    if exponent.is_err() || exponent.is_ok_and(|exponent| exponent.unsigned_abs() > EXPONENT_MAX.unsigned_abs()) {
         return Err(too_large());
     }
     let number: BigDecimal = digits.parse().map_err(|_| "takes a number".to_owned())?;
@@ -30,7 +34,7 @@ fn read(digits: &str) -> Result<BigDecimal, String> {
 
 fn bounded(number: BigDecimal) -> Result<BigDecimal, String> {
     let (_, scale) = number.as_bigint_and_scale();
-    if number.digits() > DIGITS_MAX || scale.abs() > EXPONENT_MAX {
+    if number.digits() > DIGITS_MAX || scale.unsigned_abs() > EXPONENT_MAX.unsigned_abs() {
         return Err(format!("makes more than {DIGITS_MAX} digits"));
     }
     Ok(number)
@@ -40,10 +44,10 @@ fn bounded(number: BigDecimal) -> Result<BigDecimal, String> {
 fn of(value: &Value<'_>) -> Result<BigDecimal, String> {
     let digits = value.number().or_else(|| value.text().map(str::trim));
     let digits = digits.ok_or_else(|| format!("takes a number, not {}", value.word()))?;
-    read(digits).map_err(|error| match value.number() {
-        Some(_) => error,
-        None => "takes a number, not a text that is none".to_owned(),
-    })
+    if value.number().is_none() && Decimal::parse(digits).is_none() {
+        return Err("takes a number, not a text that is none".to_owned());
+    }
+    read(digits)
 }
 
 /// As JSON writes it, without zeros at the end that say nothing.
@@ -78,15 +82,26 @@ pub fn of_two<'e>(operation: O, given: &Value<'_>, arguments: &[Value<'_>]) -> R
         O::Plus => a + b,
         O::Minus => a - b,
         O::Times => a * b,
-        O::DividedBy => (a / b).with_scale_round(places(arguments.get(1)), RoundingMode::Floor),
-        O::Modulo => {
-            let whole = (&a / &b).with_scale_round(0, RoundingMode::Floor);
-            a - whole * b
-        }
+        O::DividedBy => divided(&a, &b, places(arguments.get(1))),
+        O::Modulo => &a - divided(&a, &b, 0) * &b,
         O::AtLeast => a.max(b),
         _ => a.min(b),
     };
     value(&made)
+}
+
+/// A quotient, rounded down at so many decimal places, digit for digit.
+fn divided(a: &BigDecimal, b: &BigDecimal, places: i64) -> BigDecimal {
+    let ((a, of_a), (b, of_b)) = (a.as_bigint_and_scale(), b.as_bigint_and_scale());
+    let ten = |power: i64| BigInt::from(10).pow(u32::try_from(power).unwrap_or_default());
+    let scale = of_a.max(of_b);
+    let (a, b) = (a.into_owned() * ten(scale - of_a + places), b.into_owned() * ten(scale - of_b));
+    let mut quotient = &a / &b;
+    let rest = a - &quotient * &b;
+    if !rest.is_zero() && (rest.sign() == Sign::Minus) != (b.sign() == Sign::Minus) {
+        quotient -= 1;
+    }
+    BigDecimal::new(quotient, places)
 }
 
 /// All of them together.

@@ -1,5 +1,8 @@
 //! How filters are written.
 
+/// How much of what somebody has written is shown.
+const SHOWN_CHARS_MAX: usize = 60;
+
 /// The pieces of a text between separators that stand outside of quotation marks and brackets, and where each begins.
 pub fn pieces(text: &str, separator: char) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
@@ -43,10 +46,19 @@ pub fn unquoted(text: &str) -> Result<String, (usize, String)> {
     Err((0, "the quotation mark is not closed".to_owned()))
 }
 
+/// The beginning of what somebody has written, to be shown.
+pub fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Says that there is no such filter, and which one may be meant.
 pub fn unknown<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
+    let name = shown(name);
     let most = name.chars().count().div_ceil(2).min(4);
-    let nearest = known.into_iter().map(|known| (strsim::levenshtein(known, name), known)).min();
+    let nearest = known.into_iter().map(|known| (strsim::levenshtein(known, &name), known)).min();
     match nearest.filter(|(distance, _)| *distance <= most) {
         Some((_, nearest)) => format!("there is no filter {name:?}: is {nearest} meant?"),
         None => format!("there is no filter {name:?}"),

@@ -161,6 +161,7 @@ pub fn split<'e>(value: &Value<'_>, arguments: &[Value<'_>]) -> Result<Value<'e>
     let by = arguments.first().map(of).transpose()?.unwrap_or_default();
     let parts = match by.as_ref() {
         "" => text.chars().take(ITEMS_MAX + 1).map(String::from).collect::<Vec<_>>(),
+        " " => text.split_whitespace().take(ITEMS_MAX + 1).map(ToOwned::to_owned).collect(),
         by => text.split(by).take(ITEMS_MAX + 1).map(ToOwned::to_owned).collect(),
     };
     if parts.len() > ITEMS_MAX {
