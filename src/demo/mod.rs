@@ -197,17 +197,30 @@ async fn connect(address: SocketAddr) -> Result<Channel, Failure> {
     Ok(channel)
 }
 
+/// How often the health of a server is watched anew that does not serve yet.
+const HEALTH_WATCHES_MAX: usize = 10;
+
 /// Waits until a server lets calls in: it takes its port first, and answers only about its health until its database
 /// is open.
 pub async fn until_serving(channel: Channel) -> Result<(), Status> {
     let mut health = HealthClient::new(channel);
-    let mut states = health.watch(HealthCheckRequest::default()).await?.into_inner();
-    while let Some(state) = states.message().await? {
-        if state.status() == ServingStatus::Serving {
-            return Ok(());
+    let mut ended = Status::unavailable("the server ended before it served");
+    // A call without a token may take so long and no longer; a large database may take longer to be migrated.
+    for _ in 0..HEALTH_WATCHES_MAX {
+        let mut states = health.watch(HealthCheckRequest::default()).await?.into_inner();
+        loop {
+            match states.message().await {
+                Ok(Some(state)) if state.status() == ServingStatus::Serving => return Ok(()),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(status) => {
+                    ended = status;
+                    break;
+                }
+            }
         }
     }
-    Err(Status::unavailable("the server ended before it served"))
+    Err(ended)
 }
 
 async fn create_account(service: &Client, account: &str) -> Result<(), Failure> {
