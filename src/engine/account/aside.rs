@@ -21,7 +21,7 @@ impl AccountActor {
     /// of several, each is tried alone.
     pub(super) fn turn_away(&mut self, inputs: &[Input], ctx: &mut Context<Self>) {
         if !self.queue.isolate() {
-            return self.free(ctx);
+            return self.go_on(ctx);
         }
         self.shared.metrics.fault("decision");
         let message = "an internal error; it was logged";
@@ -40,7 +40,7 @@ impl AccountActor {
             }
             _ => {}
         }
-        self.free(ctx);
+        self.go_on(ctx);
     }
 
     /// An outcome cannot be decided on: its execution ends.

@@ -384,7 +384,11 @@ impl AccountActor {
         if is_written {
             return self.free(ctx);
         }
-        // Nothing was waited for: what comes next has a turn of its own, so that no number of such decisions grows the stack.
+        self.go_on(ctx);
+    }
+
+    /// Goes on after what waited for nothing, in a turn of its own: no number of such decisions grows the stack.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
         self.is_busy = false;
         ctx.notify(Wake { place: None });
     }

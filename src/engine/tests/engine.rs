@@ -185,6 +185,17 @@ fn a_fault_turns_one_event_away_and_no_other() {
 }
 
 #[test]
+fn no_number_of_faults_grows_the_stack() {
+    in_a_universe(async |universe| {
+        let replies = universe.publish(&[BREAKS_DOWN; 3_000]).await.expect("answers");
+        let is_internal =
+            |reply: &EventReply| matches!(reply, EventReply::Rejected(why) if why.reason == RejectionReason::Internal);
+        assert!(replies.len() == 3_000 && replies.iter().all(is_internal));
+        universe.set_plan().await.expect("the account lives on");
+    });
+}
+
+#[test]
 fn a_fault_in_an_outcome_or_a_due_row_ends_that_execution_and_no_other() {
     in_a_universe(async |universe| {
         universe.create_automations(&[OUTCOME_BREAKS_DOWN, DUE_BREAKS_DOWN, "a good one"]).await;
