@@ -1,10 +1,21 @@
 //! Holes in a text, where placeholders stand: `{{`, a path and filters, `}}`. What is in quotation marks, keys and the
 //! arguments of filters, may have anything in it, braces too.
 
-/// Where a placeholder ends: the offset of the braces that close it, past what is in quotation marks. `is_escaped` where it stands in a
-/// JSON string, in which quotes may have a backslash.
-pub fn closing_braces(text: &str, is_escaped: bool) -> Option<usize> {
+/// What a placeholder stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Around {
+    /// A text, in which it may be laid out over lines.
+    Text,
+    /// JSON, in value position.
+    Json,
+    /// A JSON string, in which quotation marks and backslashes are escaped.
+    JsonString,
+}
+
+/// Where a placeholder ends: the offset of the braces that close it, past what is in quotation marks.
+pub fn closing_braces(text: &str, around: Around) -> Option<usize> {
     let bytes = text.as_bytes();
+    let is_escaped = around == Around::JsonString;
     let mut at = 0;
     while at < bytes.len() {
         let rest = &text[at..];
@@ -23,30 +34,30 @@ pub fn closing_braces(text: &str, is_escaped: bool) -> Option<usize> {
         match opening {
             Some(quote) => {
                 at += quote.len();
-                at += end_of_key(&text[at..], quote)? + quote.len();
+                at += end_of_quoted(&text[at..], quote, around)? + quote.len();
             }
-            None if matches!(bytes[at], b'"' | b'\n') => return None,
+            None if bytes[at] == b'"' || bytes[at] == b'\n' && around != Around::Text => return None,
             None => at += rest.chars().next().map_or(1, char::len_utf8),
         }
     }
     None
 }
 
-/// Where a key in quotes ends. A backslash takes what follows with it; in a JSON string it is two of them that do.
-pub fn end_of_key(text: &str, quote: &str) -> Option<usize> {
+/// Where what is in quotation marks ends. A backslash takes what follows with it; in a JSON string it is two of them that do.
+pub fn end_of_quoted(text: &str, quote: &str, around: Around) -> Option<usize> {
     let mut at = 0;
     while at < text.len() {
         let rest = &text[at..];
         if rest.starts_with(quote) {
             return Some(at);
         }
-        let taken = match quote {
-            "\\\"" if rest.starts_with("\\\\\\") => 4,
-            "\\\"" if rest.starts_with("\\\\") => 3,
-            _ if rest.starts_with('\\') => 2,
-            _ => rest.chars().next().map_or(1, char::len_utf8),
+        let one = |rest: &str| rest.chars().next().map_or(1, char::len_utf8);
+        at += match rest.strip_prefix("\\\\").filter(|_| around == Around::JsonString) {
+            Some(next) if next.starts_with('\\') => 4,
+            Some(next) => 2 + one(next),
+            None if rest.starts_with('\\') => 2,
+            None => one(rest),
         };
-        at += taken;
         while at < text.len() && !text.is_char_boundary(at) {
             at += 1;
         }

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::hole::closing_braces;
+use super::hole::{Around, closing_braces};
 
 /// How deep arrays and objects may nest.
 pub const JSON_DEPTH_MAX: usize = 64;
@@ -520,7 +520,8 @@ impl<'a> Parser<'a> {
 
     fn hole(&mut self, in_string: bool) -> Parsed<()> {
         let start = self.at;
-        let Some(end) = closing_braces(&self.text[start + 2..], in_string) else {
+        let around = if in_string { Around::JsonString } else { Around::Json };
+        let Some(end) = closing_braces(&self.text[start + 2..], around) else {
             return Err(self.error("the placeholder is not closed with }}"));
         };
         self.at = start + 2 + end + 2;

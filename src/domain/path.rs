@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    hole::end_of_key,
+    hole::{Around, end_of_quoted},
     json::{self, Json, Node},
 };
 
@@ -245,7 +245,7 @@ fn bracket(text: &str) -> Result<(PathStep, usize), (usize, String)> {
     }
     let quote = &text[1..2];
     let not_closed = || (1, "the key is not closed: a quotation mark and ] expected".to_owned());
-    let length = end_of_key(&text[2..], quote).ok_or_else(not_closed)?;
+    let length = end_of_quoted(&text[2..], quote, Around::Text).ok_or_else(not_closed)?;
     let written = &text[2..2 + length];
     if !text[3 + length..].starts_with(']') {
         return Err((3 + length, "a closing ] expected".to_owned()));

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     event::Event,
-    hole::closing_braces,
+    hole::{Around, closing_braces},
     id::ObjectName,
     json::{self, Node},
     path::FieldPath,
@@ -188,8 +188,8 @@ pub fn parse_text(text: &str, object: &ObjectName) -> Result<Vec<Part>, String> 
             parts.push(Part::Literal(text[done..start].to_owned()));
         }
         let inner = start + 2;
-        // Placeholders of texts may be laid out over lines, those of JSON may not.
-        let end = closing_braces(&text[inner..], false).or_else(|| text[inner..].find("}}"));
+        // Where a quotation mark is not closed, that is said of what stands before the first braces.
+        let end = closing_braces(&text[inner..], Around::Text).or_else(|| text[inner..].find("}}"));
         let end = end.ok_or_else(|| at(start, "the placeholder is not closed with }}".to_owned()))?;
         let hole = Placeholder::parse(&text[inner..inner + end], object)
             .map_err(|(offset, message)| at(floor(text, inner + offset), message))?;

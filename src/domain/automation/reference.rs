@@ -153,5 +153,5 @@ fn value_of<'e>(path: &FieldPath, data: &'e Node<'e>, scope: Scope<'e>) -> Value
 }
 
 fn list<'e>(found: Vec<Option<&'e Node<'e>>>) -> Value<'e> {
-    Value::List(found.into_iter().map(|node| node.map_or(Value::Null, Value::Json)).collect())
+    Value::Each(found.into_iter().map(|node| node.map_or(Value::Null, Value::Json)).collect())
 }

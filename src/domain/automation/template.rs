@@ -91,6 +91,10 @@ impl BodyTemplate {
             let written = written(&text[inner..hole.end - 2], hole.in_string);
             let placeholder = Placeholder::parse(&written, object);
             let placeholder = placeholder.map_err(|(offset, message)| {
+                let offset = match written {
+                    Cow::Borrowed(_) => offset,
+                    Cow::Owned(_) => escaped_offset(&text[inner..hole.end - 2], offset),
+                };
                 let before = &text[..floor(text, inner + offset)];
                 let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
                 let (line, column) = (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
@@ -181,6 +185,30 @@ fn written(text: &str, in_string: bool) -> Cow<'_, str> {
         }
         _ => Cow::Borrowed(text),
     }
+}
+
+/// Where a byte of a JSON string's content stands in the string as it is written.
+fn escaped_offset(written: &str, offset: usize) -> usize {
+    let (mut at, mut plain) = (0, 0);
+    while at < written.len() && plain < offset {
+        let rest = &written[at..];
+        let next = rest.chars().next().map_or(1, char::len_utf8);
+        let (length, bytes) = match rest.strip_prefix('\\') {
+            Some(escape) if escape.starts_with('u') => {
+                let code = escape.get(1..5).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default();
+                match char::from_u32(code) {
+                    Some(one) => (6, one.len_utf8()),
+                    // Half of a pair, whose halves make four bytes.
+                    None => (6, 2),
+                }
+            }
+            Some(_) => (2, 1),
+            None => (next, next),
+        };
+        at += length;
+        plain += bytes;
+    }
+    at
 }
 
 fn check_key(key: &str, before: &[(String, String)]) -> Result<(), String> {

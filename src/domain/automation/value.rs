@@ -17,7 +17,9 @@ pub enum Value<'e> {
     Text(Cow<'e, str>),
     /// A value of the event, with its own bytes.
     Json(&'e Node<'e>),
-    /// Several values.
+    /// What a path leads to in each value of a list.
+    Each(Vec<Value<'e>>),
+    /// A list that a filter has made.
     List(Vec<Value<'e>>),
 }
 
@@ -32,7 +34,7 @@ impl<'e> Value<'e> {
                 Json::String(text) => Cow::Borrowed(text),
                 _ => Cow::Borrowed(node.raw),
             },
-            Value::Boolean(_) | Value::Number(_) | Value::List(_) => {
+            Value::Boolean(_) | Value::Number(_) | Value::Each(_) | Value::List(_) => {
                 let mut text = String::new();
                 self.typed_into(&mut text);
                 Cow::Owned(text)
@@ -47,7 +49,8 @@ impl<'e> Value<'e> {
             Value::Boolean(_) | Value::Number(_) => false,
             Value::Text(text) => text.is_empty(),
             // Of several values, one is enough.
-            Value::List(items) => items.iter().all(Value::is_empty),
+            Value::Each(items) => items.iter().all(Value::is_empty),
+            Value::List(items) => items.is_empty(),
             Value::Json(node) => match &node.value {
                 Json::Null => true,
                 Json::String(text) => text.is_empty(),
@@ -66,7 +69,7 @@ impl<'e> Value<'e> {
             Value::Number(digits) => out.push_str(digits),
             Value::Json(node) => out.push_str(node.raw),
             Value::Text(text) => quoted_into(text, out),
-            Value::List(items) => {
+            Value::Each(items) | Value::List(items) => {
                 out.push('[');
                 for (at, item) in items.iter().enumerate() {
                     out.push_str(if at == 0 { "" } else { ", " });
@@ -112,7 +115,7 @@ impl<'e> Value<'e> {
     /// The values of a list.
     pub fn items(&self) -> Option<Vec<Value<'e>>> {
         match self {
-            Value::List(items) => Some(items.clone()),
+            Value::Each(items) | Value::List(items) => Some(items.clone()),
             Value::Json(Node { value: Json::Array(items), .. }) => Some(items.iter().map(Value::Json).collect()),
             _ => None,
         }
@@ -124,7 +127,7 @@ impl<'e> Value<'e> {
             Value::Null | Value::Boolean(_) => 0,
             Value::Number(text) | Value::Text(text) => text.len(),
             Value::Json(node) => node.raw.len(),
-            Value::List(items) => items.iter().map(|item| 32 + item.weight()).sum(),
+            Value::Each(items) | Value::List(items) => items.iter().map(|item| 32 + item.weight()).sum(),
         }
     }
 
@@ -135,7 +138,7 @@ impl<'e> Value<'e> {
             _ if self.boolean().is_some() => "a boolean",
             _ if self.number().is_some() => "a number",
             _ if self.text().is_some() => "a text",
-            Value::List(_) | Value::Json(Node { value: Json::Array(_), .. }) => "a list",
+            Value::Each(_) | Value::List(_) | Value::Json(Node { value: Json::Array(_), .. }) => "a list",
             _ => "an object",
         }
     }

@@ -81,7 +81,7 @@ fn member<'e>(value: &Value<'e>, path: Option<&FieldPath>) -> Value<'e> {
         Found::Nothing => Value::Null,
         Found::One(found) => Value::Json(found),
         Found::Each(found) => {
-            Value::List(found.into_iter().map(|found| found.map_or(Value::Null, Value::Json)).collect())
+            Value::Each(found.into_iter().map(|found| found.map_or(Value::Null, Value::Json)).collect())
         }
     }
 }

@@ -157,6 +157,9 @@ fn faults_say_where() {
         (r#"{"a": {{event.name}}}"#, "event has id"),
         (r#"{"a": {{deal..x}}}"#, "line 1 column 14"),
         (r#"{"a": 1, "a": 2}"#, "given twice"),
+        (r#"{"a": "{{deal.x | append: \"ab\" | upcas}}"}"#, "is upcase meant? at line 1 column 36"),
+        (r#"{"a": "{{deal.x | append: 'it\\'s' | upcas}}"}"#, "is upcase meant? at line 1 column 38"),
+        (r#"{"a": "{{deal.x | append: '\u00e9' | upcas}}"}"#, "is upcase meant? at line 1 column 38"),
     ] {
         let fault = compile(&BodySpec::Raw(text.into())).expect_err(text);
         assert!(fault.contains(message), "{text}: {fault}");

@@ -14,7 +14,7 @@ use crate::domain::{
 const DATA: &str = r#"{
     "title": " Big Deal ", "value": 10.50, "count": 7, "none": null, "yes": true, "no": false, "empty": "",
     "currency": "EUR", "due": "2026-02-28", "added": "2026-02-28T22:30:00Z", "plain": "2026-02-28 22:30:00",
-    "epoch": 1772317800, "tags": ["b", "a", "b", null], "numbers": [3, 1.0, 1, 20],
+    "epoch": 1772317800, "nulls": [null], "tags": ["b", "a", "b", null], "numbers": [3, 1.0, 1, 20],
     "products": [
         {"name": "Chair", "price": 12.50, "stock": true, "sizes": ["S", "M"]},
         {"name": "Desk", "price": 200, "stock": false, "sizes": []},
@@ -32,13 +32,11 @@ fn catalogue() -> Catalogue {
     catalogue
 }
 
-/// What a placeholder is as JSON, and what was warned of.
-fn made(text: &str) -> (String, Vec<String>) {
-    let placeholder = Placeholder::parse(text, &"deal".parse().expect("a name"));
-    let placeholder = placeholder.unwrap_or_else(|(at, error)| panic!("{text}: {error} at {at}"));
+/// Reads what placeholders stand for with some data.
+fn with_data<T>(data: &str, read: impl FnOnce(Scope<'_>) -> T) -> T {
     let (event, catalogue) = (Event::sample("e-1"), catalogue());
-    let data = json::parse(DATA).expect("data");
-    let scope = Scope {
+    let data = json::parse(data).expect("data");
+    read(Scope {
         event: &event,
         data: &data,
         previous: None,
@@ -46,13 +44,22 @@ fn made(text: &str) -> (String, Vec<String>) {
         automation_name: "one",
         execution: ExecutionUid(uuid::Uuid::nil()),
         catalogue: &catalogue,
-    };
+    })
+}
+
+/// What a placeholder is as JSON, and what was warned of.
+fn made(text: &str) -> (String, Vec<String>) {
+    let placeholder = Placeholder::parse(text, &"deal".parse().expect("a name"));
+    let placeholder = placeholder.unwrap_or_else(|(at, error)| panic!("{text}: {error} at {at}"));
     let rendering = Rendering::default();
-    let mut json = String::new();
-    match placeholder.value(scope, &rendering) {
-        Ok(value) => value.typed_into(&mut json),
-        Err(_) => json.push_str("MISSING"),
-    }
+    let json = with_data(DATA, |scope| {
+        let mut json = String::new();
+        match placeholder.value(scope, &rendering) {
+            Ok(value) => value.typed_into(&mut json),
+            Err(_) => json.push_str("MISSING"),
+        }
+        json
+    });
     (json, rendering.warnings())
 }
 
@@ -144,6 +151,10 @@ fn filters_do_what_liquid_says() {
         ("'9999-12-31' | date: '%d.%m.%Y'", r#""31.12.9999""#),
         ("'9999-12-30' | date_plus: '1 day'", r#""9999-12-31""#),
         (r#"deal.tags | where: 'x'"#, "[]"),
+        ("deal.nulls!", "[null]"),
+        ("deal.nulls | reverse!", "[null]"),
+        ("deal.nulls | compact!", "MISSING"),
+        ("deal.nulls.x!", "MISSING"),
         ("deal.visible_to | label", r#""Everyone""#),
         ("deal.visible_to | label | upcase", r#""EVERYONE""#),
         ("deal.value", "10.50"),
@@ -272,21 +283,13 @@ fn what_grows_without_bound_ends() {
 
 #[test]
 fn the_filters_of_one_request_have_so_much_to_do_and_no_more() {
-    let (event, catalogue) = (Event::sample("e-1"), Catalogue::default());
     let text = format!(r#"{{"t": "{}"}}"#, "x".repeat(100_000));
-    let data = json::parse(&text).expect("data");
-    let scope = Scope {
-        event: &event,
-        data: &data,
-        previous: None,
-        account: &"42".parse().expect("an id"),
-        automation_name: "one",
-        execution: ExecutionUid(uuid::Uuid::nil()),
-        catalogue: &catalogue,
-    };
     let placeholder = Placeholder::parse("deal.t | upcase", &"deal".parse().expect("a name")).expect("parses");
     let rendering = Rendering::default();
-    let made = (0..50).filter(|_| placeholder.value(scope, &rendering).is_ok_and(|value| !value.is_empty())).count();
+    let made = with_data(&text, |scope| {
+        let is_made = |_: &i32| placeholder.value(scope, &rendering).is_ok_and(|value| !value.is_empty());
+        (0..50).filter(is_made).count()
+    });
     assert_eq!(made, 4 * 1024 * 1024 / (100_002 + 256), "of the same request");
     assert!(rendering.warnings()[0].contains("has more to do than the 4194304 bytes"));
 }
