@@ -6,7 +6,7 @@ use crate::{
         address::AddressPolicy,
         automation::{
             catalogue::Catalogue,
-            condition::{Conditions, GroupSpec, ObjectState},
+            condition::{Conditions, GroupSpec},
             path_template::PathTemplate,
             placeholder::{Rendering, Scope, Trees, parse_text},
             template::{BodySpec, BodyTemplate},
@@ -143,14 +143,15 @@ fn condition(input: &[u8]) {
     let (spec, data) = halves(&text);
     let Ok(spec) = serde_json::from_str::<GroupSpec>(spec) else { return };
     let Some(event) = event(data) else { return };
-    let Ok(trees) = Trees::of(&event) else { return };
     for action in [Action::Create, Action::Change, Action::Delete] {
-        let Some(conditions) = Conditions::compile(Some(&spec), action, "conditions", &mut Violations::default())
+        let Some(conditions) = Conditions::compile(Some(&spec), &[action], "conditions", &mut Violations::default())
         else {
             continue;
         };
         let catalogue = Catalogue::default();
-        let state = ObjectState { action, ..trees.state(&event, &catalogue) };
+        let event = Event { action, ..event.clone() };
+        let Ok(trees) = Trees::of(&event) else { return };
+        let state = trees.state(&event, &catalogue);
         let holds = conditions.hold(state);
         assert_eq!(holds, conditions.hold(state), "the same twice");
         let _ = conditions.explain(state);

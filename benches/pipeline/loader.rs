@@ -55,7 +55,7 @@ fn matching(account: &str) -> pb::Automation {
             kind: Some(pb::condition::Kind::Clause(pb::Clause {
                 field: "stage_id".into(),
                 operator: pb::Operator::Changed.into(),
-                values: Vec::new(),
+                ..Default::default()
             })),
         }],
     });

@@ -186,7 +186,7 @@ impl Written {
         match &node.value {
             Json::Null => Written::Null,
             Json::Bool(value) => Written::Bool(*value, value.to_string()),
-            Json::Number(digits) => Written::Number((*digits).to_owned()),
+            Json::Number(digits) => Written::Number(digits.to_string()),
             Json::String(text) => Written::Text(text.to_string()),
             Json::Array(items) => Written::List(items.iter().map(Self::of_node).collect()),
             Json::Object(members) => {

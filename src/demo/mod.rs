@@ -237,7 +237,7 @@ async fn create_account(service: &Client, account: &str) -> Result<(), Failure> 
 
 fn clause(field: &str, operator: pb::Operator, values: &[pb::scalar::Kind]) -> pb::Condition {
     let values = values.iter().map(|kind| pb::Scalar { kind: Some(kind.clone()) }).collect();
-    let clause = pb::Clause { field: field.to_owned(), operator: operator.into(), values };
+    let clause = pb::Clause { field: field.to_owned(), operator: operator.into(), values, ..Default::default() };
     pb::Condition { kind: Some(pb::condition::Kind::Clause(clause)) }
 }
 

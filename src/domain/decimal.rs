@@ -54,7 +54,7 @@ fn saturating_exponent(text: &str) -> i64 {
 }
 
 fn is_number(text: &str) -> bool {
-    matches!(super::json::parse(text), Ok(node) if matches!(node.value, super::json::Json::Number(raw) if raw == text))
+    matches!(super::json::parse(text), Ok(node) if matches!(&node.value, super::json::Json::Number(raw) if raw == text))
 }
 
 impl Ord for Decimal {

@@ -28,7 +28,7 @@ pub enum Json<'a> {
     /// `true` or `false`
     Bool(bool),
     /// A number as it is written.
-    Number(&'a str),
+    Number(Cow<'a, str>),
     /// A string, escapes decoded.
     String(Cow<'a, str>),
     /// An array.
@@ -291,7 +291,7 @@ impl<'a> Parser<'a> {
             Some(b'{') => self.object::<TREE>()?,
             Some(b'[') => self.array::<TREE>()?,
             Some(b'"') => Json::String(self.string(true)?),
-            Some(b'-' | b'0'..=b'9') => Json::Number(self.number()?),
+            Some(b'-' | b'0'..=b'9') => Json::Number(Cow::Borrowed(self.number()?)),
             Some(b't') => self.word("true", Json::Bool(true))?,
             Some(b'f') => self.word("false", Json::Bool(false))?,
             Some(b'n') => self.word("null", Json::Null)?,

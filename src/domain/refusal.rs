@@ -220,6 +220,11 @@ impl Violations {
         value.map_err(|error| self.add(field, error.to_string())).ok()
     }
 
+    /// How many faults were noted.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether nothing is wrong so far.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -8,7 +8,8 @@ use time::{
 };
 
 const DATE: StaticFormatDescription = format_description!("[year]-[month]-[day]");
-const UNIX_EPOCH_JULIAN_DAY: i32 = 2_440_588;
+/// The day on which 1970 begins, as dates are counted.
+pub const UNIX_EPOCH_JULIAN_DAY: i32 = 2_440_588;
 
 /// A point in time, in microseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

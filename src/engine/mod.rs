@@ -279,13 +279,8 @@ impl Engine {
     }
 
     /// The recent events of an account, of one object or of all, and of one action or of all.
-    pub fn recent_events(
-        &self,
-        account: AccountUid,
-        object: Option<&ObjectName>,
-        action: Option<Action>,
-    ) -> RecentEvents {
-        self.shared.recent().of(account, object, action)
+    pub fn recent_events(&self, account: AccountUid, object: Option<&ObjectName>, actions: &[Action]) -> RecentEvents {
+        self.shared.recent().of(account, object, actions)
     }
 
     /// One of the recent events of an account.

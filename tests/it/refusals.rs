@@ -101,7 +101,12 @@ async fn automations(admin: &Client) {
         automation
     };
     let nested = |depth: usize| {
-        let clause = pb::Clause { field: "a".into(), operator: pb::Operator::IsEmpty.into(), values: Vec::new() };
+        let clause = pb::Clause {
+            field: "a".into(),
+            operator: pb::Operator::IsEmpty.into(),
+            values: Vec::new(),
+            ..Default::default()
+        };
         let mut condition = pb::Condition { kind: Some(pb::condition::Kind::Clause(clause)) };
         for _ in 1..depth {
             let group = pb::ConditionGroup { r#match: pb::ConditionMatch::Any.into(), conditions: vec![condition] };
@@ -112,7 +117,12 @@ async fn automations(admin: &Client) {
         pb::Automation { conditions, ..base.clone() }
     };
     let many = {
-        let clause = pb::Clause { field: "a".into(), operator: pb::Operator::IsEmpty.into(), values: Vec::new() };
+        let clause = pb::Clause {
+            field: "a".into(),
+            operator: pb::Operator::IsEmpty.into(),
+            values: Vec::new(),
+            ..Default::default()
+        };
         let condition = pb::Condition { kind: Some(pb::condition::Kind::Clause(clause)) };
         let group = pb::ConditionGroup { r#match: pb::ConditionMatch::All.into(), conditions: vec![condition; 101] };
         pb::Automation { conditions: Some(group), ..base.clone() }

@@ -304,7 +304,7 @@ async fn large_automations_are_refused_and_pages_have_a_size() {
     let server = Server::start(&database, &[]).await;
     let (_, admin) = account_42(&server, "http://127.0.0.1:9/").await;
     let with = |values: Vec<pb::Scalar>, clauses: usize| {
-        let clause = pb::Clause { field: "a".into(), operator: pb::Operator::In.into(), values };
+        let clause = pb::Clause { field: "a".into(), operator: pb::Operator::In.into(), values, ..Default::default() };
         let condition = pb::Condition { kind: Some(pb::condition::Kind::Clause(clause)) };
         let group =
             pb::ConditionGroup { r#match: pb::ConditionMatch::Any.into(), conditions: vec![condition; clauses] };

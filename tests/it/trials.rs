@@ -127,6 +127,7 @@ async fn a_draft_is_tried_with_recent_events(database: Database) {
         field: "currency".into(),
         operator: pb::Operator::Is.into(),
         values: vec![pb::Scalar { kind: Some(pb::scalar::Kind::Text("EUR".into())) }],
+        ..Default::default()
     };
     let conditions = &mut draft.conditions.as_mut().expect("conditions").conditions;
     conditions.push(pb::Condition { kind: Some(pb::condition::Kind::Clause(currency)) });

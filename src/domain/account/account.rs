@@ -295,8 +295,10 @@ impl Account {
         ordered.sort_by_key(|automation| automation.uid);
         let mut triggers: HashMap<_, Vec<_>> = HashMap::new();
         for automation in ordered {
-            let key = (automation.spec.object.clone(), automation.spec.trigger_action);
-            triggers.entry(key).or_default().push(automation);
+            for action in automation.spec.trigger_actions.as_slice() {
+                let key = (automation.spec.object.clone(), *action);
+                triggers.entry(key).or_default().push(Arc::clone(&automation));
+            }
         }
         self.triggers = triggers.into_iter().map(|(key, automations)| (key, Selection::new(automations))).collect();
         self.listen();

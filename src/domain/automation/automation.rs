@@ -12,6 +12,7 @@ use super::{
     path_template::PathTemplate,
     placeholder::ROOTS,
     template::{BodySpec, BodyTemplate},
+    trigger::TriggerActions,
 };
 use crate::domain::{
     event::{Action, Event},
@@ -34,9 +35,9 @@ const WARNED_FIELDS_MAX: usize = 200;
 pub struct AutomationSpec {
     /// The kind of object.
     pub object: ObjectName,
-    /// What happened to it.
-    #[serde(rename = "action")]
-    pub trigger_action: Action,
+    /// What happened to it: any of these, each once, in their order.
+    #[serde(flatten)]
+    pub trigger_actions: TriggerActions,
     /// What must hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<GroupSpec>,
@@ -81,7 +82,7 @@ pub struct UnreadableAutomation {
     /// Its id, as it is stored.
     pub id: String,
     /// What it is triggered by; none where not even that can be read.
-    pub trigger: Option<(ObjectName, Action)>,
+    pub trigger: Option<(ObjectName, TriggerActions)>,
 }
 
 /// An automation as it was read.
@@ -95,7 +96,9 @@ pub fn uid_of(read: &ReadAutomation) -> AutomationUid {
 impl UnreadableAutomation {
     /// Whether it could be triggered by an event.
     pub fn may_fit(&self, event: &Event) -> bool {
-        let of_event = |(object, action): &(ObjectName, Action)| (object, *action) == (&event.object, event.action);
+        let of_event = |(object, actions): &(ObjectName, TriggerActions)| {
+            *object == event.object && actions.as_slice().contains(&event.action)
+        };
         self.trigger.as_ref().is_none_or(of_event)
     }
 }
@@ -193,8 +196,12 @@ impl AutomationSpec {
 
     /// Checks the rules and makes them ready. Faults are noted under the fields of the `automation` message.
     pub fn compile(&self, at: &str, faults: &mut Violations) -> Option<Compiled> {
-        let conditions =
-            Conditions::compile(self.conditions.as_ref(), self.trigger_action, &format!("{at}.conditions"), faults);
+        let conditions = Conditions::compile(
+            self.conditions.as_ref(),
+            self.trigger_actions.as_slice(),
+            &format!("{at}.conditions"),
+            faults,
+        );
         if self.actions.is_empty() || self.actions.len() > ACTIONS_MAX {
             faults.add(format!("{at}.actions"), format!("must have 1 to {ACTIONS_MAX} actions"));
         }
@@ -234,7 +241,7 @@ impl AutomationSpec {
     /// What a reader should know although it is not wrong.
     pub fn warnings(&self, compiled: &Compiled, catalogue: &Catalogue) -> Vec<String> {
         let mut found = Vec::new();
-        if self.trigger_action == Action::Change && !compiled.conditions.ask_for_change() {
+        if self.trigger_actions.as_slice().contains(&Action::Change) && !compiled.conditions.ask_for_change() {
             found.push(
                 "runs at every change of the object: add a condition that a field changed to narrow it".to_owned(),
             );
@@ -246,7 +253,8 @@ impl AutomationSpec {
                  {{{{${object}.…}}}} for what it means elsewhere"
             ));
         }
-        for field in self.conditions.iter().flat_map(GroupSpec::fields) {
+        let clauses: Vec<_> = self.conditions.iter().flat_map(GroupSpec::clauses).collect();
+        for field in clauses.iter().flat_map(|clause| clause.fields()) {
             if let Some(inner) = field.strip_prefix(object).and_then(|rest| rest.strip_prefix('.')) {
                 found.push(format!(
                     "the condition on {field:?} looks for a field {object:?} inside the {object}: if {inner:?} is meant, \
@@ -257,7 +265,7 @@ impl AutomationSpec {
         if let Some(conditions) = &self.conditions {
             found.extend(fit_warnings(catalogue, object, conditions));
         }
-        let of_conditions = self.conditions.iter().flat_map(GroupSpec::fields);
+        let of_conditions = clauses.iter().flat_map(|clause| clause.fields());
         let of_conditions = of_conditions.filter_map(|field| FieldPath::parse(field).ok());
         let mut fields: BTreeMap<String, FieldPath> = of_conditions
             .filter(|field| field.split_root().0 != object)
@@ -378,7 +386,7 @@ impl Automation {
     /// Whether an event is of the kind that triggers it, and by a user it is active for.
     pub fn is_triggered_by(&self, event: &Event) -> bool {
         self.enabled
-            && self.spec.trigger_action == event.action
+            && self.spec.trigger_actions.as_slice().contains(&event.action)
             && self.spec.object == event.object
             && self.activation.covers(event.user_id.as_ref())
     }

@@ -33,8 +33,8 @@ pub enum CheckKind {
 pub fn checks(has_plan: bool, automation: &Automation, event: &Event, conditions_hold: bool) -> Vec<Check> {
     let spec = &automation.spec;
     let user = event.user_id.as_ref();
-    let is_triggered = spec.object == event.object && spec.trigger_action == event.action;
-    let wanted = format!("{} {}", spec.object, spec.trigger_action.as_str());
+    let is_triggered = spec.object == event.object && spec.trigger_actions.as_slice().contains(&event.action);
+    let wanted = format!("{} {}", spec.object, spec.trigger_actions.words());
     let check = |kind, holds, message: String| Check { kind, holds, message };
     vec![
         check(

@@ -1,9 +1,11 @@
 //! Automations: what triggers them, under which conditions, and what they send.
 
 mod automation;
+mod calendar;
 pub mod catalogue;
 pub mod checks;
 pub mod condition;
+pub mod event_field;
 pub mod filter;
 mod method;
 pub mod miss;
@@ -12,6 +14,7 @@ pub mod placeholder;
 pub mod reference;
 pub mod selection;
 pub mod template;
+mod trigger;
 pub mod value;
 
 pub use self::{
@@ -20,4 +23,5 @@ pub use self::{
         Compiled, CompiledAction, ReadAutomation, UnreadableAutomation, check_action, name_actions, uid_of,
     },
     method::Method,
+    trigger::TriggerActions,
 };

@@ -228,7 +228,6 @@ impl<'e> Trees<'e> {
 
     /// What conditions look at.
     pub fn state<'s>(&'s self, event: &'s Event, catalogue: &'s Catalogue) -> ObjectState<'s> {
-        let (action, object) = (event.action, event.object.as_str());
-        ObjectState { action, data: &self.data, previous: self.previous.as_ref(), object, catalogue }
+        ObjectState { event, data: &self.data, previous: self.previous.as_ref(), catalogue }
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     catalogue::{Catalogue, LABEL},
+    event_field::{EVENT, EventField},
     value::Value,
 };
 use crate::domain::{
@@ -44,12 +45,7 @@ const OWN: char = '$';
 pub enum Reference {
     Data(FieldPath),
     Previous(FieldPath),
-    EventId,
-    EventAction,
-    EventObject,
-    EventEntityId,
-    EventTime,
-    EventUser,
+    Event(EventField),
     AccountId,
     AutomationName,
     ExecutionId,
@@ -86,17 +82,11 @@ impl Reference {
 
     /// What it stands for.
     pub fn value<'e>(&self, scope: Scope<'e>) -> Value<'e> {
-        let event = scope.event;
         let text = |text: &'e str| Value::Text(Cow::Borrowed(text));
         match self {
             Reference::Data(path) => value_of(path, scope.data, scope),
             Reference::Previous(path) => scope.previous.map_or(Value::Null, |previous| value_of(path, previous, scope)),
-            Reference::EventId => text(event.id.as_str()),
-            Reference::EventAction => Value::Text(Cow::Borrowed(event.action.as_str())),
-            Reference::EventObject => text(event.object.as_str()),
-            Reference::EventEntityId => text(event.entity_id.as_str()),
-            Reference::EventTime => Value::Text(Cow::Owned(event.occurred_at.to_rfc3339())),
-            Reference::EventUser => event.user_id.as_ref().map_or(Value::Null, |user| text(user.as_str())),
+            Reference::Event(field) => field.value(scope.event),
             Reference::AccountId => text(scope.account.as_str()),
             Reference::AutomationName => text(scope.automation_name),
             Reference::ExecutionId => Value::Text(Cow::Owned(scope.execution.to_string())),
@@ -116,16 +106,13 @@ fn source(path: &FieldPath, object: &ObjectName, is_own: bool) -> Result<Referen
     };
     Ok(match (root, member) {
         ("previous", _) => Reference::Previous(rest),
-        ("event", "id") => Reference::EventId,
-        ("event", "action") => Reference::EventAction,
-        ("event", "object") => Reference::EventObject,
-        ("event", "entity_id") => Reference::EventEntityId,
-        ("event", "occurred_at") => Reference::EventTime,
-        ("event", "user_id") => Reference::EventUser,
+        (EVENT, _) => {
+            let field = EventField::of(rest.steps());
+            Reference::Event(field.ok_or_else(|| format!("event has {}", EventField::names()))?)
+        }
         ("account", "id") => Reference::AccountId,
         ("automation", "name") => Reference::AutomationName,
         ("execution", "id") => Reference::ExecutionId,
-        ("event", _) => return Err("event has id, action, object, entity_id, occurred_at and user_id".into()),
         ("account", _) => return Err("account has id".into()),
         ("automation", _) => return Err("automation has name".into()),
         ("execution", _) => return Err("execution has id".into()),

@@ -239,7 +239,7 @@ fn of_automation(automation: &Automation) -> Fields {
     vec![
         ("display_name", automation.display_name.clone()),
         ("trigger_object", spec.object.to_string()),
-        ("trigger_action", spec.trigger_action.as_str().to_owned()),
+        ("trigger_actions", spec.trigger_actions.words()),
         ("conditions", spec.conditions.as_ref().map(json).unwrap_or_default()),
         ("actions", actions.to_string()),
         ("enabled", automation.enabled.to_string()),

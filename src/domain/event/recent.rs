@@ -145,12 +145,14 @@ impl RecentBook {
         }
     }
 
-    /// The recent events of an account, of one object or of all, and of one action or of all.
-    pub fn of(&self, account: AccountUid, object: Option<&ObjectName>, action: Option<Action>) -> RecentEvents {
+    /// The recent events of an account, of one object or of all, and of some actions; of all where none is named.
+    pub fn of(&self, account: AccountUid, object: Option<&ObjectName>, actions: &[Action]) -> RecentEvents {
         let objects = self.accounts.get(&account);
         let of_object = objects.into_iter().flatten().filter(|(name, _)| object.is_none_or(|object| object == *name));
         let rings = of_object.flat_map(|(_, rings)| rings.iter().enumerate());
-        let rings = rings.filter(|(at, _)| action.is_none_or(|action| action as usize == *at)).map(|(_, ring)| ring);
+        let rings = rings
+            .filter(|(at, _)| actions.is_empty() || actions.iter().any(|action| *action as usize == *at))
+            .map(|(_, ring)| ring);
         let mut found = RecentEvents { events: Vec::new(), complete_since: self.complete_since };
         for ring in rings {
             let entries = ring.events.iter().filter_map(|(no, _)| self.entries.get(no));

@@ -159,7 +159,7 @@ impl World {
         let automation = NewAutomation {
             display_name: "one".into(),
             object: "deal".parse().expect("a name"),
-            trigger_action: Action::Change,
+            trigger_actions: Action::Change.into(),
             conditions: None,
             actions: actions("a"),
             enabled: true,
@@ -174,7 +174,7 @@ impl World {
         let automation = NewAutomation {
             display_name: "notices".into(),
             object: ObjectName::notice(),
-            trigger_action: Action::Create,
+            trigger_actions: Action::Create.into(),
             conditions: None,
             actions: actions("n"),
             enabled: true,

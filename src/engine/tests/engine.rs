@@ -124,7 +124,7 @@ impl Universe {
             let automation = NewAutomation {
                 display_name: (*name).to_owned(),
                 object: "deal".parse().expect("a name"),
-                trigger_action: Action::Change,
+                trigger_actions: Action::Change.into(),
                 conditions: None,
                 actions: vec![NewAction {
                     id: None,

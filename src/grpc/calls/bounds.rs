@@ -39,12 +39,13 @@ const OF_RESOURCES: [&str; 10] = [
 ];
 /// How many elements each repeated field of a request has at most. These only keep a tree small; what a field may hold is
 /// said where it is checked, in words that help more.
-const ELEMENTS_MAX: [(&str, usize); 23] = [
+const ELEMENTS_MAX: [(&str, usize); 24] = [
     ("hookline.v1.PublishRequest.events", 1_000),
     ("hookline.v1.PublishBatchRequest.events", 1_000),
     ("hookline.v1.Event.permitted_user_ids", 10_000),
     ("hookline.v1.PermittedUsers.user_ids", 10_000),
     ("hookline.v1.Automation.actions", 100),
+    ("hookline.v1.Automation.trigger_actions", 100),
     ("hookline.v1.Automation.warnings", 1_000),
     ("hookline.v1.Activation.user_ids", 1_000),
     ("hookline.v1.ActivateAutomationRequest.user_ids", 1_000),

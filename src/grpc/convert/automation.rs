@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tonic::Status;
 
-use super::{event::event_action, pb_event_action, timestamp};
+use super::{event::event_actions, pb_event_action, timestamp};
 use crate::{
     domain::{
         automation::{
@@ -12,8 +12,8 @@ use crate::{
             catalogue::Catalogue,
             check_action,
             condition::{
-                ClauseSpec, Conditions, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, Scalar,
-                VALUE_BYTES_MAX,
+                Anchor, ClauseSpec, Conditions, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, RelativeSpec,
+                Scalar, VALUE_BYTES_MAX, is_of_event,
             },
             template::BodySpec,
         },
@@ -67,7 +67,7 @@ pub fn group(given: pb::ConditionGroup, at: &str, depth: usize, faults: &mut Vio
 fn clause(given: pb::Clause, at: &str, faults: &mut Violations) -> Option<ClauseSpec> {
     let operator = operator(given.operator);
     if operator.is_none() {
-        faults.add(format!("{at}.operator"), "is required: one of OPERATOR_CHANGED to OPERATOR_IS_NOT_EMPTY");
+        faults.add(format!("{at}.operator"), "is required: one of those from OPERATOR_CHANGED on");
     }
     let mut values = Vec::with_capacity(given.values.len());
     for (index, value) in given.values.into_iter().enumerate() {
@@ -81,13 +81,47 @@ fn clause(given: pb::Clause, at: &str, faults: &mut Violations) -> Option<Clause
             Some(pb::scalar::Kind::Number(text)) => Scalar::Number(text),
             Some(pb::scalar::Kind::Boolean(value)) => Scalar::Boolean(value),
             Some(pb::scalar::Kind::Null(_)) => Scalar::Null,
+            Some(pb::scalar::Kind::Field(path)) => Scalar::Field(path),
+            Some(pb::scalar::Kind::PreviousField(path)) => Scalar::Previous(path),
+            Some(pb::scalar::Kind::RelativeTime(relative)) => {
+                let from = anchor(relative.anchor);
+                if from.is_none() {
+                    faults.add(
+                        format!("{at}.values[{index}].relative_time.anchor"),
+                        "is required: TIME_ANCHOR_NOW and others",
+                    );
+                }
+                Scalar::Relative(RelativeSpec { from: from?, offset: relative.offset, time_zone: relative.time_zone })
+            }
             None => {
-                faults.add(format!("{at}.values[{index}]"), "must be a text, a number, a boolean or null");
+                let wanted = "must be a text, a number, a boolean, null, a field, a previous_field or a relative_time";
+                faults.add(format!("{at}.values[{index}]"), wanted);
                 return None;
             }
         });
     }
-    Some(ClauseSpec { field: given.field, operator: operator?, values })
+    let of_event = is_of_event(&given.field);
+    let (ignore_case, size) = (given.ignore_case, given.size);
+    Some(ClauseSpec { field: given.field, of_event, operator: operator?, values, ignore_case, size })
+}
+
+fn anchor(number: i32) -> Option<Anchor> {
+    match pb::TimeAnchor::try_from(number) {
+        Ok(pb::TimeAnchor::Now) => Some(Anchor::Now),
+        Ok(pb::TimeAnchor::StartOfDay) => Some(Anchor::StartOfDay),
+        Ok(pb::TimeAnchor::StartOfWeek) => Some(Anchor::StartOfWeek),
+        Ok(pb::TimeAnchor::StartOfMonth) => Some(Anchor::StartOfMonth),
+        Ok(pb::TimeAnchor::Unspecified) | Err(_) => None,
+    }
+}
+
+fn pb_anchor(anchor: Anchor) -> pb::TimeAnchor {
+    match anchor {
+        Anchor::Now => pb::TimeAnchor::Now,
+        Anchor::StartOfDay => pb::TimeAnchor::StartOfDay,
+        Anchor::StartOfWeek => pb::TimeAnchor::StartOfWeek,
+        Anchor::StartOfMonth => pb::TimeAnchor::StartOfMonth,
+    }
 }
 
 fn operator(number: i32) -> Option<Operator> {
@@ -110,9 +144,11 @@ fn pb_group(spec: &GroupSpec) -> pb::ConditionGroup {
         kind: Some(match member {
             MemberSpec::Group(group) => pb::condition::Kind::Group(pb_group(group)),
             MemberSpec::Clause(clause) => pb::condition::Kind::Clause(pb::Clause {
-                field: clause.field.clone(),
+                field: clause.written_field(),
                 operator: pb_operator(clause.operator),
                 values: clause.values.iter().map(pb_scalar).collect(),
+                ignore_case: clause.ignore_case,
+                size: clause.size,
             }),
         }),
     };
@@ -126,6 +162,13 @@ fn pb_scalar(value: &Scalar) -> pb::Scalar {
             Scalar::Number(text) => pb::scalar::Kind::Number(text.clone()),
             Scalar::Boolean(value) => pb::scalar::Kind::Boolean(*value),
             Scalar::Null => pb::scalar::Kind::Null(0),
+            Scalar::Field(path) => pb::scalar::Kind::Field(path.clone()),
+            Scalar::Previous(path) => pb::scalar::Kind::PreviousField(path.clone()),
+            Scalar::Relative(relative) => pb::scalar::Kind::RelativeTime(pb::RelativeTime {
+                anchor: pb_anchor(relative.from).into(),
+                offset: relative.offset.clone(),
+                time_zone: relative.time_zone.clone(),
+            }),
         }),
     }
 }
@@ -265,7 +308,11 @@ pub fn automation(
         name: format!("accounts/{account}/automations/{}", automation.id),
         display_name: automation.display_name.clone(),
         trigger_object: spec.object.to_string(),
-        trigger_action: pb_event_action(spec.trigger_action),
+        trigger_action: match spec.trigger_actions.as_slice() {
+            [one] => pb_event_action(*one),
+            _ => 0,
+        },
+        trigger_actions: spec.trigger_actions.as_slice().iter().map(|action| pb_event_action(*action)).collect(),
         conditions: spec.conditions.as_ref().map(pb_group),
         actions: spec.actions.iter().map(pb_action).collect(),
         state: state.into(),
@@ -324,27 +371,20 @@ pub fn enabled(state: i32, faults: &mut Violations) -> Option<bool> {
 pub fn new_automation(account: &AccountId, given: pb::Automation) -> Result<NewAutomation, Status> {
     let mut faults = Violations::default();
     let object = object(&given.trigger_object, &mut faults);
-    let action = event_action("automation.trigger_action", given.trigger_action, &mut faults);
+    let on = event_actions("automation", given.trigger_action, &given.trigger_actions, &mut faults);
     let conditions = given.conditions.map(|given| group(given, "automation.conditions", 1, &mut faults));
     let actions = actions(account, given.actions, object.as_ref(), &mut faults);
     check_display_name(&given.display_name, "automation.display_name", &mut faults);
-    if let (Some(Some(group)), Some(action)) = (&conditions, action) {
-        let _ = Conditions::compile(Some(group), action, "automation.conditions", &mut faults);
+    if let (Some(Some(group)), Some(on)) = (&conditions, &on) {
+        let _ = Conditions::compile(Some(group), on.as_slice(), "automation.conditions", &mut faults);
     }
     let enabled = enabled(given.state, &mut faults);
     faults.check().map_err(|refusal| status::refused(&refusal))?;
-    let (Some(object), Some(action), Some(actions), Some(enabled)) = (object, action, actions, enabled) else {
+    let (Some(object), Some(on), Some(actions), Some(enabled)) = (object, on, actions, enabled) else {
         return Err(status::invalid("automation", "is required"));
     };
     let display_name = given.display_name;
-    Ok(NewAutomation {
-        display_name,
-        object,
-        trigger_action: action,
-        conditions: conditions.flatten(),
-        actions,
-        enabled,
-    })
+    Ok(NewAutomation { display_name, object, trigger_actions: on, conditions: conditions.flatten(), actions, enabled })
 }
 
 /// The object of a trigger.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{duration, time::from_timestamp, timestamp};
 use crate::{
     domain::{
+        automation::TriggerActions,
         event::{
             Action, Cause, Event, PERMITTED_USERS_MAX, Rejection, RejectionReason, parse_envelope, payload_object,
         },
@@ -175,6 +176,25 @@ pub fn event_action(field: &str, value: i32, faults: &mut Violations) -> Option<
             None
         }
     }
+}
+
+/// Any of what may happen: given as one, as a list, or as both where they are the same.
+pub fn event_actions(at: &str, one: i32, list: &[i32], faults: &mut Violations) -> Option<TriggerActions> {
+    let field = format!("{at}.trigger_actions");
+    if list.is_empty() {
+        return event_action(&format!("{at}.trigger_action"), one, faults).map(TriggerActions::from);
+    }
+    if one != 0 && list != [one] {
+        faults.add(field, "differs from trigger_action: give only this one, which may name several");
+        return None;
+    }
+    let read = |(index, action): (usize, &i32)| event_action(&format!("{field}[{index}]"), *action, faults);
+    let read: Vec<_> = list.iter().enumerate().map(read).collect();
+    let actions = TriggerActions::new(read.into_iter().collect::<Option<_>>()?);
+    if actions.is_none() {
+        faults.add(field, "names an action twice");
+    }
+    actions
 }
 
 /// What happened.

@@ -19,7 +19,7 @@ pub mod written;
 pub use self::{
     account::{account, account_view, limit_overrides, plan, usage},
     automation::{actions, automation, group, pb_method, pb_operator},
-    event::{event_action, pb_event_action},
+    event::{event_actions, pb_event_action},
     execution::{attempt, execution, explanation, pb_state, request, state},
     filter::{execution_filter, pb_execution_filter},
     job::{job, retry},

@@ -29,6 +29,7 @@ enum Field {
     DisplayName,
     TriggerObject,
     TriggerAction,
+    TriggerActions,
     Conditions,
     Actions,
     State,
@@ -149,6 +150,11 @@ impl Api {
                 is_given: !given.trigger_object.is_empty(),
             },
             MaskField { name: "trigger_action", field: Field::TriggerAction, is_given: given.trigger_action != 0 },
+            MaskField {
+                name: "trigger_actions",
+                field: Field::TriggerActions,
+                is_given: !given.trigger_actions.is_empty(),
+            },
             MaskField { name: "conditions", field: Field::Conditions, is_given: given.conditions.is_some() },
             MaskField { name: "actions", field: Field::Actions, is_given: !given.actions.is_empty() },
             MaskField { name: "state", field: Field::State, is_given: given.state != 0 },
@@ -156,14 +162,18 @@ impl Api {
         ];
         let mut patch = AutomationPatch::default();
         let mut faults = Violations::default();
-        for field in name::masked(request.update_mask.as_ref(), &fields)? {
+        let masked = name::masked(request.update_mask.as_ref(), &fields)?;
+        let (one, list) = (masked.contains(&Field::TriggerAction), masked.contains(&Field::TriggerActions));
+        if one || list {
+            let (one, list) =
+                (if one { given.trigger_action } else { 0 }, if list { &given.trigger_actions[..] } else { &[] });
+            patch.trigger_actions = convert::event_actions("automation", one, list, &mut faults);
+        }
+        for field in masked {
             match field {
+                Field::TriggerAction | Field::TriggerActions => {}
                 Field::DisplayName => patch.display_name = Some(given.display_name.clone()),
                 Field::TriggerObject => patch.object = object(&given.trigger_object, &mut faults),
-                Field::TriggerAction => {
-                    patch.trigger_action =
-                        convert::event_action("automation.trigger_action", given.trigger_action, &mut faults);
-                }
                 Field::Conditions => {
                     let group = given.conditions.clone();
                     let read = group.map(|group| convert::group(group, "automation.conditions", 1, &mut faults));

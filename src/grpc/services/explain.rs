@@ -21,7 +21,7 @@ use crate::{
             command::{self, Command, Task},
             dry_run::dry_run,
         },
-        event::Event,
+        event::{Action, Event},
         id::{AccountId, ExecutionUid},
         refusal::Refusal,
     },
@@ -116,15 +116,19 @@ impl Api {
         });
         let automation = chosen(&entered.account, &account, source)?;
         let spec = &automation.spec;
-        let recent = self.engine.recent_events(view.uid, Some(&spec.object), Some(spec.trigger_action));
+        let recent = self.engine.recent_events(view.uid, Some(&spec.object), spec.trigger_actions.as_slice());
         let tried = backtest(&account, &automation, &recent.events);
         let shows_events = !matches!(entered.caller, Caller::User { .. });
         let answer = convert::explain::backtest(&tried, shows_events);
         // Events are kept since something has had their trigger.
-        let is_alike = |other: &&Arc<Automation>| {
-            (&other.spec.object, other.spec.trigger_action) == (&spec.object, spec.trigger_action)
+        let since_of = |action: &Action| {
+            let is_alike = |other: &&Arc<Automation>| {
+                other.spec.object == spec.object && other.spec.trigger_actions.as_slice().contains(action)
+            };
+            account.automations.values().filter(is_alike).map(|other| other.created_at).min()
         };
-        let since = account.automations.values().filter(is_alike).map(|other| other.created_at).min();
+        let since = spec.trigger_actions.as_slice().iter().map(since_of).collect::<Option<Vec<_>>>();
+        let since = since.and_then(|since| since.into_iter().max());
         let complete_since_time = since.map(|since| convert::timestamp(since.max(recent.complete_since)));
         Ok(pb::BacktestResponse { complete_since_time, ..answer })
     }

@@ -8,8 +8,7 @@ use super::{
 };
 use crate::domain::{
     attempt::Reason,
-    automation::UnreadableAutomation,
-    event::Action,
+    automation::{TriggerActions, UnreadableAutomation},
     execution::{Progress, State, Unreadable},
     id::{AccountUid, AutomationUid, NOTICE_OBJECT, ObjectName},
     source::SourceKind,
@@ -21,13 +20,14 @@ pub fn unreadable_automation(row: &automations::Model) -> UnreadableAutomation {
     #[derive(Deserialize)]
     struct Trigger {
         object: ObjectName,
-        action: Action,
+        #[serde(flatten)]
+        actions: TriggerActions,
     }
     let trigger: Option<Trigger> = serde_json::from_slice(&row.spec).ok();
     UnreadableAutomation {
         uid: AutomationUid(row.uid),
         id: row.id.clone(),
-        trigger: trigger.map(|Trigger { object, action }| (object, action)),
+        trigger: trigger.map(|Trigger { object, actions }| (object, actions)),
     }
 }
 

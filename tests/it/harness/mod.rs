@@ -344,8 +344,12 @@ pub fn automation(account: &str, webhook: &str, object: &str, action: pb::EventA
 /// One condition, compared with numbers.
 pub fn condition(field: &str, operator: pb::Operator, numbers: &[&str]) -> pb::ConditionGroup {
     let number = |text: &&str| pb::Scalar { kind: Some(pb::scalar::Kind::Number((*text).to_owned())) };
-    let clause =
-        pb::Clause { field: field.into(), operator: operator.into(), values: numbers.iter().map(number).collect() };
+    let clause = pb::Clause {
+        field: field.into(),
+        operator: operator.into(),
+        values: numbers.iter().map(number).collect(),
+        ..Default::default()
+    };
     pb::ConditionGroup {
         r#match: pb::ConditionMatch::All.into(),
         conditions: vec![pb::Condition { kind: Some(pb::condition::Kind::Clause(clause)) }],

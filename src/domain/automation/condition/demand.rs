@@ -1,7 +1,12 @@
 //! What conditions demand in any case: that a field is one of some values. By it automations are found that an event may
 //! fit, without asking each of them.
 
-use super::{Clause, Conditions, Group, Match, Member, Operator, operand::Operand};
+use super::{
+    Clause, Conditions, Group, Match, Member, Operator,
+    clause::Operands,
+    operand::{Key, Operand},
+    subject::Subject,
+};
 use crate::domain::{
     decimal::Decimal,
     json::{Json, Node},
@@ -30,15 +35,13 @@ impl ValueKey {
         }
     }
 
-    /// The key of what a clause compares with; none of null, which absent values are, too, and of times, which have many
-    /// spellings.
-    fn of_operand(operand: &Operand) -> Option<Self> {
-        match operand {
-            Operand::Boolean(value) => Some(Self::Boolean(*value)),
-            Operand::Number(number, _) => Some(Self::Number(number.clone())),
-            Operand::Text(text) | Operand::Date(_, text) => Some(Self::Text(text.clone())),
-            Operand::Null | Operand::Instant(..) => None,
-        }
+    /// The key of what a clause compares with, where it has one.
+    fn of_operand(operand: &Operand<'_>) -> Option<Self> {
+        Some(match operand.key()? {
+            Key::Boolean(value) => Self::Boolean(value),
+            Key::Number(number) => Self::Number(number.clone()),
+            Key::Text(text) => Self::Text(text.to_owned()),
+        })
     }
 
     /// The keys of everything that a field leads to.
@@ -83,12 +86,16 @@ impl Group {
 
 impl Clause {
     fn demand(&self) -> Option<Demand> {
-        // A path that may ask for an option's label is looked up in the catalogue.
         let is_lookup = matches!(self.operator, Operator::Is | Operator::In | Operator::ChangedTo);
-        if !is_lookup || self.labelled.is_some() {
+        // A path that may ask for an option's label is looked up in the catalogue.
+        let (Subject::Data { path, labelled: None }, Operands::Fixed(operands)) = (&self.subject, &self.operands)
+        else {
+            return None;
+        };
+        if !is_lookup || self.by_size || self.as_ids {
             return None;
         }
-        let values = self.operands.iter().map(ValueKey::of_operand).collect::<Option<Vec<_>>>()?;
-        Some(Demand { field: self.field.clone(), values })
+        let values = operands.iter().map(ValueKey::of_operand).collect::<Option<Vec<_>>>()?;
+        Some(Demand { field: path.clone(), values })
     }
 }

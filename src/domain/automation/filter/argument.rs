@@ -46,7 +46,7 @@ impl Argument {
             _ => {}
         }
         match json::parse(text).map(|node| node.value) {
-            Ok(Json::Number(digits)) => Ok(Argument::Number(digits.to_owned())),
+            Ok(Json::Number(digits)) => Ok(Argument::Number(digits.into_owned())),
             _ => Reference::parse(text, object).map(Argument::Reference),
         }
     }

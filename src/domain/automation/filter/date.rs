@@ -1,18 +1,19 @@
 //! Filters of dates and times, in any form that events have.
 
-use jiff::{Span, civil::Date, fmt::strtime, tz::TimeZone};
+use jiff::{civil::Date, fmt::strtime, tz::TimeZone};
 
-use super::{super::value::Value, syntax::shown, text};
+use super::{
+    super::{
+        calendar::{span, zone},
+        value::Value,
+    },
+    syntax::shown,
+    text,
+};
 use crate::domain::timestamp::{Timestamp, parse_date};
 
 /// How long a format may be.
 const FORMAT_BYTES_MAX: usize = 200;
-
-/// A zone by its name, such as `Europe/Tallinn`.
-pub fn zone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name)
-        .map_err(|_| format!("{name:?} is no time zone: names are those of IANA, such as Europe/Tallinn"))
-}
 
 /// Refuses a format that is none.
 pub fn check_format(format: &str) -> Result<(), String> {
@@ -23,26 +24,6 @@ pub fn check_format(format: &str) -> Result<(), String> {
     strtime::format(format, &sample)
         .map(drop)
         .map_err(|error| format!("{:?} is no format of times: {error}", shown(format)))
-}
-
-/// A span of time, such as `7 days` or `-1 month`.
-pub fn span(text: &str) -> Result<Span, String> {
-    let wanted = || {
-        format!("{:?} is no span of time: a whole number and minutes, hours, days, weeks, months or years", shown(text))
-    };
-    let (number, unit) = text.trim().split_once(' ').ok_or_else(wanted)?;
-    let number: i64 = number.parse().map_err(|_| wanted())?;
-    let span = Span::new();
-    let span = match unit.trim() {
-        "minute" | "minutes" => span.try_minutes(number),
-        "hour" | "hours" => span.try_hours(number),
-        "day" | "days" => span.try_days(number),
-        "week" | "weeks" => span.try_weeks(number),
-        "month" | "months" => span.try_months(number),
-        "year" | "years" => span.try_years(number),
-        _ => return Err(wanted()),
-    };
-    span.map_err(|_| format!("{:?} is too long a span of time", shown(text)))
 }
 
 /// What a value says of time.

@@ -313,8 +313,8 @@ fn check(name: &str, argument: &Argument, kind: Kind) -> Result<(), String> {
     }
     match (kind, argument) {
         (Kind::Format, Argument::Text(format)) => date::check_format(format),
-        (Kind::Zone, Argument::Text(zone)) => date::zone(zone).map(drop),
-        (Kind::Span, Argument::Text(span)) => date::span(span).map(drop),
+        (Kind::Zone, Argument::Text(zone)) => super::calendar::zone(zone).map(drop),
+        (Kind::Span, Argument::Text(span)) => super::calendar::span(span).map(drop),
         _ => Ok(()),
     }
 }

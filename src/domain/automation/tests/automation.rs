@@ -5,10 +5,10 @@ use crate::domain::automation::condition::{ClauseSpec, Match, MemberSpec, Operat
 
 /// The warnings of an automation on an object with a condition and one POST.
 fn warned(object: &str, field: &str, path: &str, body: &str) -> Vec<String> {
-    let clause = ClauseSpec { field: field.into(), operator: Operator::Changed, values: Vec::new() };
+    let clause = ClauseSpec::new(field, Operator::Changed, &[]);
     let spec = AutomationSpec {
         object: object.parse().expect("a name"),
-        trigger_action: Action::Change,
+        trigger_actions: Action::Change.into(),
         conditions: Some(GroupSpec { how: Match::Any, conditions: vec![MemberSpec::Clause(clause)] }),
         actions: vec![ActionSpec {
             id: None,
@@ -103,14 +103,14 @@ fn actions_keep_their_ids_through_edits() {
 fn the_stored_form_stays_readable() {
     let spec = AutomationSpec {
         object: "deal".parse().expect("a name"),
-        trigger_action: Action::Change,
+        trigger_actions: Action::Change.into(),
         conditions: Some(GroupSpec {
             how: Match::All,
-            conditions: vec![MemberSpec::Clause(ClauseSpec {
-                field: "stage_id".into(),
-                operator: Operator::ChangedTo,
-                values: vec![Scalar::Number("2".into())],
-            })],
+            conditions: vec![MemberSpec::Clause(ClauseSpec::new(
+                "stage_id",
+                Operator::ChangedTo,
+                &[Scalar::Number("2".into())],
+            ))],
         }),
         actions_edited_at: None,
         actions: vec![ActionSpec {

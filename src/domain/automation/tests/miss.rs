@@ -18,7 +18,7 @@ const ACCOUNT: AccountUid = AccountUid(Uuid::from_u128(1));
 fn automation(no: u128, activation: Activation) -> Arc<Automation> {
     let spec = AutomationSpec {
         object: "deal".parse().expect("a name"),
-        trigger_action: Action::Change,
+        trigger_actions: Action::Change.into(),
         conditions: None,
         actions_edited_at: None,
         actions: vec![crate::domain::automation::automation::ActionSpec {

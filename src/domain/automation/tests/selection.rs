@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 fn clause(field: &str, operator: Operator, values: &[Scalar]) -> MemberSpec {
-    MemberSpec::Clause(ClauseSpec { field: field.into(), operator, values: values.to_vec() })
+    MemberSpec::Clause(ClauseSpec::new(field, operator, values))
 }
 
 fn group(how: Match, conditions: Vec<MemberSpec>) -> GroupSpec {
@@ -24,7 +24,7 @@ fn group(how: Match, conditions: Vec<MemberSpec>) -> GroupSpec {
 fn automation(no: u128, conditions: Option<GroupSpec>, enabled: bool) -> Arc<Automation> {
     let spec = AutomationSpec {
         object: "deal".parse().expect("a name"),
-        trigger_action: Action::Change,
+        trigger_actions: Action::Change.into(),
         conditions,
         actions_edited_at: None,
         actions: Vec::new(),

@@ -94,7 +94,7 @@ fn compile(
 ) -> Result<(AutomationSpec, Compiled), Refusal> {
     let spec = AutomationSpec {
         object: new.object.clone(),
-        trigger_action: new.trigger_action,
+        trigger_actions: new.trigger_actions.clone(),
         conditions: new.conditions.clone(),
         actions: resolve_actions(account, account_id, (&new.actions, &[]), uuid)?,
         actions_edited_at: None,
@@ -162,8 +162,8 @@ pub fn update_automation(
     if let Some(object) = &patch.object {
         spec.object = object.clone();
     }
-    if let Some(action) = patch.trigger_action {
-        spec.trigger_action = action;
+    if let Some(actions) = &patch.trigger_actions {
+        spec.trigger_actions.clone_from(actions);
     }
     if let Edit::To(conditions) = &patch.conditions {
         spec.conditions.clone_from(conditions);

@@ -29,9 +29,9 @@ use crate::domain::{
         job::{JobTask, Retry},
     },
     attempt::retry_policy::RetryPolicy,
-    automation::{Method, catalogue::Field, condition::GroupSpec, template::BodySpec},
+    automation::{Method, TriggerActions, catalogue::Field, condition::GroupSpec, template::BodySpec},
     caller::Caller,
-    event::{Action, Event},
+    event::Event,
     execution::{Recorded, filter::ExecutionFilter},
     id::{AccountId, ExecutionUid, JobUid, ObjectName, RequestId, ResourceId, UserId},
     plan::{LimitOverrides, Plan},
@@ -183,7 +183,7 @@ pub struct WebhookPatch {
 pub struct NewAutomation {
     pub display_name: String,
     pub object: ObjectName,
-    pub trigger_action: Action,
+    pub trigger_actions: TriggerActions,
     pub conditions: Option<GroupSpec>,
     pub actions: Vec<NewAction>,
     pub enabled: bool,
@@ -207,7 +207,7 @@ pub struct NewAction {
 pub struct AutomationPatch {
     pub display_name: Option<String>,
     pub object: Option<ObjectName>,
-    pub trigger_action: Option<Action>,
+    pub trigger_actions: Option<TriggerActions>,
     pub conditions: Edit<GroupSpec>,
     pub actions: Option<Vec<NewAction>>,
     pub enabled: Option<bool>,
@@ -217,7 +217,7 @@ pub struct AutomationPatch {
 impl AutomationPatch {
     /// Whether it changes what the automation does.
     pub fn changes_rules(&self) -> bool {
-        let is_triggered_anew = self.object.is_some() || self.trigger_action.is_some();
+        let is_triggered_anew = self.object.is_some() || self.trigger_actions.is_some();
         is_triggered_anew || !self.conditions.is_keep() || self.actions.is_some()
     }
 }

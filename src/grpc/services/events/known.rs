@@ -65,7 +65,7 @@ impl Api {
         let query = format!("recent {} {}", request.object, request.action);
         let before = name::page_cursor(&request.page_token, &query)?.and_then(|no| no.parse::<u64>().ok());
         let view = self.account_of(&entered.account).await?;
-        let found = self.engine.recent_events(view.uid, object.as_ref(), action);
+        let found = self.engine.recent_events(view.uid, object.as_ref(), action.as_slice());
         let mut left =
             found.events.iter().skip_while(|recent| before.is_some_and(|before| recent.no >= before)).peekable();
         let (mut events, mut bytes, mut last) = (Vec::new(), 0, 0);

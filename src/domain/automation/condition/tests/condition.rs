@@ -5,18 +5,29 @@ use super::*;
 use crate::domain::json;
 
 fn clause(field: &str, operator: Operator, values: &[Scalar]) -> GroupSpec {
-    let clause = ClauseSpec { field: field.into(), operator, values: values.to_vec() };
+    one(ClauseSpec::new(field, operator, values))
+}
+
+fn one(clause: ClauseSpec) -> GroupSpec {
     GroupSpec { how: Match::All, conditions: vec![MemberSpec::Clause(clause)] }
 }
 
+fn event(action: Action) -> Event {
+    Event { action, ..Event::sample("e1") }
+}
+
 fn holds(spec: &GroupSpec, action: Action, data: &str, previous: Option<&str>) -> (bool, Vec<Explanation>) {
+    holds_for(spec, &event(action), data, previous)
+}
+
+fn holds_for(spec: &GroupSpec, event: &Event, data: &str, previous: Option<&str>) -> (bool, Vec<Explanation>) {
     let mut faults = Violations::default();
-    let conditions = Conditions::compile(Some(spec), action, "conditions", &mut faults);
-    let conditions = conditions.unwrap_or_else(|| panic!("{:?}", faults.check()));
+    let conditions = Conditions::compile(Some(spec), &[event.action], "conditions", &mut faults);
+    let conditions = conditions.unwrap_or_else(|| panic!("{spec:?}: {:?}", faults.check()));
     let data = json::parse(data).expect("data");
     let previous = previous.map(|text| json::parse(text).expect("previous"));
     let catalogue = Catalogue::default();
-    let state = ObjectState { action, data: &data, previous: previous.as_ref(), object: "deal", catalogue: &catalogue };
+    let state = ObjectState { event, data: &data, previous: previous.as_ref(), catalogue: &catalogue };
     (conditions.hold(state), conditions.explain(state))
 }
 
@@ -94,7 +105,8 @@ fn active_operators_ask_for_a_change() {
     assert!(!holds(&clause("zz", O::Changed, &[]), Action::Create, data, None).0);
     assert!(!holds(&clause("a", O::Changed, &[]), Action::Change, data, None).0, "without old values nothing changed");
     let mut faults = Violations::default();
-    let refused = Conditions::compile(Some(&clause("a", O::Changed, &[])), Action::Delete, "conditions", &mut faults);
+    let refused =
+        Conditions::compile(Some(&clause("a", O::Changed, &[])), &[Action::Delete], "conditions", &mut faults);
     assert!(refused.is_none() && !faults.is_empty());
 }
 
@@ -162,7 +174,7 @@ fn what_was_empty_and_what_became_so() {
     assert!(!held(O::BecameFilled, &[], Action::Change, "5", None), "nothing is told of before");
     for operator in [O::BecameEmpty, O::BecameFilled] {
         let mut faults = Violations::default();
-        assert!(Conditions::compile(Some(&clause("f", operator, &[])), Action::Delete, "c", &mut faults).is_none());
+        assert!(Conditions::compile(Some(&clause("f", operator, &[])), &[Action::Delete], "c", &mut faults).is_none());
     }
 }
 
@@ -291,13 +303,8 @@ fn labels_of_options_are_compared_like_texts() {
         r#"{"custom_fields": {"tier": {"id": 17}, "tags": {"values": [{"id": 17}, {"id": 99}]}}, "label_ids": [18]}"#;
     let previous = r#"{"custom_fields": {"tier": {"id": 18}, "tags": null}, "label_ids": [17]}"#;
     let (data, previous) = (json::parse(data).expect("data"), json::parse(previous).expect("previous"));
-    let state = ObjectState {
-        action: Action::Change,
-        data: &data,
-        previous: Some(&previous),
-        object: "deal",
-        catalogue: &catalogue,
-    };
+    let event = event(Action::Change);
+    let state = ObjectState { event: &event, data: &data, previous: Some(&previous), catalogue: &catalogue };
     for (field, operator, values, expected, part) in [
         ("custom_fields.tier.label", O::Is, vec![text("Gold")], true, "custom_fields.tier.label is \"Gold\";"),
         ("custom_fields.tier.label", O::Is, vec![text("gold")], false, ""),
@@ -314,7 +321,7 @@ fn labels_of_options_are_compared_like_texts() {
     ] {
         let mut faults = Violations::default();
         let spec = clause(field, operator, &values);
-        let conditions = Conditions::compile(Some(&spec), Action::Change, "conditions", &mut faults).expect(field);
+        let conditions = Conditions::compile(Some(&spec), &[Action::Change], "conditions", &mut faults).expect(field);
         let explained = conditions.explain(state);
         assert_eq!(conditions.hold(state), expected, "{field} {operator:?}: {explained:?}");
         assert!(explained[0].compared.contains(part), "{explained:?}");
@@ -362,11 +369,12 @@ fn a_label_is_a_text_whatever_it_says() {
     ] {
         let (data, previous) = (json::parse(data).expect("data"), json::parse(previous).expect("previous"));
         let catalogue = &catalogue;
-        let state =
-            ObjectState { action: Action::Change, data: &data, previous: Some(&previous), object: "deal", catalogue };
+        let event = event(Action::Change);
+        let state = ObjectState { event: &event, data: &data, previous: Some(&previous), catalogue };
         let mut faults = Violations::default();
         let spec = clause("tier.label", Operator::Changed, &[]);
-        let conditions = Conditions::compile(Some(&spec), Action::Change, "conditions", &mut faults).expect("compiles");
+        let conditions =
+            Conditions::compile(Some(&spec), &[Action::Change], "conditions", &mut faults).expect("compiles");
         assert!(conditions.hold(state), "{:?}", conditions.explain(state));
     }
 }
@@ -415,17 +423,36 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// The meaning of the operators, over what was reached: what was before, where that is told, and what is now.
-fn means(operator: Operator, now: &[Option<Value>], before: Option<&[Option<Value>]>, wanted: &[Value]) -> bool {
-    let flat = |values: &[Option<Value>]| -> Vec<Value> {
-        let items = values.iter().map(|value| value.clone().unwrap_or(Value::Null));
-        items
-            .flat_map(|value| match value {
-                Value::Array(items) if !items.is_empty() => items,
-                other => vec![other],
-            })
-            .collect()
-    };
+/// A question about a text.
+type Predicate = fn(&str) -> bool;
+
+/// Patterns, and what each means said another way.
+const PATTERNS: [(&str, Predicate); 4] = [
+    ("^a", |text| text.starts_with('a')),
+    ("b$", |text| text.ends_with('b')),
+    ("a.?b", |text| text.contains("ab") || ["aab", "abb"].iter().any(|part| text.contains(part))),
+    ("^[ab]{2,}$", |text| text.len() >= 2 && text.bytes().all(|byte| matches!(byte, b'a' | b'b'))),
+];
+
+/// The elements of what was reached: those of its arrays, and every other value itself.
+fn flat(values: &[Option<Value>]) -> Vec<Value> {
+    let items = values.iter().map(|value| value.clone().unwrap_or(Value::Null));
+    items
+        .flat_map(|value| match value {
+            Value::Array(items) if !items.is_empty() => items,
+            other => vec![other],
+        })
+        .collect()
+}
+
+/// Whether two values are the same: an absent member is as one that is null.
+fn are_same(a: &Value, b: &Value) -> bool {
+    without_nulls(a.clone()) == without_nulls(b.clone())
+}
+
+/// The meaning of the operators, over what was reached: what was before, where that is told, and what is now; `wanted` is
+/// what each of the values of the clause stands for.
+fn means(operator: Operator, now: &[Option<Value>], before: Option<&[Option<Value>]>, wanted: &[Vec<Value>]) -> bool {
     let is_nothing = |value: &Value| match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
@@ -443,52 +470,62 @@ fn means(operator: Operator, now: &[Option<Value>], before: Option<&[Option<Valu
         let (old, new) = (nulls(before), nulls(now));
         old != new && !(old.iter().all(Value::is_null) && new.iter().all(Value::is_null))
     });
-    let old = before.map(&flat).unwrap_or_default();
+    let old = before.map(flat).unwrap_or_default();
     let elements = flat(now);
-    let one = wanted.first();
-    let contains = || {
+    let all: Vec<_> = wanted.iter().flatten().collect();
+    let is_among = |value: &Value, these: &[Value]| these.iter().any(|one| are_same(value, one));
+    let is_any_of = |these: &[Value]| all.iter().any(|one| is_among(one, these));
+    let contains = |one: &Value| {
         let lists: Vec<_> = now.iter().flatten().filter_map(Value::as_array).flatten().collect();
-        let is_member = lists.iter().any(|item| Some(*item) == one);
+        let is_member = !one.is_null() && lists.iter().any(|item| are_same(item, one));
         let is_part = |element: &Value| match (element, one) {
-            (Value::String(text), Some(Value::String(part))) => text.contains(part.as_str()),
+            (Value::String(text), Value::String(part)) => !part.is_empty() && text.contains(part.as_str()),
             _ => false,
         };
         is_member || elements.iter().any(is_part)
     };
-    let order = |test: fn(i64, i64) -> bool| {
-        let against = one.and_then(Value::as_i64);
-        elements.iter().any(|element| matches!((element.as_i64(), against), (Some(a), Some(b)) if test(a, b)))
+    let contains_any = || all.iter().any(|one| contains(one));
+    let texts = |fits: fn(&str, &str) -> bool| {
+        let parts = || all.iter().filter_map(|one| one.as_str()).filter(|part| !part.is_empty());
+        let mut texts = elements.iter().filter_map(Value::as_str);
+        texts.any(|text| parts().any(|part| fits(text, part)))
     };
+    let has_order = |element: &Value, at: usize, test: fn(i64, i64) -> bool| {
+        let against = wanted.get(at).into_iter().flatten().filter_map(Value::as_i64);
+        element.as_i64().is_some_and(|a| against.into_iter().any(|b| test(a, b)))
+    };
+    let order = |test: fn(i64, i64) -> bool| elements.iter().any(|element| has_order(element, 0, test));
     match operator {
-        Operator::Is | Operator::In => elements.iter().any(|element| wanted.contains(element)),
-        Operator::IsNot | Operator::NotIn => !elements.iter().any(|element| wanted.contains(element)),
-        Operator::Contains => contains(),
-        Operator::NotContains => !contains(),
+        Operator::Is | Operator::In => is_any_of(&elements),
+        Operator::IsNot | Operator::NotIn => !is_any_of(&elements),
+        Operator::Contains | Operator::ContainsAny => contains_any(),
+        Operator::NotContains | Operator::ContainsNone => !contains_any(),
+        Operator::ContainsAll => all.iter().all(|one| contains(one)),
+        Operator::StartsWith => texts(|text, part| text.starts_with(part)),
+        Operator::EndsWith => texts(|text, part| text.ends_with(part)),
+        Operator::Matches => {
+            let (_, fits) = PATTERNS.iter().find(|(pattern, _)| all[0] == pattern).expect("a known pattern");
+            elements.iter().filter_map(Value::as_str).any(fits)
+        }
         Operator::IsEmpty => is_empty(now),
         Operator::IsNotEmpty => !is_empty(now),
         Operator::Gt => order(|a, b| a > b),
         Operator::Lte => order(|a, b| a <= b),
-        Operator::Changed => has_changed,
-        Operator::ChangedTo => has_changed && one.is_some_and(|one| elements.contains(one) && !old.contains(one)),
-        Operator::ChangedFrom if one == Some(&Value::Null) => {
-            let kept: Vec<_> = elements.iter().cloned().map(without_nulls).collect();
-            has_changed && old.iter().any(|old| is_nothing(old) && !kept.contains(old))
+        Operator::Between => {
+            let is_between =
+                |element: &Value| has_order(element, 0, |a, b| a >= b) && has_order(element, 1, |a, b| a <= b);
+            elements.iter().any(is_between)
         }
-        Operator::ChangedFrom => has_changed && one.is_some_and(|one| old.contains(one) && !elements.contains(one)),
+        Operator::Changed => has_changed,
+        Operator::ChangedFrom if all.iter().all(|one| one.is_null()) => {
+            has_changed && old.iter().any(|old| is_nothing(old) && !is_among(old, &elements))
+        }
+        Operator::ChangedTo => has_changed && all.iter().any(|one| is_among(one, &elements) && !is_among(one, &old)),
+        Operator::ChangedFrom => has_changed && all.iter().any(|one| is_among(one, &old) && !is_among(one, &elements)),
         Operator::BecameEmpty => has_changed && are_nothing(now) && !before.is_some_and(are_nothing),
         Operator::BecameFilled => has_changed && !are_nothing(now) && before.is_some_and(are_nothing),
         _ => unreachable!("not generated"),
     }
-}
-
-fn wanted_of(clause: &ClauseSpec) -> Vec<Value> {
-    let wanted = clause.values.iter().map(|value| match value {
-        Scalar::Text(text) => Value::from(text.clone()),
-        Scalar::Number(text) => Value::from(text.parse::<i64>().expect("an integer")),
-        Scalar::Boolean(value) => Value::from(*value),
-        Scalar::Null => Value::Null,
-    });
-    wanted.collect()
 }
 
 /// An event as the naive evaluator has it.
@@ -497,6 +534,8 @@ struct Happened {
     action: Action,
     data: Value,
     previous: Option<Value>,
+    user_id: Option<String>,
+    is_bulk_edit: Option<bool>,
 }
 
 /// The same questions, asked another way.
@@ -512,10 +551,19 @@ fn naive(event: &Happened, spec: &GroupSpec) -> bool {
     }
 }
 
-fn naive_clause(event: &Happened, clause: &ClauseSpec) -> bool {
-    let steps = steps_of(&clause.field);
-    let now = reached(Some(&event.data), &steps);
-    let before = match (event.action, &event.previous) {
+/// What a path is now.
+fn naive_now(event: &Happened, path: &str) -> Vec<Option<Value>> {
+    match path {
+        "event.user_id" => vec![event.user_id.clone().map(Value::from)],
+        "event.is_bulk_edit" => vec![event.is_bulk_edit.map(Value::from)],
+        path => reached(Some(&event.data), &steps_of(path)),
+    }
+}
+
+/// What a path was, where that is told.
+fn naive_told(event: &Happened, path: &str) -> Option<Vec<Option<Value>>> {
+    let steps = steps_of(path);
+    match (event.action, &event.previous) {
         (Action::Create, _) => Some(reached_nothing()),
         (_, Some(previous)) => {
             let now = event.data.get(steps[0]);
@@ -523,20 +571,140 @@ fn naive_clause(event: &Happened, clause: &ClauseSpec) -> bool {
             is_told.then(|| reached(Some(previous), &steps))
         }
         _ => None,
+    }
+}
+
+/// How many there are.
+fn naive_size(value: Option<Value>) -> Option<Value> {
+    match value {
+        None | Some(Value::Null) => Some(0.into()),
+        Some(Value::Array(items)) => Some(items.len().into()),
+        Some(Value::String(text)) => Some(text.len().into()),
+        Some(_) => None,
+    }
+}
+
+/// Numbers as texts, also in lists.
+fn naive_ids(values: Vec<Option<Value>>) -> Vec<Option<Value>> {
+    let id = |value: Value| match value {
+        Value::Number(number) => Value::from(number.to_string()),
+        other => other,
     };
-    means(clause.operator, &now, before.as_deref(), &wanted_of(clause))
+    values
+        .into_iter()
+        .flat_map(|value| match value {
+            Some(Value::Array(items)) if !items.is_empty() => items.into_iter().map(Some).collect(),
+            other => vec![other],
+        })
+        .map(|value| value.map(id))
+        .collect()
+}
+
+/// A value without upper case, where case does not matter.
+fn naive_case(value: Value, clause: &ClauseSpec) -> Value {
+    match value {
+        Value::String(text) if clause.ignore_case => Value::from(text.to_ascii_lowercase()),
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| naive_case(item, clause)).collect()),
+        other => other,
+    }
+}
+
+/// Of what is compared: sizes, ids, and without case.
+fn naive_compared(values: Vec<Option<Value>>, clause: &ClauseSpec) -> Vec<Option<Value>> {
+    let is_id = |value: &Scalar| matches!(value, Scalar::Field(path) if path == "event.user_id");
+    let values = match clause {
+        _ if clause.size => values.into_iter().map(naive_size).collect(),
+        _ if clause.field == "event.user_id" || clause.values.iter().any(is_id) => naive_ids(values),
+        _ => values,
+    };
+    values.into_iter().map(|value| value.map(|value| naive_case(value, clause))).collect()
+}
+
+fn naive_wanted(event: &Happened, clause: &ClauseSpec) -> Vec<Vec<Value>> {
+    let wanted = clause.values.iter().map(|value| match value {
+        Scalar::Text(text) if clause.operator == Operator::Matches => vec![Value::from(text.clone())],
+        Scalar::Field(path) => flat(&naive_compared(naive_now(event, path), clause)),
+        Scalar::Previous(path) => {
+            let was = naive_told(event, path).unwrap_or_else(|| naive_now(event, path));
+            flat(&naive_compared(was, clause))
+        }
+        fixed if clause.size => vec![fixed_value(fixed)],
+        fixed => flat(&naive_compared(vec![Some(fixed_value(fixed))], clause)),
+    });
+    wanted.collect()
+}
+
+fn fixed_value(value: &Scalar) -> Value {
+    match value {
+        Scalar::Text(text) => Value::from(text.clone()),
+        Scalar::Number(text) => Value::from(text.parse::<i64>().expect("an integer")),
+        Scalar::Boolean(value) => Value::from(*value),
+        Scalar::Null => Value::Null,
+        other => panic!("{other:?} is not fixed"),
+    }
+}
+
+fn naive_clause(event: &Happened, clause: &ClauseSpec) -> bool {
+    let case = |values: Vec<Option<Value>>| -> Vec<Option<Value>> {
+        values.into_iter().map(|value| value.map(|value| naive_case(value, clause))).collect()
+    };
+    let told = naive_told(event, &clause.field);
+    // Whether it has changed is asked of what it is, whatever its case.
+    let now = naive_compared(naive_now(event, &clause.field), clause);
+    if clause.operator.is_active() && !means(Operator::Changed, &naive_now(event, &clause.field), told.as_deref(), &[])
+    {
+        return false;
+    }
+    decided_after_change(clause.operator, &now, told.map(case), &naive_wanted(event, clause))
+}
+
+/// What an operator means where it is known that the field has changed, if it asks for that: only its case may have.
+fn decided_after_change(
+    operator: Operator,
+    now: &[Option<Value>],
+    before: Option<Vec<Option<Value>>>,
+    wanted: &[Vec<Value>],
+) -> bool {
+    match before {
+        Some(before) if operator.is_active() => {
+            let is_crossing = matches!(operator, Operator::BecameEmpty | Operator::BecameFilled);
+            let pad = if is_crossing || before != now { None } else { Some(Some(Value::from("changed"))) };
+            means(operator, now, Some(&before.into_iter().chain(pad).collect::<Vec<_>>()), wanted)
+        }
+        before => means(operator, now, before.as_deref(), wanted),
+    }
 }
 
 /// What an explanation says, read as a reader would: what is, what was where it is told, and what both were compared with.
 struct Told {
     now: Vec<Option<Value>>,
     before: Option<Vec<Option<Value>>>,
-    wanted: Vec<Value>,
+    wanted: Vec<Vec<Value>>,
     note: String,
 }
 
+impl Told {
+    /// Whether a verdict follows from it.
+    fn follows(&self, operator: Operator, clause: &ClauseSpec) -> bool {
+        let case = |values: &[Option<Value>]| -> Vec<Option<Value>> {
+            values.iter().map(|value| value.clone().map(|value| naive_case(value, clause))).collect()
+        };
+        let wanted: Vec<Vec<_>> = self
+            .wanted
+            .iter()
+            .map(|values| values.iter().map(|one| naive_case(one.clone(), clause)).collect())
+            .collect();
+        let wanted = if operator == Operator::Matches { self.wanted.clone() } else { wanted };
+        if operator.is_active() && !means(Operator::Changed, &self.now, self.before.as_deref(), &[]) {
+            return false;
+        }
+        decided_after_change(operator, &case(&self.now), self.before.as_deref().map(case), &wanted)
+    }
+}
+
 fn read(explanation: &Explanation) -> Told {
-    let rest = explanation.compared.strip_prefix(&explanation.field).expect("the field first");
+    let rest = explanation.compared.strip_prefix("the size of ").unwrap_or(&explanation.compared);
+    let rest = rest.strip_prefix(&explanation.field).expect("the field first");
     let (now, mut rest) = values(rest, ["is", "are"]);
     let mut before = None;
     if let Some(after) = rest.strip_prefix(", the object is new") {
@@ -548,10 +716,11 @@ fn read(explanation: &Explanation) -> Told {
         (before, rest) = (Some(was), after);
     }
     let mut wanted = Vec::new();
-    if let Some(mut after) = rest.strip_prefix("; compared with ") {
+    let after = rest.strip_prefix("; compared with ").or_else(|| rest.strip_prefix("; compared without case with "));
+    if let Some(mut after) = after {
         loop {
-            let (value, left) = value(after);
-            wanted.extend(value);
+            let (found, left) = operand(after);
+            wanted.push(flat(&found));
             match left.strip_prefix(", ") {
                 Some(more) => after = more,
                 None => break rest = left,
@@ -559,6 +728,22 @@ fn read(explanation: &Explanation) -> Told {
         }
     }
     Told { now, before, wanted, note: rest.to_owned() }
+}
+
+/// A value that is compared with, the several that a path leads to, and what comes after where it is taken from.
+fn operand(text: &str) -> (Vec<Option<Value>>, &str) {
+    let mut whole = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let is_list = text.starts_with('[') && !matches!(whole.next(), Some(Ok(_)));
+    let (found, mut rest) = if is_list {
+        list(&text[1..])
+    } else {
+        let (one, rest) = value(text);
+        (vec![one], rest)
+    };
+    while let Some(source) = rest.strip_prefix(" (") {
+        rest = &source[source.find(')').expect("closed") + 1..];
+    }
+    (found, rest)
 }
 
 /// One value, or `absent`, and what comes after it.
@@ -586,7 +771,11 @@ fn values<'t>(text: &'t str, [one, many]: [&str; 2]) -> (Vec<Option<Value>>, &'t
         let (value, rest) = value(rest);
         return (vec![value], rest);
     }
-    let mut rest = text.strip_prefix(&format!(" {many} [")).expect("a verb");
+    list(text.strip_prefix(&format!(" {many} [")).expect("a verb"))
+}
+
+/// Values up to the end of a list.
+fn list(mut rest: &str) -> (Vec<Option<Value>>, &str) {
     let mut found = Vec::new();
     loop {
         let (value, left) = value(rest);
@@ -603,7 +792,7 @@ fn scalar_json() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         (-3i64..3).prop_map(Value::from),
-        "[ab]{0,2}".prop_map(Value::from),
+        "[abA]{0,2}".prop_map(Value::from),
     ]
 }
 
@@ -625,19 +814,30 @@ fn data_json() -> impl Strategy<Value = Value> {
 
 fn happened() -> impl Strategy<Value = Happened> {
     let action = prop::sample::select(vec![Action::Create, Action::Change, Action::Change, Action::Change]);
-    (action, data_json(), prop::option::weighted(0.9, data_json())).prop_map(|(action, data, previous)| Happened {
+    let user = prop::option::of((-2i64..3).prop_map(|id| id.to_string()));
+    let bulk = prop::option::of(any::<bool>());
+    let previous = prop::option::weighted(0.9, data_json());
+    (action, data_json(), previous, user, bulk).prop_map(|(action, data, previous, user_id, is_bulk_edit)| Happened {
         action,
         data,
         previous: previous.filter(|_| action == Action::Change),
+        user_id,
+        is_bulk_edit,
     })
 }
 
 fn any_clause() -> impl Strategy<Value = MemberSpec> {
-    let values = prop_oneof![
+    let paths = || prop::sample::select(vec!["x", "y", "x.k", "y.l", "x[0]", "y[1]", "x[0].k", "y.k.l", "x.k[0]"]);
+    let fixed = prop_oneof![
         Just(Scalar::Null),
         any::<bool>().prop_map(Scalar::Boolean),
         (-3i64..3).prop_map(|n| Scalar::Number(n.to_string())),
-        "[ab]{0,2}".prop_map(Scalar::Text),
+        "[abA]{0,2}".prop_map(Scalar::Text),
+    ];
+    let other = prop_oneof![
+        3 => paths().prop_map(|path| Scalar::Field(path.into())),
+        1 => Just(Scalar::Field("event.user_id".into())),
+        3 => paths().prop_map(|path| Scalar::Previous(path.into())),
     ];
     let operators = prop::sample::select(vec![
         Operator::Is,
@@ -646,29 +846,68 @@ fn any_clause() -> impl Strategy<Value = MemberSpec> {
         Operator::NotIn,
         Operator::Contains,
         Operator::NotContains,
+        Operator::ContainsAny,
+        Operator::ContainsAll,
+        Operator::ContainsNone,
+        Operator::StartsWith,
+        Operator::EndsWith,
+        Operator::Matches,
         Operator::IsEmpty,
         Operator::IsNotEmpty,
         Operator::Gt,
         Operator::Lte,
+        Operator::Between,
         Operator::Changed,
         Operator::ChangedTo,
         Operator::ChangedFrom,
         Operator::BecameEmpty,
         Operator::BecameFilled,
     ]);
-    let fields = prop::sample::select(vec!["x", "y", "x.k", "y.l", "x[0]", "y[1]", "x[0].k", "y.k.l", "x.k[0]"]);
-    let values = prop::collection::vec(values, 1..3);
-    (fields, operators, values, -3i64..3).prop_map(|(field, operator, values, n)| {
-        let is_unfit = |value: &Scalar| matches!(value, Scalar::Null) || *value == Scalar::Text(String::new());
-        let values = match operator {
-            Operator::Gt | Operator::Lte => vec![Scalar::Number(n.to_string())],
-            Operator::Contains | Operator::NotContains if is_unfit(&values[0]) => vec![Scalar::Boolean(true)],
-            Operator::In | Operator::NotIn => values,
-            _ => values[..1].to_vec(),
+    let fields = prop_oneof![
+        8 => paths(),
+        1 => Just("event.user_id"),
+        1 => Just("event.is_bulk_edit"),
+    ];
+    let values = prop::collection::vec((fixed, prop::option::weighted(0.3, other)), 2);
+    let pattern = prop::sample::select(PATTERNS.map(|(pattern, _)| pattern).to_vec());
+    let manner = (prop::bool::weighted(0.3), prop::bool::weighted(0.2), 1usize..3);
+    (fields, operators, values, pattern, -3i64..3, manner).prop_map(|(field, operator, values, pattern, n, manner)| {
+        let (ignore_case, size, count) = manner;
+        let of_event = field.starts_with("event");
+        let operator = if of_event && operator.is_active() { Operator::IsNotEmpty } else { operator };
+        let size =
+            size && !of_event && (operator.is_ordered() || matches!(operator.twin(), Operator::Is | Operator::In));
+        let is_text = |value: &Scalar| matches!(value, Scalar::Text(text) if !text.is_empty());
+        let fitting = |value: Scalar, n: i64| match operator {
+            _ if size => Scalar::Number((n + 3).to_string()),
+            _ if field == "event.is_bulk_edit" && operator.is_of_equality() => Scalar::Boolean(n > 0),
+            _ if of_event => Scalar::Null,
+            Operator::Gt | Operator::Lte | Operator::Between => Scalar::Number(n.to_string()),
+            Operator::StartsWith | Operator::EndsWith if !is_text(&value) => Scalar::Text("a".into()),
+            _ if operator.is_of_parts() && (value == Scalar::Null || value == Scalar::Text(String::new())) => {
+                Scalar::Boolean(true)
+            }
+            _ => value,
         };
-        let (least, _) = operator.arity();
-        let values = if least == 0 { Vec::new() } else { values };
-        MemberSpec::Clause(ClauseSpec { field: field.to_owned(), operator, values })
+        let (least, most) = operator.arity();
+        let numbers = [n, n + 2];
+        let values: Vec<_> = (values.into_iter().zip(numbers).take(count.clamp(least, most)))
+            .map(|((value, other), n)| other.unwrap_or_else(|| fitting(value, n)))
+            .collect();
+        let values = match operator {
+            Operator::Matches => vec![Scalar::Text(pattern.into())],
+            _ if of_event && operator.is_of_parts() => vec![Scalar::Field("x".into())],
+            _ if of_event
+                && (operator.is_ordered() || matches!(operator, Operator::StartsWith | Operator::EndsWith)) =>
+            {
+                values.iter().map(|_| Scalar::Field("y".into())).collect()
+            }
+            _ => values,
+        };
+        let operator = if of_event && operator == Operator::Matches { Operator::IsEmpty } else { operator };
+        let values = if operator == Operator::IsEmpty { Vec::new() } else { values };
+        let ignore_case = ignore_case && !size && operator.is_of_text();
+        MemberSpec::Clause(ClauseSpec { of_event, ignore_case, size, ..ClauseSpec::new(field, operator, &values) })
     })
 }
 
@@ -684,7 +923,12 @@ fn any_group() -> impl Strategy<Value = GroupSpec> {
 
 fn decided(event: &Happened, spec: &GroupSpec) -> (bool, Vec<Explanation>) {
     let previous = event.previous.as_ref().map(ToString::to_string);
-    holds(spec, event.action, &event.data.to_string(), previous.as_deref())
+    let happened = Event {
+        user_id: event.user_id.as_ref().map(|id| id.parse().expect("an id")),
+        meta: event.is_bulk_edit.map(|is_bulk_edit| serde_json::json!({"is_bulk_edit": is_bulk_edit}).to_string()),
+        ..self::event(event.action)
+    };
+    holds_for(spec, &happened, &event.data.to_string(), previous.as_deref())
 }
 
 proptest! {
@@ -695,7 +939,7 @@ proptest! {
         let (held, explained) = decided(&event, &spec);
         prop_assert_eq!(held, naive(&event, &spec), "{:?}", explained);
         // Where it holds, the event meets what is demanded in any case: by that it is found.
-        let compiled = Conditions::compile(Some(&spec), event.action, "conditions", &mut Violations::default());
+        let compiled = Conditions::compile(Some(&spec), &[event.action], "conditions", &mut Violations::default());
         if let Some(demand) = compiled.filter(|_| held).and_then(|conditions| conditions.demand()) {
             let data = event.data.to_string();
             let keys = ValueKey::all_of(&demand.field, &json::parse(&data).expect("JSON"));
@@ -708,8 +952,10 @@ proptest! {
         let spec = GroupSpec { how: Match::All, conditions: vec![member] };
         let (held, explained) = decided(&event, &spec);
         let explanation = &explained[0];
+        let MemberSpec::Clause(clause) = &spec.conditions[0] else { unreachable!() };
         let told = read(explanation);
-        let follows = means(explanation.operator, &told.now, told.before.as_deref(), &told.wanted);
+        prop_assert_eq!(explanation.compared.contains("without case"), clause.ignore_case && !clause.values.is_empty());
+        let follows = told.follows(explanation.operator, clause);
         prop_assert_eq!(follows, held, "{:?}", explanation);
         prop_assert_eq!(explanation.held, held);
         prop_assert!(!(held && told.note.contains("is never")), "it speaks against itself: {:?}", explanation);
@@ -722,7 +968,8 @@ proptest! {
                 other => other,
             });
             let as_element = [Some(Value::Array(met.into_iter().collect()))];
-            prop_assert!(means(operator, &as_element, None, &told.wanted), "{:?}", explanation);
+            let met = Told { now: as_element.to_vec(), before: None, ..told };
+            prop_assert!(met.follows(operator, clause), "{:?}", explanation);
         }
     }
 
@@ -745,12 +992,9 @@ proptest! {
 fn what_stops_conditions_is_the_member_that_decides() {
     let data = json::parse(r#"{"a": 1, "b": 2}"#).expect("data");
     let catalogue = Catalogue::default();
-    let state =
-        ObjectState { action: Action::Create, data: &data, previous: None, object: "deal", catalogue: &catalogue };
-    let is = |field: &str, value: &str| {
-        let spec = ClauseSpec { field: field.into(), operator: Operator::Is, values: vec![number(value)] };
-        MemberSpec::Clause(spec)
-    };
+    let event = event(Action::Create);
+    let state = ObjectState { event: &event, data: &data, previous: None, catalogue: &catalogue };
+    let is = |field: &str, value: &str| MemberSpec::Clause(ClauseSpec::new(field, Operator::Is, &[number(value)]));
     let group = |how, conditions| GroupSpec { how, conditions };
     let inner = |how, conditions| MemberSpec::Group(GroupSpec { how, conditions });
     let (yes, no) = (|| is("a", "1"), || is("b", "1"));
@@ -771,7 +1015,7 @@ fn what_stops_conditions_is_the_member_that_decides() {
         ),
     ];
     for (spec, wanted) in cases {
-        let compiled = Conditions::compile(Some(&spec), Action::Create, "conditions", &mut Violations::default());
+        let compiled = Conditions::compile(Some(&spec), &[Action::Create], "conditions", &mut Violations::default());
         let compiled = compiled.expect("compiles");
         let stop = compiled.stopped_by(state);
         assert_eq!(stop.is_none(), compiled.hold(state), "{spec:?}");

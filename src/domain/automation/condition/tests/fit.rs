@@ -23,7 +23,7 @@ fn catalogue(fields: &[Added<'_>]) -> Catalogue {
 
 /// What is refused of one clause in a group of this kind.
 fn refused(catalogue: &Catalogue, how: Match, field: &str, operator: Operator, value: Scalar) -> Option<String> {
-    let clause = ClauseSpec { field: field.into(), operator, values: vec![value] };
+    let clause = ClauseSpec::new(field, operator, &[value]);
     let inner = GroupSpec { how, conditions: vec![MemberSpec::Clause(clause)] };
     let group = GroupSpec { how: Match::All, conditions: vec![MemberSpec::Group(inner)] };
     let mut faults = Violations::default();
@@ -74,7 +74,7 @@ fn operators_that_never_hold_for_a_type_are_refused() {
 
 /// What is warned of a clause, which stands deep in the tree.
 fn warned(catalogue: &Catalogue, object: &str, field: &str, operator: Operator, values: &[Scalar]) -> Vec<String> {
-    let clause = ClauseSpec { field: field.into(), operator, values: values.to_vec() };
+    let clause = ClauseSpec::new(field, operator, values);
     let none = GroupSpec { how: Match::None, conditions: vec![MemberSpec::Clause(clause)] };
     let any = GroupSpec { how: Match::Any, conditions: vec![MemberSpec::Group(none)] };
     fit_warnings(catalogue, object, &any)
