@@ -111,6 +111,7 @@ fn record(account: &Account, event: &Event) -> Record {
             path: format!("deals/{}", event.entity_id),
             body: RequestBody::from(body.to_string()),
             attempt_at: None,
+            headers: Vec::new(),
             continue_on_failure: false,
             failure: None,
             action: None,
@@ -175,6 +176,7 @@ fn end(one: UnderWay, change: &mut Change) {
                 ("date".into(), "Fri, 27 Nov 2026 18:16:18 GMT".into()),
             ],
             excerpt: br#"{"ok":true}"#.to_vec(),
+            is_success: true,
             truncated: false,
         },
     };

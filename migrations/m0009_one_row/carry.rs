@@ -313,6 +313,7 @@ fn new_attempt(row: &QueryResult) -> Result<NewAttempt, DbErr> {
         error: text("error_kind")?,
         message: text("error_message")?,
         fate: row.try_get("", "fate")?,
+        success: None,
         truncated: row.try_get::<i16>("", "truncated")? != 0,
     };
     let bytes = outcome_bytes(&stored, excerpt.as_deref().unwrap_or_default()).map_err(malformed)?;

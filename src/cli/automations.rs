@@ -76,7 +76,9 @@ impl Task {
 const HEAD: [&str; 6] = ["automation", "trigger", "state", "active for", "actions", "display name"];
 
 fn row(automation: &pb::Automation) -> Vec<String> {
-    let action = show::word(automation.trigger_action().as_str_name(), "EVENT_ACTION_").to_lowercase();
+    let actions =
+        automation.trigger_actions().map(|action| show::word(action.as_str_name(), "EVENT_ACTION_").to_lowercase());
+    let action = actions.collect::<Vec<_>>().join(",");
     let activation = automation.activation.clone().unwrap_or_default();
     let whom = match (activation.everyone, activation.user_ids.len()) {
         (true, _) => "everyone".to_owned(),

@@ -275,6 +275,9 @@ fn print_execution(execution: &pb::Execution) {
         for warning in &request.warnings {
             println!("  warning: {warning}");
         }
+        for header in &request.headers {
+            println!("  header   {}: {}", header.name, show::one_line(&header.value));
+        }
         let body = String::from_utf8_lossy(&request.body);
         println!("  body     {}", if body.is_empty() { "none".into() } else { show::one_line(&body) });
         let rows = request.attempts.iter().map(attempt_row).collect();

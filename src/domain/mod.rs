@@ -13,6 +13,7 @@ pub mod decimal;
 pub mod decision;
 pub mod event;
 pub mod execution;
+pub mod header;
 pub mod hole;
 pub mod id;
 pub mod json;

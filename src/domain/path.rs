@@ -103,6 +103,20 @@ impl FieldPath {
         Some(FieldPath(steps.collect()))
     }
 
+    /// The rest of the path behind a field, of which its indexes say nothing; none where it does not lead into it.
+    pub fn beyond(&self, field: &str) -> Option<FieldPath> {
+        let field = FieldPath::parse(field).ok()?;
+        let mut steps = self.0.as_slice();
+        for wanted in &field.0 {
+            let (step, rest) = steps.split_first()?;
+            if step != wanted {
+                return None;
+            }
+            steps = &rest[rest.iter().take_while(|step| matches!(step, PathStep::Index(_))).count()..];
+        }
+        (!steps.is_empty()).then(|| FieldPath(steps.to_vec()))
+    }
+
     /// The path and one more name.
     #[must_use]
     pub fn with(mut self, name: &str) -> Self {

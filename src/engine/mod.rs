@@ -262,7 +262,7 @@ impl Engine {
             causation_depth: 0,
             trace: TraceContext::unrecorded(uuid::Uuid::now_v7().as_u128(), clock::random() | 1),
             parent_span: None,
-            requests: vec![request],
+            requests: vec![Arc::unwrap_or_clone(request)],
             explanation: Vec::new(),
             basis: Basis::Decision,
         });

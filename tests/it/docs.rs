@@ -66,8 +66,10 @@ async fn every_example_of_the_language_comes_out_as_it_says() {
         ..pb::SetFieldsRequest::default()
     };
     service.catalogue().set_fields(service.ask(request)).await.expect("sets");
-    let examples = blocks(include_str!("../../docs/automation-language.md"), "json example");
-    assert!(examples.len() >= 20, "only {} examples", examples.len());
+    let language = blocks(include_str!("../../docs/automation-language.md"), "json example");
+    let recipes = blocks(include_str!("../../docs/recipes.md"), "json example");
+    assert!(language.len() >= 20 && recipes.len() == 10, "{} and {} examples", language.len(), recipes.len());
+    let examples: Vec<_> = language.into_iter().chain(recipes).collect();
     for (line, text) in examples {
         let example: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("line {line}: {error}"));
         let draft: pb::Automation = show::message("Automation", example["automation"].clone()).expect("an automation");
@@ -84,13 +86,17 @@ async fn every_example_of_the_language_comes_out_as_it_says() {
                 .requests
                 .iter()
                 .map(|request| {
-                    let body: Value = if request.body.is_empty() {
-                        "none".into()
-                    } else {
-                        serde_json::from_slice(&request.body).expect("JSON")
+                    let text = || String::from_utf8_lossy(&request.body).into_owned();
+                    let body: Value = match request.content_type.as_str() {
+                        "" => "none".into(),
+                        kind if kind.contains("json") => serde_json::from_slice(&request.body).expect("JSON"),
+                        _ => text().into(),
                     };
                     let method = request.method().as_str_name().trim_start_matches("HTTP_METHOD_").to_owned();
                     let mut sent = serde_json::json!({"method": method, "path": request.path, "body": body});
+                    for header in &request.headers {
+                        sent["headers"][&header.name] = header.value.as_str().into();
+                    }
                     if !request.failure.is_empty() {
                         sent["failure"] = request.failure.as_str().into();
                     }

@@ -35,6 +35,7 @@ mod pipes;
 mod refusals;
 mod regular;
 mod replay;
+mod requests;
 mod reruns;
 mod retention;
 mod secrets;

@@ -132,7 +132,11 @@ async fn automations(admin: &Client) {
     let cases: Vec<(&str, pb::Automation, String)> = vec![
         ("no webhook", with_action(|action| action.webhook.clear()), format!("{action}.webhook")),
         ("no method", with_action(|action| action.method = 0), format!("{action}.method")),
-        ("GET", with_action(|action| action.method = pb::HttpMethod::Get.into()), format!("{action}.method")),
+        (
+            "a GET with a body",
+            with_action(|action| action.method = pb::HttpMethod::Get.into()),
+            format!("{action}.body"),
+        ),
         ("no body", with_action(|action| action.body = None), format!("{action}.body")),
         ("a body that is not JSON", raw("{\n \"a\": }"), format!("{action}.raw_json")),
         ("an unknown root", raw(r#"{"a": {{person.name}}}"#), format!("{action}.raw_json")),
@@ -160,7 +164,7 @@ async fn automations(admin: &Client) {
         check(what, &status, Code::InvalidArgument, &field);
     }
     let mut all_wrong = with_action(|action| {
-        action.method = pb::HttpMethod::Get.into();
+        action.method = 0;
         action.path = "x#y".into();
         action.body = Some(pb::webhook_action::Body::RawJson("{".into()));
     });

@@ -73,20 +73,28 @@ impl Kind {
                 "credentials",
                 "enabled",
                 "retry_policy",
+                "success_statuses",
                 "requests_per_second",
                 "subscription",
                 "owner_user_id",
             ],
-            Kind::Automation => {
-                &["display_name", "trigger_object", "trigger_action", "conditions", "actions", "state", "activation"]
-            }
+            Kind::Automation => &[
+                "display_name",
+                "trigger_object",
+                "trigger_action",
+                "trigger_actions",
+                "conditions",
+                "actions",
+                "state",
+                "activation",
+            ],
         }
     }
 
     /// What a file may clear with null.
     fn clearable_fields(self) -> &'static [&'static str] {
         match self {
-            Kind::Webhook => &["credentials", "retry_policy", "requests_per_second"],
+            Kind::Webhook => &["credentials", "retry_policy", "success_statuses", "requests_per_second"],
             Kind::Automation => &["conditions"],
         }
     }
@@ -144,9 +152,11 @@ impl Manifest {
     pub fn is_whole(&self) -> bool {
         let needed: &[&str] = match self.kind {
             Kind::Webhook => &["display_name", "endpoint_url"],
-            Kind::Automation => &["display_name", "trigger_object", "trigger_action", "actions"],
+            Kind::Automation => &["display_name", "trigger_object", "actions"],
         };
-        needed.iter().all(|field| self.value.get(field).is_some())
+        let is_given = |field: &str| self.value.get(field).is_some();
+        let is_triggered = is_given("trigger_action") || is_given("trigger_actions");
+        needed.iter().all(|field| is_given(field)) && (is_triggered || self.kind != Kind::Automation)
     }
 
     /// Refuses what no server would take, before anything is changed: what only the account or its installation knows is

@@ -388,6 +388,9 @@ fn differences(manifest: &Manifest, existing: &Value, set_credentials: bool) -> 
         if field == "retry_policy" {
             to = wanted_retry.clone();
         }
+        if matches!(field.as_str(), "trigger_actions" | "success_statuses") {
+            (from, to) = (from.map(sorted), to.map(sorted));
+        }
         if field == "activation" {
             (from, to) = (from.map(in_order), to.map(in_order));
         }
@@ -410,6 +413,15 @@ fn differences(manifest: &Manifest, existing: &Value, set_credentials: bool) -> 
         changes.push(FieldChange { field: field.clone(), from: shown(from), to: shown(to) });
     }
     Ok(changes)
+}
+
+/// A list whose order means nothing, each value once.
+fn sorted(mut list: Value) -> Value {
+    if let Value::Array(values) = &mut list {
+        values.sort_by_key(ToString::to_string);
+        values.dedup();
+    }
+    list
 }
 
 /// For whom an automation is active, in whatever order they were given.

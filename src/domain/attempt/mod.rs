@@ -4,9 +4,11 @@ mod attempt;
 mod outcome;
 mod reason;
 pub mod retry_policy;
+mod success;
 
 pub use self::{
     attempt::{Attempt, AttemptReport, RESPONSE_EXCERPT_BYTES_MAX},
-    outcome::{FailureClass, Fate, Outcome, Verdict, is_success_status},
+    outcome::{DELIVERY_HEADER, FailureClass, Fate, Outcome, Verdict},
     reason::Reason,
+    success::{SUCCESS_STATUSES_MAX, SuccessStatuses, is_success_status},
 };

@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::reason::Reason;
+use super::{reason::Reason, success::is_success_status};
+
+/// The header of an answer by which an endpoint says whether it wants more.
+pub const DELIVERY_HEADER: &str = "webhook-delivery";
+/// What it says where it does not.
+const DISABLE: &str = "disable";
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +22,8 @@ pub enum Outcome {
         excerpt: Vec<u8>,
         /// Whether the body was longer, or did not end in time.
         truncated: bool,
+        /// Whether it is one of the answers that the webhook takes for a success.
+        is_success: bool,
     },
     /// No answer came.
     Error {
@@ -41,13 +48,8 @@ pub enum Fate {
     Succeeded,
 }
 
-/// Whether an answer of this status says that the request was carried out.
-pub fn is_success_status(status: u16) -> bool {
-    (200..=299).contains(&status)
-}
-
 impl Fate {
-    /// Of an attempt that was written before its fate was written with it: its status tells.
+    /// Of an attempt that was written before its fate was written with it: its status tells, which none was named for then.
     pub fn of_status(status: Option<u16>) -> Self {
         if status.is_some_and(is_success_status) { Fate::Succeeded } else { Fate::Open }
     }
@@ -68,6 +70,7 @@ impl Outcome {
     /// What kind of failure it is, if it is one that may be tried again.
     pub fn failure_class(&self) -> Option<FailureClass> {
         match self {
+            Outcome::Answer { is_success: true, .. } => None,
             Outcome::Answer { status: 408, .. } | Outcome::Error { kind: Reason::Timeout, .. } => {
                 Some(FailureClass::Timeout)
             }
@@ -90,13 +93,22 @@ impl Outcome {
 
     /// Whether the endpoint says that what was asked for is gone for good.
     pub fn is_gone(&self) -> bool {
-        matches!(self, Outcome::Answer { status: 410, .. })
+        matches!(self, Outcome::Answer { status: 410, is_success: false, .. })
+    }
+
+    /// Whether the endpoint asks that nothing more is sent to it.
+    pub fn asks_to_stop(&self) -> bool {
+        let Outcome::Answer { headers, .. } = self else { return false };
+        let asks = |value: &str| value.trim().eq_ignore_ascii_case(DISABLE);
+        headers.iter().any(|(name, value)| name == DELIVERY_HEADER && asks(value))
     }
 
     /// Whether the endpoint may have done what was asked, although it did not say so.
     pub fn may_be_done(&self) -> bool {
         match self {
-            Outcome::Answer { status, .. } => matches!(status, 408 | 500..=599),
+            Outcome::Answer { status, is_success, .. } => {
+                matches!(status, 408 | 500..=599) || is_success_status(*status) && !is_success
+            }
             Outcome::Error { was_sent, .. } => *was_sent,
         }
     }
@@ -109,8 +121,8 @@ impl Outcome {
     /// What it means.
     pub fn verdict(&self) -> Verdict {
         match self {
+            Outcome::Answer { is_success: true, .. } => Verdict::Success,
             Outcome::Answer { status, .. } => match status {
-                status if is_success_status(*status) => Verdict::Success,
                 300..=399 => Verdict::Failure(Reason::Redirect),
                 401 | 403 => Verdict::Failure(Reason::Unauthorized),
                 408 => Verdict::Retry(Reason::Timeout),

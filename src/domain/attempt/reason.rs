@@ -22,6 +22,7 @@ pub enum Reason {
     UnsafePath,
     ValueMissing,
     BodyTooLarge,
+    HeadersTooLarge,
     RequestsTooLarge,
     ExecutionLimit,
     EndpointUnavailable,
@@ -33,7 +34,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason and its word.
-    pub const WORDS: [(Reason, &'static str); 22] = [
+    pub const WORDS: [(Reason, &'static str); 23] = [
         (Reason::WebhookDeleted, "WEBHOOK_DELETED"),
         (Reason::WebhookDisabled, "WEBHOOK_DISABLED"),
         (Reason::Unauthorized, "UNAUTHORIZED"),
@@ -49,6 +50,7 @@ impl Reason {
         (Reason::UnsafePath, "UNSAFE_PATH"),
         (Reason::ValueMissing, "VALUE_MISSING"),
         (Reason::BodyTooLarge, "BODY_TOO_LARGE"),
+        (Reason::HeadersTooLarge, "HEADERS_TOO_LARGE"),
         (Reason::RequestsTooLarge, "REQUESTS_TOO_LARGE"),
         (Reason::ExecutionLimit, "EXECUTION_LIMIT"),
         (Reason::EndpointUnavailable, "ENDPOINT_UNAVAILABLE"),

@@ -8,6 +8,7 @@ use serde_json::ser::{CharEscape, Formatter};
 use super::{
     catalogue::Catalogue,
     condition::{Conditions, GroupSpec, fit_warnings},
+    header::{HeaderSpec, HeaderTemplates},
     method::Method,
     path_template::PathTemplate,
     placeholder::ROOTS,
@@ -68,6 +69,9 @@ pub struct ActionSpec {
     pub path: String,
     /// The body.
     pub body: BodySpec,
+    /// The headers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HeaderSpec>,
     /// Whether the later actions are sent although this one failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continue_on_failure: bool,
@@ -180,6 +184,8 @@ pub struct CompiledAction {
     pub path: PathTemplate,
     /// The body; none where the request has none.
     pub body: Option<BodyTemplate>,
+    /// The headers.
+    pub headers: HeaderTemplates,
 }
 
 impl AutomationSpec {
@@ -272,7 +278,8 @@ impl AutomationSpec {
             .map(|field| (field.to_string(), field))
             .collect();
         for action in &compiled.actions {
-            let of_action = action.path.fields().chain(action.body.iter().flat_map(BodyTemplate::fields));
+            let of_body = action.body.iter().flat_map(BodyTemplate::fields);
+            let of_action = action.path.fields().chain(of_body).chain(action.headers.fields());
             fields.extend(of_action.map(|field| (field.to_string(), field.clone())));
         }
         for field in fields.values().take(WARNED_FIELDS_MAX) {
@@ -355,7 +362,13 @@ impl Formatter for Unescaped {
 }
 
 /// Checks what can be checked of an action before its webhook is known, so that a caller learns of every fault at once.
-pub fn check_action(path: &str, body: Option<&BodySpec>, object: &ObjectName, at: &str, faults: &mut Violations) {
+pub fn check_action(
+    path: &str,
+    (body, headers): (Option<&BodySpec>, &[HeaderSpec]),
+    object: &ObjectName,
+    at: &str,
+    faults: &mut Violations,
+) {
     let compile = |ending| PathTemplate::compile(path, object, ending).and_then(|path| path.check_safe());
     if let (Err(error), Err(_)) = (compile(Ending::Path), compile(Ending::Query)) {
         faults.add(format!("{at}.path"), error);
@@ -363,6 +376,7 @@ pub fn check_action(path: &str, body: Option<&BodySpec>, object: &ObjectName, at
     if let Some(body) = body.filter(|body| **body != BodySpec::None) {
         let _ = BodyTemplate::compile(body, object, at, faults);
     }
+    let _ = HeaderTemplates::compile(headers, object, &format!("{at}.headers"), faults);
 }
 
 impl ActionSpec {
@@ -373,7 +387,8 @@ impl ActionSpec {
             BodySpec::None => Some(None),
             body => BodyTemplate::compile(body, object, at, faults).map(Some),
         };
-        Some(CompiledAction { path: path?, body: body? })
+        let headers = HeaderTemplates::compile(&self.headers, object, &format!("{at}.headers"), faults);
+        Some(CompiledAction { path: path?, body: body?, headers: headers? })
     }
 }
 

@@ -10,8 +10,14 @@ pub enum Method {
     Post,
     /// `PUT`: replace something.
     Put,
-    /// `DELETE`: delete something; it may go out without a body.
+    /// `PATCH`: change a part of something.
+    Patch,
+    /// `DELETE`: delete something.
     Delete,
+    /// `GET`: ask for something, without a body.
+    Get,
+    /// `HEAD`: ask whether something is there, without a body.
+    Head,
 }
 
 impl Method {
@@ -20,7 +26,15 @@ impl Method {
         match self {
             Method::Post => "POST",
             Method::Put => "PUT",
+            Method::Patch => "PATCH",
             Method::Delete => "DELETE",
+            Method::Get => "GET",
+            Method::Head => "HEAD",
         }
+    }
+
+    /// Whether a request of it may have a body.
+    pub fn takes_body(self) -> bool {
+        !matches!(self, Method::Get | Method::Head)
     }
 }

@@ -7,6 +7,7 @@ pub mod checks;
 pub mod condition;
 pub mod event_field;
 pub mod filter;
+pub mod header;
 mod method;
 pub mod miss;
 pub mod path_template;

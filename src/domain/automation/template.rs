@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use url::form_urlencoded::byte_serialize;
 
 use super::{
     placeholder::{Part, Placeholder, Rendering, Scope, ValueMissing, floor, parse_text},
@@ -32,22 +33,57 @@ pub enum BodySpec {
     KeyValue(Vec<(String, String)>),
     /// JSON text with placeholders.
     Raw(String),
-    /// No body at all; only a `DELETE` may go without one.
+    /// Ordered entries of a form.
+    Form(Vec<(String, String)>),
+    /// Any text with placeholders.
+    Text(String),
+    /// No body at all.
     None,
 }
 
-/// A body that is ready to be rendered: for any event the result is valid JSON.
+/// What a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyKind {
+    /// JSON.
+    #[default]
+    Json,
+    /// A form, as HTML's are sent.
+    Form,
+    /// Any text.
+    Text,
+}
+
+impl BodyKind {
+    /// The media type that it is sent with where the action names none.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            BodyKind::Json => "application/json",
+            BodyKind::Form => "application/x-www-form-urlencoded",
+            BodyKind::Text => "text/plain; charset=utf-8",
+        }
+    }
+}
+
+/// A body that is ready to be rendered: for any event the result is valid JSON, or a form that is encoded as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BodyTemplate(Vec<Segment>);
+pub struct BodyTemplate {
+    kind: BodyKind,
+    segments: Vec<Segment>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
-    /// JSON source between placeholders.
+    /// What stands between placeholders.
     Source(String),
     /// A placeholder inside a string.
     Text(Placeholder),
     /// A placeholder in value position.
     Typed(Placeholder),
+    /// A placeholder in a form's value.
+    Encoded(Placeholder),
+    /// A placeholder in a text that is no JSON.
+    Plain(Placeholder),
 }
 
 /// Why a body could not be rendered.
@@ -75,7 +111,55 @@ impl BodyTemplate {
                 faults.take(format!("{at}.raw_json"), compiled)
             }
             BodySpec::KeyValue(entries) => Self::key_value(entries, object, &format!("{at}.key_value"), faults),
+            BodySpec::Form(entries) => Self::form(entries, object, &format!("{at}.form"), faults),
+            BodySpec::Text(text) => {
+                let compiled = Self::text(text, object);
+                faults.take(format!("{at}.text"), compiled)
+            }
         }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> BodyKind {
+        self.kind
+    }
+
+    fn text(text: &str, object: &ObjectName) -> Result<Self, String> {
+        if text.len() > BODY_SOURCE_BYTES_MAX {
+            return Err(format!("has {} bytes, the limit is {BODY_SOURCE_BYTES_MAX}", text.len()));
+        }
+        if text.is_empty() {
+            return Err("is empty: choose no_body where nothing is to be sent".to_owned());
+        }
+        let segments = parse_text(text, object)?.into_iter().map(|part| match part {
+            Part::Literal(text) => Segment::Source(text),
+            Part::Hole(hole) => Segment::Plain(hole),
+        });
+        Ok(Self { kind: BodyKind::Text, segments: segments.collect() })
+    }
+
+    /// Entries of a form; one key may have several.
+    fn form(entries: &[(String, String)], object: &ObjectName, at: &str, faults: &mut Violations) -> Option<Self> {
+        if entries.is_empty() || entries.len() > ENTRIES_MAX {
+            faults.add(format!("{at}.entries"), format!("must have 1 to {ENTRIES_MAX} entries"));
+            return None;
+        }
+        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+        let mut segments = Vec::new();
+        let mut complete = true;
+        for (index, (key, value)) in entries.iter().enumerate() {
+            let at = format!("{at}.entries[{index}]");
+            complete &= faults.take(format!("{at}.key"), check_key(key, &[])).is_some();
+            let separator = if index == 0 { "" } else { "&" };
+            segments.push(Segment::Source(format!("{separator}{}=", encoded(key))));
+            let parts = faults.take(format!("{at}.value"), check_value(value, object));
+            complete &= parts.is_some();
+            segments.extend(parts.into_iter().flatten().map(|part| match part {
+                Part::Literal(text) => Segment::Source(encoded(&text)),
+                Part::Hole(hole) => Segment::Encoded(hole),
+            }));
+        }
+        complete.then_some(Self { kind: BodyKind::Form, segments })
     }
 
     fn raw(text: &str, object: &ObjectName) -> Result<Self, String> {
@@ -104,7 +188,7 @@ impl BodyTemplate {
             done = hole.end;
         }
         segments.push(Segment::Source(text[done..].to_owned()));
-        Ok(Self(segments))
+        Ok(Self { kind: BodyKind::Json, segments })
     }
 
     fn key_value(entries: &[(String, String)], object: &ObjectName, at: &str, faults: &mut Violations) -> Option<Self> {
@@ -132,13 +216,13 @@ impl BodyTemplate {
             }
         }
         segments.push(Segment::Source("}".to_owned()));
-        complete.then_some(Self(segments))
+        complete.then_some(Self { kind: BodyKind::Json, segments })
     }
 
     /// The fields that it stands for.
     pub fn fields(&self) -> impl Iterator<Item = &FieldPath> {
-        let holes = self.0.iter().filter_map(|segment| match segment {
-            Segment::Text(hole) | Segment::Typed(hole) => Some(hole),
+        let holes = self.segments.iter().filter_map(|segment| match segment {
+            Segment::Text(hole) | Segment::Typed(hole) | Segment::Encoded(hole) | Segment::Plain(hole) => Some(hole),
             Segment::Source(_) => None,
         });
         holes.flat_map(Placeholder::fields)
@@ -146,16 +230,17 @@ impl BodyTemplate {
 
     /// The fields that stand in text, where a list becomes its JSON.
     pub fn fields_in_text(&self) -> impl Iterator<Item = &FieldPath> {
-        self.0.iter().filter_map(|segment| match segment {
-            Segment::Text(hole) if !hole.has_filters() => hole.field(),
-            Segment::Source(_) | Segment::Text(_) | Segment::Typed(_) => None,
-        })
+        let in_text = self.segments.iter().filter_map(|segment| match segment {
+            Segment::Text(hole) | Segment::Encoded(hole) | Segment::Plain(hole) => Some(hole),
+            Segment::Source(_) | Segment::Typed(_) => None,
+        });
+        in_text.filter(|hole| !hole.has_filters()).filter_map(Placeholder::field)
     }
 
     /// Renders the body, at most so many bytes.
     pub fn render(&self, scope: Scope<'_>, bytes_max: usize, rendering: &Rendering) -> Result<String, BodyFault> {
         let mut out = String::with_capacity(256);
-        for segment in &self.0 {
+        for segment in &self.segments {
             match segment {
                 Segment::Source(text) => out.push_str(text),
                 Segment::Text(hole) => {
@@ -167,6 +252,17 @@ impl BodyTemplate {
                     json::escape_into(&text, &mut out);
                 }
                 Segment::Typed(hole) => hole.value(scope, rendering)?.typed_into(&mut out),
+                Segment::Encoded(hole) | Segment::Plain(hole) => {
+                    let value = hole.value(scope, rendering)?;
+                    let text = value.as_text();
+                    if out.len() + text.len() > bytes_max {
+                        return Err(BodyFault::TooLarge);
+                    }
+                    match segment {
+                        Segment::Encoded(_) => out.extend(byte_serialize(text.as_bytes())),
+                        _ => out.push_str(&text),
+                    }
+                }
             }
             if out.len() > bytes_max {
                 return Err(BodyFault::TooLarge);

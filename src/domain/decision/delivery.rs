@@ -65,9 +65,14 @@ impl Draft<'_, '_> {
         }
         if let Some(webhook) = of_webhook.filter(|webhook| webhook.is_enabled()) {
             // An automation's path names a record: that it is gone says nothing of the endpoint.
-            let is_gone = attempt.outcome.is_gone() && webhook.kind == WebhookKind::Regular;
-            if is_gone || is_hopeless {
-                self.disable(&webhook, if is_gone { DisableReason::Gone } else { DisableReason::Failing });
+            let is_regular = webhook.kind == WebhookKind::Regular;
+            let reason = match &attempt.outcome {
+                outcome if is_regular && outcome.is_gone() => Some(DisableReason::Gone),
+                outcome if is_regular && outcome.asks_to_stop() => Some(DisableReason::Asked),
+                _ => is_hopeless.then_some(DisableReason::Failing),
+            };
+            if let Some(reason) = reason {
+                self.disable(&webhook, reason);
                 self.quiet.extend(running.is_of_notice.then_some(webhook.uid));
             }
         }

@@ -158,6 +158,7 @@ pub fn of_notice(id: &AccountId, account: &Account, notice: &Notice) -> Told {
                 DisableReason::Admin => ("ADMIN", "a person disabled it"),
                 DisableReason::Gone => ("GONE", "its endpoint answered 410, which says that it is gone"),
                 DisableReason::Failing => ("FAILING", "its endpoint failed on three days without one success"),
+                DisableReason::Asked => ("ASKED", "its endpoint asked for it: webhook-delivery: disable"),
                 DisableReason::Unreadable => ("UNREADABLE", "it cannot be read"),
             };
             let sentence = |name: &str| format!("Nothing is sent to \"{name}\" any more: {why}.");

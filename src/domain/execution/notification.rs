@@ -32,6 +32,7 @@ pub fn notification(account: &AccountId, webhook: &Webhook, event: &Event, begin
         endpoint: webhook.endpoint.masked(),
         path: String::new(),
         body,
+        headers: Vec::new(),
         attempt_at: Some(attempt_at),
         continue_on_failure: false,
         failure: None::<Reason>,

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::request::{Request, RequestBody};
 use crate::domain::{
     attempt::Reason,
-    automation::{Method, condition::Explanation},
+    automation::{Method, condition::Explanation, template::BodyKind},
     id::{ResourceId, WebhookUid},
     trace_context::TraceContext,
 };
@@ -120,6 +120,11 @@ struct StoredRequest<'a> {
     may_be_done: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     no_body: bool,
+    /// A body that is no JSON, and what it is.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    text: Option<(BodyKind, Cow<'a, str>)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -158,6 +163,9 @@ impl Record {
                 left_out: request.is_left_out,
                 may_be_done: request.may_be_done,
                 no_body: request.body.is_none(),
+                text: (request.body.kind != BodyKind::Json && !request.body.is_none())
+                    .then_some((request.body.kind, Cow::Borrowed(request.body.own.as_str()))),
+                headers: request.headers.clone(),
             })
         });
         let stored = StoredRecord {
@@ -196,7 +204,12 @@ impl Record {
                 method: request.method,
                 endpoint: request.endpoint.into_owned(),
                 path: request.path.into_owned(),
-                body: if request.no_body { RequestBody::none() } else { body(request.body, request.after_event)? },
+                body: match request.text {
+                    Some((kind, text)) => RequestBody::of(kind, text.into_owned()),
+                    None if request.no_body => RequestBody::none(),
+                    None => body(request.body, request.after_event)?,
+                },
+                headers: request.headers,
                 attempt_at: request.attempt_at,
                 continue_on_failure: request.continue_on_failure,
                 failure: request.failure,
@@ -232,7 +245,11 @@ impl Record {
     /// About how much memory the record takes, without what it shares.
     pub fn weight_bytes(&self) -> usize {
         let warnings = |request: &Request| request.warnings.iter().map(String::len).sum::<usize>();
-        let weight = |request: &Request| request.body.own.len() + request.path.len() + warnings(request) + 256;
+        let headers =
+            |request: &Request| -> usize { request.headers.iter().map(|(name, value)| name.len() + value.len()).sum() };
+        let weight = |request: &Request| {
+            request.body.own.len() + request.path.len() + warnings(request) + headers(request) + 256
+        };
         self.requests.iter().map(weight).sum::<usize>() + 512
     }
 }

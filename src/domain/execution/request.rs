@@ -8,9 +8,10 @@ use crate::domain::{
     attempt::Reason,
     automation::{
         Automation, Method,
+        header::HeaderFault,
         path_template::PathFault,
         placeholder::{Rendering, Scope},
-        template::BodyFault,
+        template::{BodyFault, BodyKind, BodyTemplate},
     },
     id::{AccountId, ResourceId, WebhookUid},
     timestamp::Timestamp,
@@ -30,8 +31,10 @@ pub struct Request {
     pub endpoint: String,
     /// The path as rendered.
     pub path: String,
-    /// The body as rendered: JSON. Null where it could not be rendered.
+    /// The body as rendered. Null where it is JSON and could not be rendered.
     pub body: RequestBody,
+    /// The headers as rendered that the action asks for, their names in lower case.
+    pub headers: Vec<(String, String)>,
     /// Where the number of the attempt stands in the body's own part, for regular webhooks: the one thing that changes.
     pub attempt_at: Option<usize>,
     /// Whether a failure lets the later actions go on.
@@ -54,17 +57,18 @@ pub struct Request {
 pub struct RequestBody {
     pub(super) shared: Option<Arc<str>>,
     pub(super) own: String,
+    pub(super) kind: BodyKind,
 }
 
 impl RequestBody {
     /// A body that begins as others do.
     pub fn shared(beginning: &Arc<str>, own: String) -> Self {
-        Self { shared: Some(Arc::clone(beginning)), own }
+        Self { shared: Some(Arc::clone(beginning)), own, kind: BodyKind::Json }
     }
 
     /// The body of a request that has none.
     pub fn none() -> Self {
-        Self { shared: None, own: String::new() }
+        Self { shared: None, own: String::new(), kind: BodyKind::Json }
     }
 
     /// Whether there is none: nothing is sent behind the headers.
@@ -72,9 +76,19 @@ impl RequestBody {
         self.shared.is_none() && self.own.is_empty()
     }
 
-    /// What is stored with the request; nothing where there is none, or where it begins as others do.
+    /// A body of a kind.
+    pub fn of(kind: BodyKind, own: String) -> Self {
+        Self { shared: None, own, kind }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> BodyKind {
+        self.kind
+    }
+
+    /// What is stored with the request, where it is JSON; nothing where there is none, or where it begins as others do.
     pub(super) fn to_stored(&self) -> Result<Option<&RawValue>, serde_json::Error> {
-        if self.shared.is_some() || self.is_none() {
+        if self.shared.is_some() || self.is_none() || self.kind != BodyKind::Json {
             return Ok(None);
         }
         serde_json::from_str(&self.own).map(Some)
@@ -91,14 +105,20 @@ impl RequestBody {
 
 impl From<String> for RequestBody {
     fn from(own: String) -> Self {
-        Self { shared: None, own }
+        Self { shared: None, own, kind: BodyKind::Json }
     }
 }
 
 impl Request {
+    /// The media type of the body; none where there is none.
+    pub fn content_type(&self) -> Option<&str> {
+        let named = self.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.as_str());
+        (!self.body.is_none()).then(|| named.unwrap_or_else(|| self.body.kind.content_type()))
+    }
+
     /// The body for an attempt, from 1.
     pub fn body_of(&self, attempt_no: u32) -> Cow<'_, str> {
-        let RequestBody { shared, own } = &self.body;
+        let RequestBody { shared, own, .. } = &self.body;
         match self.attempt_at.and_then(|at| Some((own.get(..at)?, own.get(at + 1..)?))) {
             Some((before, after)) if attempt_no != 1 => {
                 let shared = shared.as_deref().unwrap_or_default();
@@ -122,7 +142,9 @@ pub fn build<'w>(
             let webhook = webhook_of(spec.webhook_uid).filter(|webhook| webhook.deleted_at.is_none());
             let rendering = Rendering::default();
             let path = compiled.path.render(scope, &rendering);
+            let kind = compiled.body.as_ref().map(BodyTemplate::kind).unwrap_or_default();
             let body = compiled.body.as_ref().map(|body| body.render(scope, body_bytes_max, &rendering)).transpose();
+            let headers = compiled.headers.render(scope, &rendering);
             let joins = |path: &str| webhook.is_none_or(|webhook| webhook.endpoint.join(path).is_ok());
             let failure = match (&path, &body) {
                 (Err(PathFault::ValueMissing), _) => Some(Reason::ValueMissing),
@@ -130,7 +152,11 @@ pub fn build<'w>(
                 (Ok(path), _) if !joins(path) => Some(Reason::UnsafePath),
                 (_, Err(BodyFault::TooLarge)) => Some(Reason::BodyTooLarge),
                 (_, Err(BodyFault::ValueMissing)) => Some(Reason::ValueMissing),
-                _ => None,
+                _ => match headers {
+                    Err(HeaderFault::TooLarge) => Some(Reason::HeadersTooLarge),
+                    Err(HeaderFault::ValueMissing) => Some(Reason::ValueMissing),
+                    Ok(_) => None,
+                },
             };
             Request {
                 webhook: spec.webhook_uid,
@@ -139,10 +165,12 @@ pub fn build<'w>(
                 endpoint: webhook.map(|webhook| webhook.endpoint.masked()).unwrap_or_default(),
                 path: path.unwrap_or_default(),
                 body: match body {
-                    Ok(Some(body)) => body.trim_ascii().to_owned().into(),
-                    Ok(None) => RequestBody::none(),
-                    Err(_) => "null".to_owned().into(),
+                    Ok(Some(body)) if kind == BodyKind::Json => body.trim_ascii().to_owned().into(),
+                    Ok(Some(body)) => RequestBody::of(kind, body),
+                    Err(_) if kind == BodyKind::Json => "null".to_owned().into(),
+                    Ok(None) | Err(_) => RequestBody::none(),
                 },
+                headers: headers.unwrap_or_default(),
                 attempt_at: None,
                 continue_on_failure: spec.continue_on_failure,
                 failure,
@@ -170,6 +198,7 @@ pub fn test_request(account: &AccountId, webhook: &Webhook, now: Timestamp) -> R
         endpoint: webhook.endpoint.masked(),
         path: String::new(),
         body: body.to_string().into(),
+        headers: Vec::new(),
         attempt_at: None,
         continue_on_failure: false,
         failure: None,

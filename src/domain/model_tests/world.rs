@@ -75,6 +75,7 @@ pub fn actions(names: &str) -> Vec<NewAction> {
         method: if name.eq_ignore_ascii_case(&'d') { Method::Delete } else { Method::Post },
         path: name.to_string(),
         body: BodySpec::Raw("{}".into()),
+        headers: Vec::new(),
         continue_on_failure: name.is_ascii_uppercase(),
     };
     names.chars().map(action).collect()
@@ -150,6 +151,7 @@ impl World {
             endpoint,
             credentials: Credentials::None,
             retry: RetryPolicy::default(),
+            success: Default::default(),
             requests_per_second: None,
             owner: None,
             subscription: None,
@@ -511,7 +513,13 @@ pub fn unfinished(uid: ExecutionUid, row: &Row) -> Unfinished {
 }
 
 pub fn ended(dispatch: &Dispatch, status: u16, now: Timestamp) -> AttemptReport {
-    let outcome = Outcome::Answer { status, headers: Vec::new(), excerpt: Vec::new(), truncated: false };
+    let outcome = Outcome::Answer {
+        status,
+        headers: Vec::new(),
+        excerpt: Vec::new(),
+        truncated: false,
+        is_success: (200..=299).contains(&status),
+    };
     let attempt = Attempt { started_at: now, duration_us: 1, url: String::new(), secret_url: None, outcome };
     AttemptReport {
         execution: dispatch.execution,

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::domain::refusal::Violations;
+use crate::domain::{
+    header::{is_name, is_own, plain_name},
+    refusal::Violations,
+};
 
 /// How many headers credentials may have.
 pub const CREDENTIAL_HEADERS_MAX: usize = 10;
@@ -88,14 +91,10 @@ fn check_headers(headers: &BTreeMap<String, SecretString>, at: &str, faults: &mu
     let mut seen = BTreeSet::new();
     for (name, value) in headers {
         let at = format!("{at}[{name}]");
-        // Many servers take _ for -, and none tells capital letters.
-        let plain = name.to_ascii_lowercase().replace('_', "-");
-        let well_formed = !name.is_empty()
-            && name.len() <= 64
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        if !well_formed {
+        let plain = plain_name(name);
+        if !is_name(name) {
             faults.add(&at, "the name must be 1 to 64 characters of letters, digits, - and _");
-        } else if is_own_header(&plain) {
+        } else if is_own(&plain) {
             faults.add(&at, "this header is set by the service itself");
         } else if !seen.insert(plain) {
             faults.add(&at, "this header is given twice: names differ by more than capital letters, - and _");
@@ -108,26 +107,6 @@ fn check_headers(headers: &BTreeMap<String, SecretString>, at: &str, faults: &mu
 
 fn is_header_value(text: &str) -> bool {
     (1..=TOKEN_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
-}
-
-fn is_own_header(name: &str) -> bool {
-    const OWN: [&str; 14] = [
-        "host",
-        "content-type",
-        "content-length",
-        "content-encoding",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "upgrade",
-        "te",
-        "trailer",
-        "expect",
-        "user-agent",
-        "traceparent",
-        "tracestate",
-    ];
-    OWN.contains(&name) || ["webhook-", "hookline-", "proxy-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use super::{
     subscription::{Subscription, is_permitted},
 };
 use crate::domain::{
-    attempt::retry_policy::{PIPEDRIVE_DELAYS_MS, RetryPolicy, Schedule},
+    attempt::{
+        SuccessStatuses,
+        retry_policy::{PIPEDRIVE_DELAYS_MS, RetryPolicy, Schedule},
+    },
     caller::Caller,
     event::Event,
     id::{AccountId, ResourceId, UserId, WebhookUid},
@@ -47,6 +50,8 @@ pub struct Webhook {
     pub secrets: Vec<SigningSecret>,
     /// How failed requests are tried again.
     pub retry: RetryPolicy,
+    /// Which answers are a success.
+    pub success: SuccessStatuses,
     /// How many requests a second go to it at most.
     pub requests_per_second: Option<u32>,
     /// Why no requests are sent; none where they are.
@@ -124,6 +129,8 @@ pub enum DisableReason {
     Gone,
     /// Attempts have failed on three days without one success.
     Failing,
+    /// The endpoint has asked for it, by a header of an answer.
+    Asked,
     /// Its row in the database cannot be read. Never written: a row that was mended is as it was.
     Unreadable,
 }

@@ -30,18 +30,19 @@ use crate::{
     clock,
     domain::{
         address::AddressPolicy,
-        attempt::{Attempt, Outcome, Reason, retry_policy::is_retry_after},
+        attempt::{Attempt, DELIVERY_HEADER, Outcome, Reason, retry_policy::is_retry_after},
         automation::Method,
         execution::{dispatch::Dispatch, request::Request},
+        header::plain_name,
         id::AccountId,
         trace_context::TraceContext,
-        webhook::{redaction::Redactor, signing::signatures},
+        webhook::{Webhook, redaction::Redactor, signing::signatures},
     },
     telemetry::Spans,
 };
 
 /// Headers of an answer that help to understand it.
-const KEPT_HEADERS: [&str; 9] = [
+const KEPT_HEADERS: [&str; 10] = [
     "content-encoding",
     "content-type",
     "content-length",
@@ -49,6 +50,7 @@ const KEPT_HEADERS: [&str; 9] = [
     "location",
     "retry-after",
     "server",
+    DELIVERY_HEADER,
     "www-authenticate",
     "x-request-id",
 ];
@@ -125,12 +127,15 @@ impl Http {
         let method = match request.method {
             Method::Post => reqwest::Method::POST,
             Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
+            Method::Get => reqwest::Method::GET,
+            Method::Head => reqwest::Method::HEAD,
         };
         let body = bytes::Bytes::from(request.body_of(dispatch.attempt_no).into_owned());
         let built = || {
             let mut built = reqwest::Request::new(method.clone(), url.clone());
-            *built.headers_mut() = headers(dispatch, &body, trace);
+            *built.headers_mut() = headers(dispatch, request, &body, trace);
             if !body.is_empty() {
                 *built.body_mut() = Some(body.clone().into());
             }
@@ -143,7 +148,7 @@ impl Http {
             let sent = timeout_at(deadline, client.execute(built())).await;
             return match sent {
                 Err(_) => self.no_answer(&url, begun),
-                Ok(Ok(response)) => answer(response, deadline, &Redactor::of(&dispatch.webhook)).await,
+                Ok(Ok(response)) => answer(response, deadline, &dispatch.webhook).await,
                 Ok(Err(failure)) if is_unprocessed(&failure) => {
                     if sent_again < SENT_AGAIN_MAX {
                         sent_again += 1;
@@ -213,18 +218,31 @@ fn error(kind: Reason, message: impl Into<String>) -> Outcome {
     Outcome::Error { kind, message: message.into(), was_sent: false }
 }
 
-fn headers(dispatch: &Dispatch, body: &[u8], trace: &TraceContext) -> HeaderMap {
+fn headers(dispatch: &Dispatch, request: &Request, body: &[u8], trace: &TraceContext) -> HeaderMap {
     let request_id = dispatch.execution.request_id(dispatch.action_no + 1);
     let seconds = clock::now().seconds();
     let signature = signatures(&dispatch.webhook.secrets, &request_id, seconds, body);
-    let mut map = HeaderMap::with_capacity(12);
+    let mut map = HeaderMap::with_capacity(12 + request.headers.len());
+    let credentials = dispatch.webhook.credentials.headers();
+    for (name, value) in &request.headers {
+        // What the webhook itself says of who is calling stands alone.
+        let is_of_credentials = credentials.iter().any(|(own, _)| plain_name(own) == plain_name(name));
+        let is_of_body = name == "content-type";
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
+            && !is_of_credentials
+            && !is_of_body
+        {
+            map.insert(name, value);
+        }
+    }
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             map.insert(HeaderName::from_static(name), value);
         }
     };
-    if !body.is_empty() {
-        set("content-type", "application/json");
+    if let Some(content_type) = request.content_type().filter(|_| !body.is_empty()) {
+        set("content-type", content_type);
     }
     set("webhook-id", &request_id);
     set("webhook-timestamp", &seconds.to_string());
@@ -238,7 +256,7 @@ fn headers(dispatch: &Dispatch, body: &[u8], trace: &TraceContext) -> HeaderMap 
         set("hookline-test", "true");
     }
     set("hookline-causation-depth", &(dispatch.record.causation_depth + 1).to_string());
-    for (name, value) in dispatch.webhook.credentials.headers() {
+    for (name, value) in credentials {
         if let (Ok(name), Ok(mut value)) =
             (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value.expose_secret()))
         {
@@ -251,7 +269,8 @@ fn headers(dispatch: &Dispatch, body: &[u8], trace: &TraceContext) -> HeaderMap 
 
 /// Reads an answer. The status decides; a body that stalls afterwards is only marked truncated.
 /// What is kept of it has none of the webhook's secrets.
-async fn answer(mut response: reqwest::Response, deadline: Instant, redactor: &Redactor) -> Outcome {
+async fn answer(mut response: reqwest::Response, deadline: Instant, webhook: &Webhook) -> Outcome {
+    let redactor = Redactor::of(webhook);
     let status: StatusCode = response.status();
     let kept = KEPT_HEADERS.iter().filter_map(|name| {
         let value = response.headers().get(*name)?.as_bytes();
@@ -277,5 +296,6 @@ async fn answer(mut response: reqwest::Response, deadline: Instant, redactor: &R
     };
     let (excerpt, truncated) = excerpt.finish(is_cut);
     let excerpt = redactor.text(&excerpt, truncated);
-    Outcome::Answer { status: status.as_u16(), headers, excerpt, truncated }
+    let is_success = webhook.success.includes(status.as_u16());
+    Outcome::Answer { status: status.as_u16(), headers, excerpt, truncated, is_success }
 }

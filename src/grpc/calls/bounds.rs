@@ -39,7 +39,7 @@ const OF_RESOURCES: [&str; 10] = [
 ];
 /// How many elements each repeated field of a request has at most. These only keep a tree small; what a field may hold is
 /// said where it is checked, in words that help more.
-const ELEMENTS_MAX: [(&str, usize); 24] = [
+const ELEMENTS_MAX: [(&str, usize); 27] = [
     ("hookline.v1.PublishRequest.events", 1_000),
     ("hookline.v1.PublishBatchRequest.events", 1_000),
     ("hookline.v1.Event.permitted_user_ids", 10_000),
@@ -53,6 +53,9 @@ const ELEMENTS_MAX: [(&str, usize); 24] = [
     ("hookline.v1.ConditionGroup.conditions", 200),
     ("hookline.v1.Clause.values", 200),
     ("hookline.v1.KeyValueBody.entries", 200),
+    ("hookline.v1.FormBody.entries", 200),
+    ("hookline.v1.WebhookAction.headers", 100),
+    ("hookline.v1.Webhook.success_statuses", 100),
     ("hookline.v1.RetryPolicy.delays", 100),
     ("hookline.v1.RetryPolicy.final_failures", 100),
     ("hookline.v1.HeaderCredentials.headers", 100),

@@ -15,6 +15,7 @@ use crate::{
                 Anchor, ClauseSpec, Conditions, GROUP_DEPTH_MAX, GroupSpec, Match, MemberSpec, Operator, RelativeSpec,
                 Scalar, VALUE_BYTES_MAX, is_of_event,
             },
+            header::HeaderSpec,
             template::BodySpec,
         },
         decision::command::{NewAction, NewAutomation, Whom, etag_of},
@@ -220,34 +221,41 @@ fn action_of(
         Ok(pb::HttpMethod::Post) => Some(Method::Post),
         Ok(pb::HttpMethod::Put) => Some(Method::Put),
         Ok(pb::HttpMethod::Delete) => Some(Method::Delete),
-        Ok(pb::HttpMethod::Get) => {
-            faults.add(format!("{at}.method"), "GET carries no body: use POST, PUT or DELETE");
-            None
-        }
+        Ok(pb::HttpMethod::Patch) => Some(Method::Patch),
+        Ok(pb::HttpMethod::Get) => Some(Method::Get),
+        Ok(pb::HttpMethod::Head) => Some(Method::Head),
         Ok(pb::HttpMethod::Unspecified) | Err(_) => {
-            faults.add(format!("{at}.method"), "is required: POST, PUT or DELETE");
+            faults.add(format!("{at}.method"), "is required: GET, HEAD, POST, PUT, PATCH or DELETE");
             None
         }
     };
     let body = match given.body {
         Some(pb::webhook_action::Body::RawJson(text)) => Some(BodySpec::Raw(text)),
-        Some(pb::webhook_action::Body::NoBody(_)) if method.is_none_or(|method| method == Method::Delete) => {
-            Some(BodySpec::None)
-        }
-        Some(pb::webhook_action::Body::NoBody(_)) => {
-            faults.add(format!("{at}.no_body"), "is for DELETE only: give key_value or raw_json");
-            None
+        Some(pb::webhook_action::Body::NoBody(_)) => Some(BodySpec::None),
+        Some(pb::webhook_action::Body::Text(text)) => Some(BodySpec::Text(text)),
+        Some(pb::webhook_action::Body::Form(body)) => {
+            Some(BodySpec::Form(body.entries.into_iter().map(|entry| (entry.key, entry.value)).collect()))
         }
         Some(pb::webhook_action::Body::KeyValue(body)) => {
             Some(BodySpec::KeyValue(body.entries.into_iter().map(|entry| (entry.key, entry.value)).collect()))
         }
+        None if method.is_some_and(|method| !method.takes_body()) => Some(BodySpec::None),
         None => {
-            faults.add(format!("{at}.body"), "is required: key_value or raw_json, or no_body for a DELETE");
+            faults.add(format!("{at}.body"), "is required: key_value, raw_json, form or text, or no_body");
             None
         }
     };
+    if let (Some(method), Some(body)) = (method, &body)
+        && !method.takes_body()
+        && *body != BodySpec::None
+    {
+        let method = method.as_str();
+        faults.add(format!("{at}.body"), format!("{method} carries no body: choose no_body, or POST, PUT or PATCH"));
+    }
+    let headers: Vec<_> =
+        given.headers.into_iter().map(|header| HeaderSpec { name: header.name, value: header.value }).collect();
     if let Some(object) = object {
-        check_action(&given.path, body.as_ref(), object, at, faults);
+        check_action(&given.path, (body.as_ref(), &headers), object, at, faults);
     }
     let id = match given.action_id.as_str() {
         "" => Some(None),
@@ -259,6 +267,7 @@ fn action_of(
         method: method?,
         path: given.path,
         body: body?,
+        headers,
         continue_on_failure: given.continue_on_failure,
     })
 }
@@ -294,12 +303,13 @@ pub fn automation(
         body: Some(match &action.body {
             BodySpec::None => pb::webhook_action::Body::NoBody(pb::NoBody {}),
             BodySpec::Raw(text) => pb::webhook_action::Body::RawJson(text.clone()),
-            BodySpec::KeyValue(entries) => {
-                let entry =
-                    |(key, value): &(String, String)| pb::KeyValueEntry { key: key.clone(), value: value.clone() };
-                pb::webhook_action::Body::KeyValue(pb::KeyValueBody { entries: entries.iter().map(entry).collect() })
+            BodySpec::KeyValue(given) => {
+                pb::webhook_action::Body::KeyValue(pb::KeyValueBody { entries: entries(given) })
             }
+            BodySpec::Form(given) => pb::webhook_action::Body::Form(pb::FormBody { entries: entries(given) }),
+            BodySpec::Text(text) => pb::webhook_action::Body::Text(text.clone()),
         }),
+        headers: action.headers.iter().map(|header| pb_header(&header.name, &header.value)).collect(),
         continue_on_failure: action.continue_on_failure,
         action_id: action.id.as_ref().map(ToString::to_string).unwrap_or_default(),
         webhook_deleted: !living.contains_key(&action.webhook_uid.0),
@@ -328,12 +338,24 @@ pub fn automation(
     }
 }
 
+fn entries(entries: &[(String, String)]) -> Vec<pb::KeyValueEntry> {
+    entries.iter().map(|(key, value)| pb::KeyValueEntry { key: key.clone(), value: value.clone() }).collect()
+}
+
+/// A header.
+pub fn pb_header(name: &str, value: &str) -> pb::RequestHeader {
+    pb::RequestHeader { name: name.to_owned(), value: value.to_owned() }
+}
+
 /// A method.
 pub fn pb_method(method: Method) -> i32 {
     match method {
         Method::Post => pb::HttpMethod::Post,
         Method::Put => pb::HttpMethod::Put,
+        Method::Patch => pb::HttpMethod::Patch,
         Method::Delete => pb::HttpMethod::Delete,
+        Method::Get => pb::HttpMethod::Get,
+        Method::Head => pb::HttpMethod::Head,
     }
     .into()
 }

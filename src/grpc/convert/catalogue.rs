@@ -42,7 +42,11 @@ pub fn field(at: usize, given: pb::CatalogueField, faults: &mut Violations) -> O
     let option = |given: pb::FieldOption| FieldOption { id: given.id, label: given.label };
     let options = given.options.into_iter().map(option).collect();
     let example = Some(given.example_json).filter(|example| !example.is_empty());
-    Some(Field { path: given.path, label: given.label, kind: kind?, options, example })
+    let related = match given.related_object.as_str() {
+        "" => None,
+        name => Some(faults.take(format!("fields[{at}].related_object"), name.parse())?),
+    };
+    Some(Field { path: given.path, label: given.label, kind: kind?, options, example, related })
 }
 
 /// A field, and whether a service has added it.
@@ -56,5 +60,6 @@ pub fn shown(field: Field, added: bool) -> pb::CatalogueField {
         options: field.options.into_iter().map(option).collect(),
         added,
         example_json: field.example.unwrap_or_default(),
+        related_object: field.related.map(|object| object.to_string()).unwrap_or_default(),
     }
 }

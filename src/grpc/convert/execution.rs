@@ -1,6 +1,6 @@
 //! Executions, requests and attempts as protobuf shows them.
 
-use super::{duration, pb_event_action, pb_method, pb_operator, timestamp};
+use super::{automation::pb_header, duration, pb_event_action, pb_method, pb_operator, timestamp};
 use crate::{
     domain::{
         attempt::{Attempt, Outcome, Verdict},
@@ -106,6 +106,8 @@ pub fn request(account: &AccountId, request: &Request) -> pb::Request {
         action_id: request.action.as_ref().map(ToString::to_string).unwrap_or_default(),
         left_out: request.is_left_out,
         warnings: request.warnings.clone(),
+        headers: request.headers.iter().map(|(name, value)| pb_header(name, value)).collect(),
+        content_type: request.content_type().map(ToOwned::to_owned).unwrap_or_default(),
     }
 }
 
@@ -125,7 +127,7 @@ pub fn attempt(attempt: &Attempt, number: i32) -> pb::Attempt {
         ..pb::Attempt::default()
     };
     match &attempt.outcome {
-        Outcome::Answer { status, headers, excerpt, truncated } => {
+        Outcome::Answer { status, headers, excerpt, truncated, .. } => {
             shown.http_status = (*status).into();
             shown.response_headers = headers.iter().cloned().collect();
             shown.response_excerpt = excerpt.clone().into();

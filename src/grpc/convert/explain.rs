@@ -24,6 +24,7 @@ pub fn failure_message(reason: Reason, at: usize) -> String {
         Reason::WebhookDisabled => "the webhook is disabled: mend its endpoint, and have a global admin enable it",
         Reason::ValueMissing => "a value that the path or the body marks as required is empty in this event",
         Reason::UnsafePath => "the path would lead away from the endpoint",
+        Reason::HeadersTooLarge => "the rendered headers are larger than 4,096 bytes each or 8,192 in all",
         Reason::BodyTooLarge => "the rendered body is larger than the limit",
         _ => "the request cannot be sent",
     };

@@ -27,6 +27,6 @@ pub use self::{
     time::{duration, from_timestamp, timestamp},
     webhook::{
         credentials, disable_reason, duration_ms, endpoint, new_webhook, requests_per_second, retry_policy,
-        shown_retry, subscription, webhook, webhook_health,
+        shown_retry, subscription, success_statuses, webhook, webhook_health,
     },
 };

@@ -6,7 +6,7 @@ use super::{duration, timestamp};
 use crate::{
     domain::{
         attempt::{
-            FailureClass,
+            FailureClass, SUCCESS_STATUSES_MAX, SuccessStatuses,
             retry_policy::{DELAY_MS_MIN, DELAYS_MAX, PIPEDRIVE_DELAYS_MS, RetryPolicy, SCHEDULE_MS_MAX, Schedule},
         },
         decision::command::{NewWebhook, etag_of},
@@ -62,6 +62,7 @@ pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violat
     check_display_name(&webhook.display_name, "webhook.display_name", faults);
     credentials.check("webhook.credentials", faults);
     let retry = retry_policy(webhook.retry_policy, faults);
+    let success = success_statuses(&webhook.success_statuses, faults);
     let requests_per_second = requests_per_second(webhook.requests_per_second, faults);
     let owner = match webhook.owner_user_id.as_str() {
         "" => None,
@@ -77,6 +78,7 @@ pub fn new_webhook(webhook: pb::Webhook, policy: &UrlPolicy, faults: &mut Violat
         endpoint: endpoint?,
         credentials,
         retry: retry?,
+        success: success?,
         requests_per_second,
         owner,
         subscription,
@@ -94,6 +96,16 @@ pub fn requests_per_second(given: u32, faults: &mut Violations) -> Option<u32> {
         faults.add("webhook.requests_per_second", format!("must be 0 (no limit) to {PER_SECOND_MAX}"));
     }
     Some(given).filter(|limit| *limit > 0)
+}
+
+/// Reads the statuses that are a success; none given are those from 200 to 299.
+pub fn success_statuses(given: &[i32], faults: &mut Violations) -> Option<SuccessStatuses> {
+    const AT: &str = "webhook.success_statuses";
+    if given.len() > SUCCESS_STATUSES_MAX {
+        faults.add(AT, format!("must be at most {SUCCESS_STATUSES_MAX}"));
+        return None;
+    }
+    SuccessStatuses::new(given).map_err(|(at, message)| faults.add(format!("{AT}[{at}]"), message)).ok()
 }
 
 /// Reads a retry policy; none given is the installation's.
@@ -228,6 +240,7 @@ pub fn webhook(account: &AccountId, webhook: &Webhook, shows_secrets: bool) -> p
         create_time: Some(timestamp(webhook.created_at)),
         update_time: Some(timestamp(webhook.updated_at)),
         retry_policy: shown_retry(&webhook.retry),
+        success_statuses: webhook.success.named().iter().map(|status| i32::from(*status)).collect(),
         requests_per_second: webhook.requests_per_second.unwrap_or_default(),
         disable_reason: disable_reason(webhook.disabled),
         subscription: webhook.subscription.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -243,6 +256,7 @@ pub fn disable_reason(reason: Option<DisableReason>) -> i32 {
         Some(DisableReason::Admin) => pb::WebhookDisableReason::Admin,
         Some(DisableReason::Gone) => pb::WebhookDisableReason::Gone,
         Some(DisableReason::Failing) => pb::WebhookDisableReason::Failing,
+        Some(DisableReason::Asked) => pb::WebhookDisableReason::Asked,
         Some(DisableReason::Unreadable) => pb::WebhookDisableReason::Unreadable,
     }
     .into()

@@ -33,6 +33,7 @@ enum Field {
     EndpointUrl,
     Credentials,
     RetryPolicy,
+    SuccessStatuses,
     RequestsPerSecond,
     Subscription,
     Enabled,
@@ -154,6 +155,11 @@ impl Api {
             MaskField { name: "display_name", field: Field::DisplayName, is_given: !webhook.display_name.is_empty() },
             MaskField { name: "endpoint_url", field: Field::EndpointUrl, is_given: !webhook.endpoint_url.is_empty() },
             MaskField { name: "credentials", field: Field::Credentials, is_given: webhook.credentials.is_some() },
+            MaskField {
+                name: "success_statuses",
+                field: Field::SuccessStatuses,
+                is_given: !webhook.success_statuses.is_empty(),
+            },
             MaskField { name: "retry_policy", field: Field::RetryPolicy, is_given: webhook.retry_policy.is_some() },
             MaskField {
                 name: "requests_per_second",
@@ -168,6 +174,9 @@ impl Api {
         for field in name::masked(request.update_mask.as_ref(), &fields)? {
             match field {
                 Field::DisplayName => patch.display_name = Some(webhook.display_name.clone()),
+                Field::SuccessStatuses => {
+                    patch.success = convert::success_statuses(&webhook.success_statuses, &mut faults);
+                }
                 Field::RetryPolicy => patch.retry = convert::retry_policy(webhook.retry_policy.clone(), &mut faults),
                 Field::RequestsPerSecond => {
                     let limit = webhook.requests_per_second;

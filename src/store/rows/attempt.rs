@@ -10,7 +10,7 @@ use super::{Stored, execution::Keys, number, packing};
 use crate::{
     domain::{
         account::change::RecordedAttempt,
-        attempt::{Attempt, Fate, Outcome, Reason},
+        attempt::{Attempt, Fate, Outcome, Reason, is_success_status},
         execution::{Unfinished, record::Record},
         id::AccountUid,
         timestamp::Timestamp,
@@ -56,6 +56,9 @@ pub struct StoredAttempt<'a> {
     pub fate: i16,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// Where it is not what its status says: whether the webhook took it for a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success: Option<bool>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -141,10 +144,12 @@ pub fn attempt_row(
         message: None,
         fate: fate_number(ended.fate),
         truncated: false,
+        success: None,
     };
     let mut kept: &[u8] = &[];
     match &attempt.outcome {
-        Outcome::Answer { status, headers, excerpt, truncated } => {
+        Outcome::Answer { status, headers, excerpt, truncated, is_success } => {
+            stored.success = (*is_success != is_success_status(*status)).then_some(*is_success);
             stored.status = Some((*status).into());
             stored.headers.clone_from(headers);
             stored.truncated = *truncated;
@@ -184,7 +189,10 @@ impl StoredAttempt<'_> {
             1 => Fate::MayBeDone,
             _ => Fate::Open,
         };
-        written.max(Fate::of_status(self.status.and_then(|status| u16::try_from(status).ok())))
+        match self.success {
+            Some(_) => written,
+            None => written.max(Fate::of_status(self.status.and_then(|status| u16::try_from(status).ok()))),
+        }
     }
 }
 
@@ -210,6 +218,7 @@ pub fn attempt(
             headers: stored.headers,
             excerpt: excerpt.to_vec(),
             truncated: stored.truncated,
+            is_success: stored.success.unwrap_or_else(|| u16::try_from(status).is_ok_and(is_success_status)),
         },
         None => Outcome::Error {
             kind: stored.error.as_deref().and_then(Reason::parse).unwrap_or(Reason::Connect),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Stored, from_bytes, from_word, parse, to_bytes, word};
 use crate::{
     domain::{
-        attempt::retry_policy::RetryPolicy,
+        attempt::{SuccessStatuses, retry_policy::RetryPolicy},
         id::{AccountUid, ResourceId, WebhookUid},
         timestamp::Timestamp,
         url::EndpointUrl,
@@ -84,6 +84,8 @@ struct StoredPolicy {
     retry: RetryPolicy,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests_per_second: Option<u32>,
+    #[serde(default, skip_serializing_if = "SuccessStatuses::is_default")]
+    success_statuses: SuccessStatuses,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subscription: Option<Subscription>,
 }
@@ -102,6 +104,7 @@ fn status_word(disabled: Option<DisableReason>) -> &'static str {
         Some(DisableReason::Admin) => "DISABLED",
         Some(DisableReason::Gone) => "DISABLED_GONE",
         Some(DisableReason::Failing) => "DISABLED_FAILING",
+        Some(DisableReason::Asked) => "DISABLED_ASKED",
         Some(DisableReason::Unreadable) => "DISABLED_UNREADABLE",
     }
 }
@@ -112,6 +115,7 @@ fn disabled_of(word: &str) -> Stored<Option<DisableReason>> {
         "DISABLED" => Ok(Some(DisableReason::Admin)),
         "DISABLED_GONE" => Ok(Some(DisableReason::Gone)),
         "DISABLED_FAILING" => Ok(Some(DisableReason::Failing)),
+        "DISABLED_ASKED" => Ok(Some(DisableReason::Asked)),
         "DISABLED_UNREADABLE" => Ok(Some(DisableReason::Unreadable)),
         other => Err(StoreError::Row(format!("{other} is no status of a webhook"))),
     }
@@ -173,6 +177,7 @@ pub fn webhook_row(sealer: &Sealer, account: AccountUid, webhook: &Webhook) -> S
         policy: to_bytes(StoredPolicy {
             retry: webhook.retry.clone(),
             requests_per_second: webhook.requests_per_second,
+            success_statuses: webhook.success.clone(),
             subscription: webhook.subscription.clone(),
         })?,
         health: None,
@@ -212,6 +217,7 @@ fn readable_webhook(sealer: &Sealer, row: &webhooks::Model) -> Stored<Webhook> {
         credentials,
         secrets: secrets.into_iter().map(StoredSecret::into_secret).collect(),
         retry: policy.retry,
+        success: policy.success_statuses,
         requests_per_second: policy.requests_per_second,
         subscription: policy.subscription,
         disabled: disabled_of(&row.status)?,
@@ -230,8 +236,9 @@ fn unreadable_webhook(sealer: &Sealer, row: webhooks::Model) -> Webhook {
     let url = sealer.open(place, &row.sealed_url).ok().and_then(|url| String::from_utf8(url).ok());
     let endpoint = url.as_deref().and_then(EndpointUrl::from_stored);
     let policy: Option<StoredPolicy> = from_bytes(&row.policy).ok();
-    let (retry, requests_per_second, subscription) =
-        policy.map(|policy| (policy.retry, policy.requests_per_second, policy.subscription)).unwrap_or_default();
+    let (retry, requests_per_second, success, subscription) = policy
+        .map(|policy| (policy.retry, policy.requests_per_second, policy.success_statuses, policy.subscription))
+        .unwrap_or_default();
     Webhook {
         uid: WebhookUid(row.uid),
         id: parse(&row.id).unwrap_or_else(|_| ResourceId::unreadable()),
@@ -242,6 +249,7 @@ fn unreadable_webhook(sealer: &Sealer, row: webhooks::Model) -> Webhook {
         credentials: Credentials::None,
         secrets: Vec::new(),
         retry,
+        success,
         requests_per_second,
         subscription,
         disabled: Some(DisableReason::Unreadable),

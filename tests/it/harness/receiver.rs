@@ -25,7 +25,8 @@ struct Desk {
     status: Mutex<u16>,
     /// Paths that are answered with a status of their own.
     at: Mutex<Vec<(String, u16)>>,
-    retry_after: Mutex<Option<String>>,
+    /// Headers of every answer.
+    headers: Mutex<HeaderMap>,
     /// The beginning of the paths whose answers are held back until it is open.
     held: Mutex<String>,
     open: watch::Sender<bool>,
@@ -68,7 +69,12 @@ impl Receiver {
 
     /// Asks to be left alone with every answer.
     pub fn retry_after(&self, text: &str) {
-        *self.desk.retry_after.lock().expect("unpoisoned") = Some(text.to_owned());
+        self.answer_header("retry-after", text);
+    }
+
+    /// Has every answer carry a header.
+    pub fn answer_header(&self, name: &'static str, value: &str) {
+        self.desk.headers.lock().expect("unpoisoned").insert(name, value.parse().expect("a value"));
     }
 
     /// Holds every answer back from now on.
@@ -104,9 +110,6 @@ async fn receive(
     let own =
         desk.at.lock().expect("unpoisoned").iter().find(|(at, _)| path.starts_with(at)).map(|(_, status)| *status);
     let status = own.unwrap_or(*desk.status.lock().expect("unpoisoned"));
-    let mut answer_headers = HeaderMap::new();
-    if let Some(text) = &*desk.retry_after.lock().expect("unpoisoned") {
-        answer_headers.insert("retry-after", text.parse().expect("a value"));
-    }
+    let answer_headers = desk.headers.lock().expect("unpoisoned").clone();
     (StatusCode::from_u16(status).expect("a status"), answer_headers, "the answer")
 }

@@ -4,7 +4,13 @@ use super::*;
 
 fn answer(status: u16, retry_after: Option<&str>) -> Outcome {
     let headers = retry_after.map(|text| ("retry-after".to_owned(), text.to_owned()));
-    Outcome::Answer { status, headers: headers.into_iter().collect(), excerpt: Vec::new(), truncated: false }
+    Outcome::Answer {
+        status,
+        headers: headers.into_iter().collect(),
+        excerpt: Vec::new(),
+        truncated: false,
+        is_success: (200..=299).contains(&status),
+    }
 }
 
 proptest! {

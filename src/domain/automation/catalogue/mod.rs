@@ -3,6 +3,7 @@
 
 mod builtin;
 mod example;
+mod related;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,6 +11,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+use self::related::Home;
 
 use crate::domain::{
     id::ObjectName,
@@ -117,6 +120,9 @@ pub struct Field {
     /// An example of its value, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example: Option<String>,
+    /// The object that it is, or that the elements of its list are: everything known of that is known of what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub related: Option<ObjectName>,
 }
 
 /// What is known of a path.
@@ -165,9 +171,17 @@ impl Catalogue {
         objects
     }
 
-    /// The fields of an object: the built-in ones and those that were added, whether each is added, in the order of their
-    /// paths; an added field stands in for a built-in one of the same path.
+    /// The fields of an object: the built-in ones and those that were added, whether each is added, and those of the objects
+    /// inside of it, in the order of their paths; an added field stands in for a built-in one of the same path.
     pub fn fields(&self, object: &str) -> Vec<(Field, bool)> {
+        let mut fields = self.own_fields(object);
+        fields.extend(self.related_fields(object).into_iter().map(|field| (field, false)));
+        fields.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+        fields
+    }
+
+    /// The fields of an object itself.
+    fn own_fields(&self, object: &str) -> Vec<(Field, bool)> {
         let added: Vec<_> = self.added_to(object).to_vec();
         let field = |(path, label, kind): &(&str, &str, FieldType)| Field {
             path: (*path).to_owned(),
@@ -175,6 +189,7 @@ impl Catalogue {
             kind: *kind,
             options: Vec::new(),
             example: Some(example::of_builtin(object, path, *kind)),
+            related: None,
         };
         let mut fields: Vec<_> = (builtin::fields(object).iter().map(field))
             .filter(|field| added.iter().all(|added| added.path != field.path))
@@ -182,7 +197,6 @@ impl Catalogue {
             .collect();
         let with_example = |field: Field| (Field { example: Some(example::of_added(&field)), ..field }, true);
         fields.extend(added.into_iter().map(with_example));
-        fields.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
         fields
     }
 
@@ -193,6 +207,7 @@ impl Catalogue {
     }
 
     fn look_up(&self, object: &str, path: &FieldPath) -> Known {
+        let Home { object, ref path, .. } = self.home(object, path);
         let added = self.added_to(object);
         let builtin = builtin::fields(object);
         if path.steps().is_empty() || added.is_empty() && builtin.is_empty() {
@@ -252,12 +267,15 @@ impl Catalogue {
         if !matches!(self.look_up(object, path), Known::Nowhere) {
             return None;
         }
-        let meant = self.nearest(object, path).map(|nearest| format!(": is {nearest} meant?")).unwrap_or_default();
+        let home = self.home(object, path);
+        let nearest = self.nearest(home.object, &home.path);
+        let meant = nearest.map(|nearest| format!(": is {}{nearest} meant?", home.prefix)).unwrap_or_default();
         Some(format!("{object} has no field {path} that is known{meant}"))
     }
 
     /// What type of value a path leads to, where that is known.
     pub fn type_of(&self, object: &str, path: &FieldPath) -> Option<FieldType> {
+        let Home { object, ref path, .. } = self.home(object, path);
         match self.look_up(object, path) {
             // Nothing is known of a list's elements.
             Known::Field(FieldType::List) if path.has_index() => None,
@@ -274,6 +292,7 @@ impl Catalogue {
 
     /// A member that the elements of a known list have, where they are objects and the path leads to the list or one of them.
     pub fn member_of_elements(&self, object: &str, path: &FieldPath) -> Option<String> {
+        let Home { object, ref path, .. } = self.home(object, path);
         let name = path.named();
         let of_added = self.added_to(object).iter().map(|field| (field.path.as_str(), field.kind));
         let all: Vec<_> =
@@ -297,11 +316,16 @@ impl Catalogue {
             FieldType::Set => inside(&name, known).is_some_and(|rest| rest != LABEL),
             _ => false,
         };
-        !path.has_index() && all.any(is_list)
+        if !path.has_index() && all.any(is_list) {
+            return true;
+        }
+        let home = self.home(object, path);
+        !home.prefix.is_empty() && !path.has_index() && self.is_through_list(home.object, &home.path)
     }
 
     /// The options of the field that a path leads to or into, and whether it leads to their labels.
-    pub fn options(&self, object: &str, path: &FieldPath) -> Option<(&[FieldOption], bool)> {
+    pub fn options<'c>(&'c self, object: &'c str, path: &FieldPath) -> Option<(&'c [FieldOption], bool)> {
+        let Home { object, ref path, .. } = self.home(object, path);
         if let Some(field) = path.without_last(LABEL).and_then(|path| self.field_with_options(object, &path)) {
             return Some((&field.options, true));
         }
@@ -319,18 +343,19 @@ impl Catalogue {
         self.field_with_options(object, path).is_some()
     }
 
-    fn field_with_options(&self, object: &str, path: &FieldPath) -> Option<&Field> {
-        let added = self.added_to(object);
-        if added.is_empty() {
+    fn field_with_options<'c>(&'c self, object: &'c str, path: &FieldPath) -> Option<&'c Field> {
+        if self.added.is_empty() {
             return None;
         }
+        let Home { object, ref path, .. } = self.home(object, path);
+        let added = self.added_to(object);
         let name = path.named();
         added.iter().find(|field| field.path == name && !field.options.is_empty())
     }
 
     /// What the options are called that are chosen in a field; none where it has no options. An option without a label here
     /// is called by its id.
-    pub fn labels<'c>(&'c self, object: &str, path: &FieldPath, data: &'c Node<'_>) -> Option<Vec<&'c str>> {
+    pub fn labels<'c>(&'c self, object: &'c str, path: &FieldPath, data: &'c Node<'_>) -> Option<Vec<&'c str>> {
         let field = self.field_with_options(object, path)?;
         let chosen: Vec<_> = match path.find(data) {
             Found::Nothing => Vec::new(),
@@ -396,6 +421,9 @@ pub fn check_fields(fields: &[Field], faults: &mut Violations) {
         }
         if !is_short(&field.label) {
             faults.add(format!("{at}.label"), wanted.clone());
+        }
+        if field.related.is_some() && !matches!(field.kind, FieldType::Object | FieldType::List) {
+            faults.add(format!("{at}.related_object"), "is for FIELD_TYPE_OBJECT and FIELD_TYPE_LIST");
         }
         if let Some(Err(message)) = field.example.as_ref().map(|given| example::check(field.kind, given)) {
             faults.add(format!("{at}.example_json"), message);

@@ -18,6 +18,7 @@ fn warned(object: &str, field: &str, path: &str, body: &str) -> Vec<String> {
             method: Method::Post,
             path: path.into(),
             body: BodySpec::Raw(body.into()),
+            headers: Vec::new(),
             continue_on_failure: false,
         }],
         actions_edited_at: None,
@@ -66,6 +67,7 @@ fn actions_keep_their_ids_through_edits() {
             method: Method::Post,
             path: path.into(),
             body: BodySpec::None,
+            headers: Vec::new(),
             continue_on_failure: false,
         }
     };
@@ -121,6 +123,7 @@ fn the_stored_form_stays_readable() {
             method: Method::Put,
             path: "deals/{{deal.id}}".into(),
             body: BodySpec::KeyValue(vec![("id".into(), "{{deal.id}}".into())]),
+            headers: Vec::new(),
             continue_on_failure: true,
         }],
     };

@@ -29,6 +29,7 @@ fn automation(no: u128, activation: Activation) -> Arc<Automation> {
             method: Method::Post,
             path: String::new(),
             body: BodySpec::Raw("{}".into()),
+            headers: Vec::new(),
             continue_on_failure: false,
         }],
     };

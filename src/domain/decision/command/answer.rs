@@ -88,7 +88,7 @@ pub struct TestAnswer {
     /// What stands for its execution.
     pub execution: ExecutionUid,
     /// The request.
-    pub request: Request,
+    pub request: Arc<Request>,
 }
 
 /// It is done, and there is nothing to show.

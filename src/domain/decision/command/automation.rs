@@ -370,6 +370,7 @@ fn resolve_actions(
             method: action.method,
             path: action.path.clone(),
             body: action.body.clone(),
+            headers: action.headers.clone(),
             continue_on_failure: action.continue_on_failure,
         })
     };

@@ -28,8 +28,10 @@ use crate::domain::{
         change::StoredAnswer,
         job::{JobTask, Retry},
     },
-    attempt::retry_policy::RetryPolicy,
-    automation::{Method, TriggerActions, catalogue::Field, condition::GroupSpec, template::BodySpec},
+    attempt::{SuccessStatuses, retry_policy::RetryPolicy},
+    automation::{
+        Method, TriggerActions, catalogue::Field, condition::GroupSpec, header::HeaderSpec, template::BodySpec,
+    },
     caller::Caller,
     event::Event,
     execution::{Recorded, filter::ExecutionFilter},
@@ -142,6 +144,7 @@ pub struct NewWebhook {
     pub endpoint: EndpointUrl,
     pub credentials: Credentials,
     pub retry: RetryPolicy,
+    pub success: SuccessStatuses,
     pub requests_per_second: Option<u32>,
     pub owner: Option<UserId>,
     pub subscription: Option<Subscription>,
@@ -172,6 +175,7 @@ pub struct WebhookPatch {
     pub endpoint: Option<EndpointUrl>,
     pub credentials: Option<Credentials>,
     pub retry: Option<RetryPolicy>,
+    pub success: Option<SuccessStatuses>,
     pub requests_per_second: Edit<u32>,
     pub subscription: Option<Subscription>,
     pub enabled: Option<bool>,
@@ -198,6 +202,7 @@ pub struct NewAction {
     pub method: Method,
     pub path: String,
     pub body: BodySpec,
+    pub headers: Vec<HeaderSpec>,
     pub continue_on_failure: bool,
 }
 

@@ -38,7 +38,7 @@ pub fn test_webhook(
     require_readable(webhook, &account_id)?;
     let request = test_request(&account_id, webhook, draft.now());
     let execution = ExecutionUid((draft.around.uuid)());
-    let answer = TestAnswer { webhook: Arc::clone(webhook), execution, request };
+    let answer = TestAnswer { webhook: Arc::clone(webhook), execution, request: Arc::new(request) };
     send(draft, account, answer, Tested::Webhook(webhook.id.clone()), under_way)
 }
 
@@ -92,7 +92,7 @@ pub fn test_automation(
         let message = format!("its request is never sent for this event: {}", failure.as_str());
         return Err(Refusal::invalid("event", message));
     }
-    let answer = TestAnswer { webhook: Arc::clone(webhook), execution, request };
+    let answer = TestAnswer { webhook: Arc::clone(webhook), execution, request: Arc::new(request) };
     send(draft, account, answer, Tested::Automation(automation.id.clone()), under_way)
 }
 

@@ -91,6 +91,7 @@ pub fn create_webhook(
         credentials: new.credentials.clone(),
         secrets: vec![secret.clone()],
         retry,
+        success: new.success.clone(),
         requests_per_second: new.requests_per_second,
         disabled: None,
         owner,
@@ -200,6 +201,9 @@ pub fn update_webhook(
     }
     if let Edit::To(limit) = patch.requests_per_second {
         webhook.requests_per_second = limit;
+    }
+    if let Some(success) = &patch.success {
+        webhook.success.clone_from(success);
     }
     if let Some(retry) = &patch.retry {
         webhook.retry = retry_of(webhook.kind, retry);

@@ -20,6 +20,7 @@ fn webhook(owner: &str) -> Webhook {
         credentials: Credentials::None,
         secrets: Vec::new(),
         retry: RetryPolicy::default(),
+        success: Default::default(),
         requests_per_second: None,
         disabled: None,
         owner: Some(owner.parse().expect("an id")),

@@ -12,6 +12,7 @@ fn request(continue_on_failure: bool, failure: Option<Reason>) -> Request {
         endpoint: "https://h.example/".into(),
         path: String::new(),
         body: "{}".to_owned().into(),
+        headers: Vec::new(),
         continue_on_failure,
         attempt_at: None,
         failure,
@@ -40,7 +41,13 @@ fn running() -> Progress {
 }
 
 fn answer(status: u16) -> Outcome {
-    Outcome::Answer { status, headers: Vec::new(), excerpt: Vec::new(), truncated: false }
+    Outcome::Answer {
+        status,
+        headers: Vec::new(),
+        excerpt: Vec::new(),
+        truncated: false,
+        is_success: (200..=299).contains(&status),
+    }
 }
 
 fn after(record: &Record, before: &Progress, outcome: &Outcome) -> Progress {

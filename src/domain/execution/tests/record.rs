@@ -20,6 +20,7 @@ fn the_stored_form_stays_readable_and_keeps_every_digit() {
             path: "a=1".into(),
             body: r#"{"n": 1e400, "m": 123456789012345678901234567890}"#.to_owned().into(),
             attempt_at: None,
+            headers: Vec::new(),
             continue_on_failure: false,
             failure: Some(Reason::UnsafePath),
             action: None,

@@ -13,6 +13,7 @@ fn requests(names: &str) -> Vec<Request> {
         path: name.to_string(),
         body: RequestBody::none(),
         attempt_at: None,
+        headers: Vec::new(),
         continue_on_failure: false,
         failure: None,
         action: name.is_ascii_lowercase().then(|| format!("at-{name}").parse().expect("an id")),

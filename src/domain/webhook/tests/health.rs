@@ -4,7 +4,13 @@ use crate::domain::attempt::Reason;
 const SLOTS: usize = 8;
 
 fn answer(status: u16) -> Outcome {
-    Outcome::Answer { status, headers: Vec::new(), excerpt: Vec::new(), truncated: false }
+    Outcome::Answer {
+        status,
+        headers: Vec::new(),
+        excerpt: Vec::new(),
+        truncated: false,
+        is_success: (200..=299).contains(&status),
+    }
 }
 
 fn around(now: Timestamp) -> Around {

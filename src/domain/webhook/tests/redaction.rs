@@ -22,6 +22,7 @@ fn webhook(url: &str, credentials: Credentials) -> Webhook {
         credentials,
         secrets: vec![SigningSecret::new([7; 32])],
         retry: RetryPolicy::default(),
+        success: Default::default(),
         requests_per_second: None,
         disabled: None,
         owner: None,

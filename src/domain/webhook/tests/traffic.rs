@@ -6,7 +6,13 @@ use super::*;
 use crate::domain::attempt::Attempt;
 
 fn ended(status: u16, duration_us: i64) -> AttemptReport {
-    let outcome = Outcome::Answer { status, headers: Vec::new(), excerpt: Vec::new(), truncated: false };
+    let outcome = Outcome::Answer {
+        status,
+        headers: Vec::new(),
+        excerpt: Vec::new(),
+        truncated: false,
+        is_success: (200..=299).contains(&status),
+    };
     let attempt = Attempt { started_at: Timestamp(0), duration_us, url: String::new(), secret_url: None, outcome };
     let execution = ExecutionUid(Uuid::from_u128(u128::from(status)));
     AttemptReport { execution, action_no: 0, attempt_no: 1, attempt: Arc::new(attempt) }

@@ -21,6 +21,7 @@ fn field(path: &str, kind: FieldType, options: &[(&str, &str)]) -> Field {
         kind,
         options: options.iter().map(option).collect(),
         example: None,
+        related: None,
     }
 }
 

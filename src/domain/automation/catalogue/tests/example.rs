@@ -26,6 +26,7 @@ fn an_added_field_is_like_what_was_given_its_options_or_its_type() {
         kind,
         options,
         example: example.map(ToOwned::to_owned),
+        related: None,
     };
     let cases = [
         (field(FieldType::Enum, vec![option("17")], None), r#"{"type":"enum","id":17}"#),

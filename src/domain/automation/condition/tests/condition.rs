@@ -291,6 +291,7 @@ fn labels_of_options_are_compared_like_texts() {
         kind,
         options: options.clone(),
         example: None,
+        related: None,
     };
     let mut catalogue = Catalogue::default();
     let fields = vec![
@@ -359,7 +360,14 @@ fn a_label_is_a_text_whatever_it_says() {
     use crate::domain::automation::catalogue::{Field, FieldOption, FieldType};
     let option = |id: &str, label: &str| FieldOption { id: id.into(), label: label.into() };
     let options = vec![option("17", "5"), option("18", "null")];
-    let field = Field { path: "tier".into(), label: "Tier".into(), kind: FieldType::Enum, options, example: None };
+    let field = Field {
+        path: "tier".into(),
+        label: "Tier".into(),
+        kind: FieldType::Enum,
+        options,
+        example: None,
+        related: None,
+    };
     let mut catalogue = Catalogue::default();
     catalogue.set("deal".parse().expect("a name"), std::sync::Arc::new(vec![field]));
     // What was a number, or nothing, under the name of the label is a text now.

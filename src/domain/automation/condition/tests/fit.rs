@@ -11,6 +11,7 @@ fn catalogue(fields: &[Added<'_>]) -> Catalogue {
     let option = |(id, label): &(&str, &str)| FieldOption { id: (*id).into(), label: (*label).into() };
     let field = |(path, kind, options): &Added<'_>| Field {
         example: None,
+        related: None,
         path: (*path).into(),
         label: "A field".into(),
         kind: *kind,

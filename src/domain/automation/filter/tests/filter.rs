@@ -26,8 +26,14 @@ const DATA: &str = r#"{
 fn catalogue() -> Catalogue {
     let mut catalogue = Catalogue::default();
     let options = vec![FieldOption { id: "3".into(), label: "Everyone".into() }];
-    let field =
-        Field { path: "visible_to".into(), label: "Seen".into(), kind: FieldType::Option, options, example: None };
+    let field = Field {
+        path: "visible_to".into(),
+        label: "Seen".into(),
+        kind: FieldType::Option,
+        options,
+        example: None,
+        related: None,
+    };
     catalogue.set("deal".parse().expect("a name"), std::sync::Arc::new(vec![field]));
     catalogue
 }
