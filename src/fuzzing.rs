@@ -7,6 +7,7 @@ use crate::{
         automation::{
             catalogue::Catalogue,
             condition::{Conditions, GroupSpec},
+            header::{HeaderSpec, HeaderTemplates},
             path_template::PathTemplate,
             placeholder::{Rendering, Scope, Trees, parse_text},
             template::{BodySpec, BodyTemplate},
@@ -93,10 +94,32 @@ fn body(input: &str) {
     let (template, data) = halves(input);
     let compiled =
         BodyTemplate::compile(&BodySpec::Raw(template.to_owned()), &object(), "body", &mut Violations::default());
-    let (Some(compiled), Some(event)) = (compiled, event(data)) else { return };
+    let Some(event) = event(data) else { return };
+    let Some(compiled) = compiled else { return form_and_header(template, &event) };
     with_scope(&event, |scope| {
         if let Ok(rendered) = compiled.render(scope, BODY_BYTES_MAX, &Rendering::default()) {
             assert!(serde_json::from_str::<serde::de::IgnoredAny>(&rendered).is_ok(), "no JSON: {rendered}");
+        }
+    });
+    form_and_header(template, &event);
+}
+
+/// A form keeps its entries, and a header is one, whatever the event says.
+fn form_and_header(template: &str, event: &Event) {
+    let entries = vec![("a".to_owned(), template.to_owned()), ("b".to_owned(), "1".to_owned())];
+    let form = BodyTemplate::compile(&BodySpec::Form(entries), &object(), "body", &mut Violations::default());
+    let header = HeaderSpec { name: "x-a".to_owned(), value: template.to_owned() };
+    let header = HeaderTemplates::compile(&[header], &object(), "headers", &mut Violations::default());
+    with_scope(event, |scope| {
+        let rendered = form.and_then(|form| form.render(scope, BODY_BYTES_MAX, &Rendering::default()).ok());
+        if let Some(rendered) = rendered {
+            let keys: Vec<_> =
+                url::form_urlencoded::parse(rendered.as_bytes()).map(|(key, _)| key.into_owned()).collect();
+            assert_eq!(keys, ["a", "b"], "another form: {rendered}");
+        }
+        for (_, value) in header.and_then(|header| header.render(scope, &Rendering::default()).ok()).unwrap_or_default()
+        {
+            assert!(!value.chars().any(char::is_control), "more than a header: {value:?}");
         }
     });
 }

@@ -12,6 +12,7 @@ crate::on_both_databases!(
     nothing_is_pruned_that_a_file_names,
     what_is_applied_twice_is_applied_once,
     names_change_hands_in_an_order_that_works,
+    the_whole_language_can_be_written_in_a_file,
 );
 
 struct Applied {
@@ -193,6 +194,8 @@ async fn what_is_applied_twice_is_applied_once(database: Database) {
         "retry_policy: ~",
         "requests_per_second: 7",
         "requests_per_second: ~",
+        "success_statuses: [404, 200, 204, 200]",
+        "success_statuses: ~",
         "enabled: false",
         "enabled: true",
     ] {
@@ -255,4 +258,51 @@ async fn names_change_hands_in_an_order_that_works(database: Database) {
     assert!(taken.err.contains("keeps it"), "{}", taken.err);
     let pruned = files.apply(&["--prune"]).await;
     assert!(!pruned.ok && pruned.err.contains("is deleted last"), "{}", pruned.err);
+}
+
+/// An automation with everything that a clause and an action can say, in the short form of files.
+const EVERYTHING: &str = r#"automation: everything
+display_name: Everything
+trigger_object: deal
+trigger_actions: [CHANGE, CREATE]
+conditions:
+  match: ANY
+  conditions:
+    - clause: {field: country, operator: IN, values: [ee, LV], ignore_case: true}
+    - clause: {field: title, operator: MATCHES, values: ['^[A-Z]{2}-[0-9]+$']}
+    - clause: {field: tags, operator: CONTAINS_ALL, values: [vip, {field: wanted}]}
+    - clause: {field: tags, operator: GT, values: [{previous_field: tags}], size: true}
+    - clause: {field: owner_id, operator: IS, values: [{field: event.user_id}]}
+    - clause: {field: event.is_bulk_edit, operator: IS_NOT, values: [true]}
+    - clause:
+        field: close
+        operator: BETWEEN
+        values:
+          - {relative_time: {anchor: START_OF_WEEK, time_zone: Europe/Tallinn}}
+          - {relative_time: {anchor: NOW, offset: 14 days}}
+actions:
+  - {webhook: crm, method: GET, path: 'look?id={{deal.id}}', headers: [{name: Accept, value: text/plain}]}
+  - {webhook: crm, method: HEAD, no_body: {}}
+  - {webhook: crm, method: PATCH, form: {entries: [{key: a, value: '{{deal.title}}'}, {key: a, value: 1}]}}
+  - {webhook: crm, method: PUT, text: '<a>{{deal.title | escape}}</a>', headers: [{name: content-type, value: text/xml}]}
+"#;
+
+async fn the_whole_language_can_be_written_in_a_file(database: Database) {
+    let server = Server::start(&database, &[]).await;
+    let receiver = Receiver::start().await;
+    let (service, _) = account_42(&server, &receiver.url).await;
+    let files = Files::new(&server, &database);
+    files.write("all.yaml", &format!("{}---\n{EVERYTHING}", webhook("crm", &receiver.url)));
+    files.settle(&[]).await;
+    assert!(succeeds(&service, "e-1").await);
+    let got: Vec<_> = receiver.got().into_iter().map(|one| (one.method, one.uri, one.body)).collect();
+    let wanted = [("GET", "/look?id=", ""), ("HEAD", "/", ""), ("PATCH", "/", "a=&a=1"), ("PUT", "/", "<a></a>")];
+    let wanted = wanted.map(|(method, uri, body)| (method.to_owned(), uri.to_owned(), body.to_owned()));
+    assert_eq!(got, wanted);
+    files.write(
+        "all.yaml",
+        &format!("{}---\n{EVERYTHING}", webhook("crm", &receiver.url)).replace("[CHANGE, CREATE]", "[DELETE]"),
+    );
+    let refused = files.apply(&[]).await;
+    assert!(!refused.ok && refused.err.contains("nothing changes on delete"), "{}{}", refused.out, refused.err);
 }

@@ -317,8 +317,13 @@ fn as_given(mut actions: Value, wanted: Option<&Value>) -> Value {
     for (at, action) in actions.as_array_mut().into_iter().flatten().enumerate() {
         let Some(fields) = action.as_object_mut() else { continue };
         fields.remove("webhook_deleted");
-        if wanted.is_none_or(|wanted| wanted.get(at).is_none_or(|wanted| wanted.get("action_id").is_none())) {
+        let is_given = |field: &str| wanted.and_then(|wanted| wanted.get(at)?.get(field)).is_some();
+        if !is_given("action_id") {
             fields.remove("action_id");
+        }
+        // What may have no body need not say so.
+        if !["key_value", "raw_json", "form", "text", "no_body"].into_iter().any(is_given) {
+            fields.remove("no_body");
         }
     }
     actions

@@ -208,6 +208,50 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Whatever an event says, a form has the entries that were asked for, in their order, and no other.
+    #[test]
+    fn a_rendered_form_reads_as_its_entries(value in any_json(), text in any::<String>()) {
+        let text = Theirs::from(text);
+        let event = event(&format!(r#"{{"a": {value}, "t": {text}}}"#), None);
+        let written = [("k e&y=", "{{deal.a}}"), ("t", "<{{deal.t}}>&x=1"), ("t", "{{deal.t | upcase}}"), ("é", "%41+")];
+        let entries = written.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+        let rendered = render(&BodySpec::Form(entries), &event).expect("fits");
+        let read: Vec<_> = url::form_urlencoded::parse(rendered.as_bytes()).into_owned().collect();
+        let keys: Vec<_> = read.iter().map(|(key, _)| key.as_str()).collect();
+        prop_assert_eq!(keys, vec!["k e&y=", "t", "t", "é"], "{}", rendered);
+        let text = text.as_str().unwrap_or_default();
+        prop_assert_eq!(&read[1].1, &format!("<{text}>&x=1"));
+        prop_assert_eq!(read[3].1.as_str(), "%41+");
+        prop_assert!(rendered.bytes().all(|byte| byte.is_ascii_graphic()), "{}", rendered);
+        // A text is what stands there and nothing else.
+        let plain = render(&BodySpec::Text("a{{deal.t}}b".to_owned()), &event).expect("fits");
+        prop_assert_eq!(plain, format!("a{text}b"));
+    }
+}
+
+#[test]
+fn forms_and_texts_that_are_none_are_refused_at_their_place() {
+    let entry = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    for (spec, place, message) in [
+        (BodySpec::Form(Vec::new()), "form.entries", "must have 1 to 100 entries"),
+        (BodySpec::Form(vec![entry("a", ""); 101]), "form.entries", "must have 1 to 100 entries"),
+        (BodySpec::Form(vec![entry("", "x")]), "form.entries[0].key", "must be 1 to 255 characters"),
+        (BodySpec::Form(vec![entry("{{deal.id}}", "x")]), "form.entries[0].key", "cannot have a placeholder"),
+        (BodySpec::Form(vec![entry("a", "{{deal.id | upcas}}")]), "form.entries[0].value", "is upcase meant?"),
+        (BodySpec::Text(String::new()), "text", "choose no_body"),
+        (BodySpec::Text("a".repeat(70_000)), "text", "the limit is 65536"),
+        (BodySpec::Text("{{deal.id".into()), "text", "is not closed"),
+    ] {
+        let fault = compile(&spec).expect_err(message);
+        assert!(fault.contains(place) && fault.contains(message), "{fault}");
+    }
+    let large = event(&format!(r#"{{"t": "{}"}}"#, " ".repeat(70_000)), None);
+    let spec = BodySpec::Form(vec![entry("t", "{{deal.t}}")]);
+    assert_eq!(render(&spec, &large), Err(BodyFault::TooLarge));
+    assert_eq!(render(&BodySpec::Text("{{deal.t}}".into()), &large), Err(BodyFault::TooLarge));
+}
+
 #[test]
 fn placeholders_of_texts_may_be_laid_out_over_lines() {
     let object = "deal".parse().expect("a name");
