@@ -132,7 +132,7 @@ pub fn escaped(text: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// As in a form: a space becomes `+`, everything but letters, digits, `-`, `_` and `.` its percent-encoding.
-pub fn url_encoded(text: Cow<'_, str>) -> Cow<'_, str> {
+pub fn url_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -141,17 +141,17 @@ pub fn url_encoded(text: Cow<'_, str>) -> Cow<'_, str> {
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
-    Cow::Owned(encoded)
+    encoded
 }
 
 /// In base64.
-pub fn base64(text: Cow<'_, str>) -> Cow<'_, str> {
-    Cow::Owned(STANDARD.encode(text.as_bytes()))
+pub fn base64(text: &str) -> String {
+    STANDARD.encode(text)
 }
 
 /// Its SHA-256, in hexadecimal digits.
-pub fn sha256(text: Cow<'_, str>) -> Cow<'_, str> {
-    Cow::Owned(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+pub fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// At most so many characters, of which the last ones say that something is left out.
