@@ -25,18 +25,27 @@ const OWN_PREFIXES: [&str; 3] = ["webhook-", "hookline-", "proxy-"];
 /// Headers of ours that an action may name all the same.
 const OPEN: [&str; 2] = ["content-type", "user-agent"];
 /// Headers by which servers take a request for another one than it is: of another path, method or sender.
-const LEADING_AWAY: [&str; 10] = [
+const LEADING_AWAY: [&str; 17] = [
     "forwarded",
     "via",
+    "proxy",
+    "remote-user",
+    "true-client-ip",
+    "cf-connecting-ip",
     "x-real-ip",
     "x-client-ip",
-    "x-original-url",
-    "x-rewrite-url",
+    "x-cluster-client-ip",
+    "x-originating-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-remote-user",
     "x-host",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
 ];
+/// What the names of such headers begin with.
+const LEADING_AWAY_PREFIXES: [&str; 3] = ["x-forwarded", "x-original-", "x-rewrite-"];
 
 /// A name as servers read it: many take _ for -, and none tells capital letters.
 pub fn plain_name(name: &str) -> String {
@@ -56,7 +65,8 @@ pub fn is_own(plain: &str) -> bool {
 
 /// Why an action may not name a header of a plain name.
 pub fn is_kept_back(plain: &str) -> Option<&'static str> {
-    let leads_away = LEADING_AWAY.contains(&plain) || plain.starts_with("x-forwarded-");
+    let leads_away =
+        LEADING_AWAY.contains(&plain) || LEADING_AWAY_PREFIXES.iter().any(|prefix| plain.starts_with(prefix));
     match plain {
         _ if OPEN.contains(&plain) => None,
         "authorization" | "cookie" => Some("is for credentials: set them at the webhook, where they are kept secret"),

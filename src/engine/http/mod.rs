@@ -138,6 +138,9 @@ impl Http {
             *built.headers_mut() = headers(dispatch, request, &body, trace);
             if !body.is_empty() {
                 *built.body_mut() = Some(body.clone().into());
+            } else if matches!(request.method, Method::Post | Method::Put | Method::Patch) {
+                // Many servers answer 411 to one of these that does not say that it has no body.
+                built.headers_mut().insert("content-length", HeaderValue::from_static("0"));
             }
             built
         };

@@ -8,7 +8,7 @@ use super::{
     pattern::MATCHED_BYTES_MAX,
     relative::RelativeTime,
     same::{differ, elements, is_empty, same},
-    subject::{Reached, Side, Subject, as_ids, sized},
+    subject::{Found, Reached, Side, Subject, as_ids, sized},
 };
 use crate::domain::json::{Json, Node};
 
@@ -95,12 +95,12 @@ impl Clause {
         let now = self.now(state);
         let wanted = self.wanted(state);
         if !operator.is_active() {
-            return self.any_passes(operator, &now, &wanted);
+            return self.any_passes(operator, &self.without_case(&now), &wanted);
         }
         let Some(before) = self.subject.told(state).filter(|before| differ(before, &now)) else { return false };
         match operator {
-            Operator::ChangedTo => self.is_new_in(&now, &before, &wanted),
-            Operator::ChangedFrom => self.is_new_in(&before, &now, &wanted),
+            Operator::ChangedTo => self.is_new_in(&self.without_case(&now), &self.without_case(&before), &wanted),
+            Operator::ChangedFrom => self.is_new_in(&self.without_case(&before), &self.without_case(&now), &wanted),
             // Where a path leads to several values, they are nothing only together.
             Operator::BecameEmpty | Operator::BecameFilled => {
                 let is_nothing = |reached: &Reached<'_>| reached.iter().all(|node| is_empty(node.as_deref()));
@@ -122,6 +122,15 @@ impl Clause {
             (false, true) => as_ids(reached),
             (false, false) => reached,
         }
+    }
+
+    /// What was reached, its texts without case where that does not matter: each once, however often it is compared. A
+    /// pattern looks at them as they are.
+    pub fn without_case<'r, 'e>(&self, reached: &'r Reached<'e>) -> Cow<'r, [Found<'e>]> {
+        if !self.ignores_case || self.operator == Operator::Matches {
+            return Cow::Borrowed(reached);
+        }
+        Cow::Owned(reached.iter().map(|node| node.as_ref().map(without_case)).collect())
     }
 
     /// What it compares with at an event.
@@ -153,7 +162,7 @@ impl Clause {
     }
 
     /// Whether one of the values is among the elements of one side, and not among those of the other.
-    fn is_new_in(&self, these: &Reached<'_>, others: &Reached<'_>, wanted: &Wanted<'_>) -> bool {
+    fn is_new_in(&self, these: &[Found<'_>], others: &[Found<'_>], wanted: &Wanted<'_>) -> bool {
         // Null stands for what was empty in any way.
         if self.operator == Operator::ChangedFrom && wanted.all().all(Operand::is_null) {
             let mut kinds: Vec<Option<&Node<'_>>> = Vec::new();
@@ -164,90 +173,97 @@ impl Clause {
             }
             return kinds.into_iter().any(|kind| !elements(others).any(|other| same(kind, other)));
         }
-        let is_in = |operand: &Operand<'_>, side: &Reached<'_>| {
-            let as_whole = side.iter().any(|node| operand.equals(node.as_deref(), None));
-            as_whole || elements(side).any(|element| operand.equals(element, self.text(element).as_deref()))
+        let is_in = |operand: &Operand<'_>, side: &[Found<'_>]| {
+            let as_whole = side.iter().any(|node| operand.equals(node.as_deref()));
+            as_whole || elements(side).any(|element| operand.equals(element))
         };
         wanted.all().any(|operand| is_in(operand, these) && !is_in(operand, others))
     }
 
-    fn any_passes(&self, operator: Operator, reached: &Reached<'_>, wanted: &Wanted<'_>) -> bool {
+    fn any_passes(&self, operator: Operator, reached: &[Found<'_>], wanted: &Wanted<'_>) -> bool {
         match operator {
             Operator::ContainsAll => {
-                wanted.all().all(|operand| reached.iter().any(|node| self.contains(node.as_deref(), operand)))
+                wanted.all().all(|operand| reached.iter().any(|node| contains(node.as_deref(), operand)))
             }
             Operator::Matches if is_too_much(reached) => false,
-            _ => reached.iter().any(|node| self.passes(operator, node.as_deref(), wanted)),
+            _ => reached.iter().any(|node| passes(operator, node.as_deref(), wanted)),
         }
     }
+}
 
-    /// Decides one value; an array at the end of the path passes if an element does.
-    fn passes(&self, operator: Operator, node: Option<&Node<'_>>, wanted: &Wanted<'_>) -> bool {
-        if operator == Operator::IsEmpty {
-            return is_empty(node);
+/// Decides one value; an array at the end of the path passes if an element does.
+fn passes(operator: Operator, node: Option<&Node<'_>>, wanted: &Wanted<'_>) -> bool {
+    if operator == Operator::IsEmpty {
+        return is_empty(node);
+    }
+    match node.map(|node| &node.value) {
+        Some(Json::Array(items)) => {
+            let as_whole = operator.is_of_equality() && wanted.all().any(|operand| operand.equals(node));
+            as_whole || items.iter().any(|item| passes_element(operator, item, wanted))
         }
-        match node.map(|node| &node.value) {
-            Some(Json::Array(items)) => {
-                let as_whole = operator.is_of_equality() && wanted.all().any(|operand| operand.equals(node, None));
-                as_whole || items.iter().any(|item| self.passes_element(operator, item, wanted))
-            }
-            _ => self.passes_value(operator, node, wanted),
+        _ => passes_value(operator, node, wanted),
+    }
+}
+
+/// Decides one element of an array.
+pub fn passes_element(operator: Operator, item: &Node<'_>, wanted: &Wanted<'_>) -> bool {
+    let is_member = operator.is_of_parts() && wanted.all().any(|operand| is_member(item, operand));
+    is_member || passes_value(operator, Some(item), wanted)
+}
+
+fn passes_value(operator: Operator, node: Option<&Node<'_>>, wanted: &Wanted<'_>) -> bool {
+    let order = |at: usize, fits: fn(Ordering) -> bool| {
+        wanted.at(at).iter().any(|operand| operand.order_of(node).is_some_and(fits))
+    };
+    let parts = |fits: fn(&str, &str) -> bool| {
+        let parts = || wanted.all().filter_map(Operand::part);
+        node.and_then(Node::as_str).is_some_and(|text| parts().any(|part| fits(text, part)))
+    };
+    match operator {
+        Operator::Is | Operator::In => wanted.all().any(|operand| operand.equals(node)),
+        Operator::Contains | Operator::ContainsAny => parts(|text, part| text.contains(part)),
+        Operator::StartsWith => parts(|text, part| text.starts_with(part)),
+        Operator::EndsWith => parts(|text, part| text.ends_with(part)),
+        Operator::Matches => {
+            node.and_then(Node::as_str).is_some_and(|text| wanted.all().any(|operand| operand.matches(text)))
         }
+        Operator::Gt | Operator::After => order(0, Ordering::is_gt),
+        Operator::Gte => order(0, Ordering::is_ge),
+        Operator::Lt | Operator::Before => order(0, Ordering::is_lt),
+        Operator::Lte => order(0, Ordering::is_le),
+        Operator::Between => order(0, Ordering::is_ge) && order(1, Ordering::is_le),
+        _ => false,
     }
+}
 
-    /// Decides one element of an array.
-    pub fn passes_element(&self, operator: Operator, item: &Node<'_>, wanted: &Wanted<'_>) -> bool {
-        let is_member = operator.is_of_parts() && wanted.all().any(|operand| self.is_member(item, operand));
-        is_member || self.passes_value(operator, Some(item), wanted)
+/// Whether a text has a text in it, or a list a value.
+fn contains(node: Option<&Node<'_>>, operand: &Operand<'_>) -> bool {
+    let has_part = |node: Option<&Node<'_>>| {
+        let text = node.and_then(Node::as_str);
+        operand.part().zip(text).is_some_and(|(part, text)| text.contains(part))
+    };
+    match node.map(|node| &node.value) {
+        Some(Json::Array(items)) => items.iter().any(|item| is_member(item, operand) || has_part(Some(item))),
+        _ => has_part(node),
     }
+}
 
-    fn passes_value(&self, operator: Operator, node: Option<&Node<'_>>, wanted: &Wanted<'_>) -> bool {
-        let text = self.text(node);
-        let text = text.as_deref();
-        let order = |at: usize, fits: fn(Ordering) -> bool| {
-            wanted.at(at).iter().any(|operand| operand.order_of(node).is_some_and(fits))
-        };
-        let parts = |fits: fn(&str, &str) -> bool| {
-            let parts = || wanted.all().filter_map(Operand::part);
-            text.is_some_and(|text| parts().any(|part| fits(text, part)))
-        };
-        match operator {
-            Operator::Is | Operator::In => wanted.all().any(|operand| operand.equals(node, text)),
-            Operator::Contains | Operator::ContainsAny => parts(|text, part| text.contains(part)),
-            Operator::StartsWith => parts(|text, part| text.starts_with(part)),
-            Operator::EndsWith => parts(|text, part| text.ends_with(part)),
-            Operator::Matches => {
-                node.and_then(Node::as_str).is_some_and(|text| wanted.all().any(|operand| operand.matches(text)))
-            }
-            Operator::Gt | Operator::After => order(0, Ordering::is_gt),
-            Operator::Gte => order(0, Ordering::is_ge),
-            Operator::Lt | Operator::Before => order(0, Ordering::is_lt),
-            Operator::Lte => order(0, Ordering::is_le),
-            Operator::Between => order(0, Ordering::is_ge) && order(1, Ordering::is_le),
-            _ => false,
+fn is_member(item: &Node<'_>, operand: &Operand<'_>) -> bool {
+    !operand.is_null() && operand.equals(Some(item))
+}
+
+/// A text, or the texts of a list, without case.
+fn without_case<'e>(node: &Cow<'e, Node<'e>>) -> Cow<'e, Node<'e>> {
+    let plain = |node: &Node<'e>| match &node.value {
+        Json::String(text) => Node { raw: node.raw, value: Json::String(Cow::Owned(folded(text))) },
+        _ => node.clone(),
+    };
+    match &node.value {
+        Json::String(_) => Cow::Owned(plain(node)),
+        Json::Array(items) if items.iter().any(|item| item.as_str().is_some()) => {
+            Cow::Owned(Node { raw: node.raw, value: Json::Array(items.iter().map(plain).collect()) })
         }
-    }
-
-    /// Whether a text has a text in it, or a list a value.
-    fn contains(&self, node: Option<&Node<'_>>, operand: &Operand<'_>) -> bool {
-        let has_part = |node: Option<&Node<'_>>| {
-            let text = self.text(node);
-            operand.part().zip(text.as_deref()).is_some_and(|(part, text)| text.contains(part))
-        };
-        match node.map(|node| &node.value) {
-            Some(Json::Array(items)) => items.iter().any(|item| self.is_member(item, operand) || has_part(Some(item))),
-            _ => has_part(node),
-        }
-    }
-
-    fn is_member(&self, item: &Node<'_>, operand: &Operand<'_>) -> bool {
-        !operand.is_null() && operand.equals(Some(item), self.text(Some(item)).as_deref())
-    }
-
-    /// The text of a value as it is compared.
-    fn text<'n>(&self, node: Option<&'n Node<'_>>) -> Option<Cow<'n, str>> {
-        let text = node?.as_str()?;
-        Some(if self.ignores_case { Cow::Owned(folded(text)) } else { Cow::Borrowed(text) })
+        _ => node.clone(),
     }
 }
 
@@ -262,7 +278,7 @@ fn each<'e>(node: Option<Cow<'e, Node<'e>>>) -> Vec<Option<Cow<'e, Node<'e>>>> {
 }
 
 /// Whether there is more text than a pattern looks at.
-pub fn is_too_much(reached: &Reached<'_>) -> bool {
+pub fn is_too_much(reached: &[Found<'_>]) -> bool {
     elements(reached).flatten().filter_map(Node::as_str).map(str::len).sum::<usize>() > MATCHED_BYTES_MAX
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ObjectState, Operator,
-    clause::{Clause, Operands, Taken, Wanted, is_too_much},
+    clause::{Clause, Operands, Taken, Wanted, is_too_much, passes_element},
     operand::{Operand, shown, shown_node},
     pattern::MATCHED_BYTES_MAX,
     same::{differ, elements},
@@ -117,9 +117,11 @@ impl Clause {
         if !is_list || operator.is_active() || matches!(operator, Operator::IsEmpty | Operator::ContainsAll) {
             return None;
         }
-        let mut elements = elements(now).flatten();
-        let found = elements.find(|element| self.passes_element(operator, element, wanted))?;
-        Some(format!("; met by {}", shown_node(Some(found))))
+        // What is compared without case is shown as it is.
+        let compared = self.without_case(now);
+        let mut pairs = elements(now).zip(elements(&compared));
+        let (found, _) = pairs.find(|(_, one)| one.is_some_and(|one| passes_element(operator, one, wanted)))?;
+        Some(format!("; met by {}", shown_node(found)))
     }
 
     /// Says where the types of a value and what it is compared with can never fit.

@@ -147,16 +147,15 @@ impl<'e> Operand<'e> {
         matches!(self.value, Meaning::Date(..) | Meaning::Instant(..) | Meaning::Moment(_))
     }
 
-    /// Whether a value, whose text is given without case where that does not matter, is this one. Absent is null; a number
-    /// is not its text.
-    pub fn equals(&self, node: Option<&Node<'_>>, text: Option<&str>) -> bool {
+    /// Whether a value, without case where that does not matter, is this one. Absent is null; a number is not its text.
+    pub fn equals(&self, node: Option<&Node<'_>>) -> bool {
         match (&self.value, node.map(|node| &node.value)) {
             (Meaning::Null, None | Some(Json::Null)) => true,
             (Meaning::Boolean(a), Some(Json::Bool(b))) => a == b,
             (Meaning::Number(_, source), Some(Json::Number(b))) => are_equal(source, b),
             (Meaning::Instant(a, source), Some(Json::String(b))) => source == b || parse_instant(b).as_ref() == Some(a),
-            (Meaning::Text(_) | Meaning::Date(..), Some(Json::String(_))) => {
-                self.folded.as_deref().or_else(|| self.as_text()) == text
+            (Meaning::Text(_) | Meaning::Date(..), Some(Json::String(text))) => {
+                self.folded.as_deref().or_else(|| self.as_text()) == Some(text)
             }
             (Meaning::Moment(moment), Some(Json::String(b))) => match parse_date(b) {
                 Some(date) => date == moment.date,

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cmp::Ordering};
 
-use super::subject::Reached;
+use super::subject::{Found, Reached};
 use crate::domain::{
     decimal::are_equal,
     json::{Json, Node},
@@ -10,7 +10,7 @@ use crate::domain::{
 };
 
 /// The elements of what was reached: those of its arrays, and every other value itself; so is an empty array.
-pub fn elements<'r>(reached: &'r Reached<'_>) -> impl Iterator<Item = Option<&'r Node<'r>>> {
+pub fn elements<'r>(reached: &'r [Found<'_>]) -> impl Iterator<Item = Option<&'r Node<'r>>> {
     reached.iter().flat_map(|node| match node.as_deref() {
         Some(Node { value: Json::Array(items), .. }) if !items.is_empty() => items.iter().map(Some).collect(),
         other => vec![other],

@@ -18,7 +18,10 @@ use crate::domain::{
 const OWN: char = '$';
 
 /// What a path leads to: values of the event, or what was made of them.
-pub type Reached<'e> = Vec<Option<Cow<'e, Node<'e>>>>;
+pub type Reached<'e> = Vec<Found<'e>>;
+
+/// One of the values that a path leads to; none where it leads nowhere.
+pub type Found<'e> = Option<Cow<'e, Node<'e>>>;
 
 /// Whether a field is meant as it is, or as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

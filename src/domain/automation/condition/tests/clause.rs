@@ -196,6 +196,34 @@ fn what_an_event_says_of_itself_is_compared() {
     }
 }
 
+/// Whatever the event and however much is compared, a clause takes time in proportion to the event. Where one took its square,
+/// or went over it for each of its values, this would not end.
+#[test]
+fn no_comparison_takes_long() {
+    let list = |value: &str| format!("[{}{value}]", format!("{value}, ").repeat(10_000));
+    let (long, other) = (list("\"Aé\""), list("\"b\""));
+    let large = "Aé".repeat(30_000);
+    let data = format!(r#"{{"l": {long}, "m": {other}, "t": "{large}"}}"#);
+    let before = format!(r#"{{"l": {other}}}"#);
+    let values: Vec<_> = (0..100).map(|at| text(&format!("x{at}"))).collect();
+    for (path, operator, values) in [
+        ("l", O::Is, vec![field("m")]),
+        ("l", O::ChangedTo, vec![field("m")]),
+        ("l", O::ChangedFrom, vec![previous("l")]),
+        ("l", O::ContainsAll, vec![field("m")]),
+        ("l", O::ContainsAny, values.clone()),
+        ("l", O::NotIn, values.clone()),
+        ("t", O::ContainsAll, values.clone()),
+        ("t", O::Contains, vec![field("t")]),
+        ("t", O::Is, vec![field("l")]),
+    ] {
+        for ignore_case in [false, true] {
+            let clause = ClauseSpec { ignore_case, ..ClauseSpec::new(path, operator, &values) };
+            let _ = decided(clause, &data, Some(&before));
+        }
+    }
+}
+
 #[test]
 fn a_pattern_looks_at_so_much_text_and_no_more() {
     let clause = || ClauseSpec::new("t", O::Matches, &[text("a$")]);
