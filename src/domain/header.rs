@@ -63,12 +63,20 @@ pub fn is_own(plain: &str) -> bool {
     OWN.contains(&plain) || OWN_PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
 }
 
-/// Why an action may not name a header of a plain name.
-pub fn is_kept_back(plain: &str) -> Option<&'static str> {
+/// Headers by which an answer comes so that credentials in it could not be found and masked.
+const UNREADABLE: [&str; 4] = ["accept-charset", "accept-encoding", "if-range", "range"];
+
+/// Why an action may not name a header. What was saved before a name came to these is not sent.
+pub fn is_kept_back(name: &str) -> Option<&'static str> {
+    let plain = &*plain_name(name);
     let leads_away =
         LEADING_AWAY.contains(&plain) || LEADING_AWAY_PREFIXES.iter().any(|prefix| plain.starts_with(prefix));
     match plain {
+        _ if OPEN.contains(&plain) && name.contains('_') => Some("is written with a hyphen"),
         _ if OPEN.contains(&plain) => None,
+        _ if UNREADABLE.contains(&plain) => {
+            Some("is refused: what answers say could not be read and cleared of secrets")
+        }
         "authorization" | "cookie" => Some("is for credentials: set them at the webhook, where they are kept secret"),
         _ if is_own(plain) => Some("is set by the service itself"),
         _ if leads_away => Some("is refused: servers take a request with it for another one"),

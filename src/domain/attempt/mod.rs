@@ -8,7 +8,7 @@ mod success;
 
 pub use self::{
     attempt::{Attempt, AttemptReport, RESPONSE_EXCERPT_BYTES_MAX},
-    outcome::{DELIVERY_HEADER, FailureClass, Fate, Outcome, Verdict},
+    outcome::{DELIVERY_DISABLE, DELIVERY_HEADER, FailureClass, Fate, Outcome, Verdict},
     reason::Reason,
     success::{SUCCESS_STATUSES_MAX, SuccessStatuses, is_success_status},
 };

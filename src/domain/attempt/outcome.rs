@@ -7,7 +7,7 @@ use super::{reason::Reason, success::is_success_status};
 /// The header of an answer by which an endpoint says whether it wants more.
 pub const DELIVERY_HEADER: &str = "webhook-delivery";
 /// What it says where it does not.
-const DISABLE: &str = "disable";
+pub const DELIVERY_DISABLE: &str = "disable";
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Outcome {
     /// Whether the endpoint asks that nothing more is sent to it.
     pub fn asks_to_stop(&self) -> bool {
         let Outcome::Answer { headers, .. } = self else { return false };
-        let asks = |value: &str| value.trim().eq_ignore_ascii_case(DISABLE);
+        let asks = |value: &str| value.trim().eq_ignore_ascii_case(DELIVERY_DISABLE);
         headers.iter().any(|(name, value)| name == DELIVERY_HEADER && asks(value))
     }
 

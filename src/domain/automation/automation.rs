@@ -232,6 +232,9 @@ impl AutomationSpec {
                 faults.add(format!("{at}.actions[{index}].path"), error);
             }
         }
+        for (index, action) in self.actions.iter().enumerate() {
+            HeaderTemplates::check_names(&action.headers, &format!("{at}.actions[{index}].headers"), faults);
+        }
     }
 
     /// How large it is as it is written, but for the escapes of JSON.
@@ -292,7 +295,8 @@ impl AutomationSpec {
         }
         for action in &compiled.actions {
             let of_body = action.body.iter().flat_map(BodyTemplate::fields_in_text);
-            let in_text = action.path.plain_fields().chain(of_body).take(WARNED_FIELDS_MAX);
+            let in_text =
+                action.path.plain_fields().chain(of_body).chain(action.headers.plain_fields()).take(WARNED_FIELDS_MAX);
             let lists = in_text.filter(|field| catalogue.is_through_list(object, field));
             found.extend(lists.map(|field| {
                 format!("{field} stands for every value of a list, as JSON: name one by its place, such as [0]")
@@ -377,6 +381,7 @@ pub fn check_action(
         let _ = BodyTemplate::compile(body, object, at, faults);
     }
     let _ = HeaderTemplates::compile(headers, object, &format!("{at}.headers"), faults);
+    HeaderTemplates::check_names(headers, &format!("{at}.headers"), faults);
 }
 
 impl ActionSpec {

@@ -62,14 +62,30 @@ impl HeaderTemplates {
         (ready.len() == specs.len()).then_some(Self(ready))
     }
 
+    /// Refuses names that an action may not have. Asked when it is saved: what is stored is checked again when it is sent.
+    pub fn check_names(specs: &[HeaderSpec], at: &str, faults: &mut Violations) {
+        for (index, spec) in specs.iter().enumerate() {
+            if let Some(why) = is_kept_back(&spec.name) {
+                faults.add(format!("{at}[{index}].name"), format!("{} {why}", spec.name));
+            }
+        }
+    }
+
+    /// The fields that they stand for as they are.
+    pub fn plain_fields(&self) -> impl Iterator<Item = &FieldPath> {
+        self.holes().filter(|hole| !hole.has_filters()).filter_map(Placeholder::field)
+    }
+
     /// The fields that they stand for.
     pub fn fields(&self) -> impl Iterator<Item = &FieldPath> {
-        let parts = self.0.iter().flat_map(|(_, parts)| parts);
-        let holes = parts.filter_map(|part| match part {
+        self.holes().flat_map(Placeholder::fields)
+    }
+
+    fn holes(&self) -> impl Iterator<Item = &Placeholder> {
+        self.0.iter().flat_map(|(_, parts)| parts).filter_map(|part| match part {
             Part::Hole(hole) => Some(hole),
             Part::Literal(_) => None,
-        });
-        holes.flat_map(Placeholder::fields)
+        })
     }
 
     /// Renders the headers. A value can add none, because every control character becomes a space; one that comes out empty
@@ -93,13 +109,14 @@ impl HeaderTemplates {
                 }
             }
             let value = value.trim();
+            if value.is_empty() {
+                continue;
+            }
             bytes += name.len() + value.len();
-            if bytes > HEADERS_BYTES_MAX {
+            if value.len() > HEADER_VALUE_BYTES_MAX || bytes > HEADERS_BYTES_MAX {
                 return Err(HeaderFault::TooLarge);
             }
-            if !value.is_empty() {
-                rendered.push((name.clone(), value.to_owned()));
-            }
+            rendered.push((name.clone(), value.to_owned()));
         }
         Ok(rendered)
     }
@@ -110,9 +127,6 @@ fn check_name(name: &str, before: &[HeaderSpec]) -> Result<String, String> {
     let plain = plain_name(name);
     if !is_name(name) {
         return Err("must be 1 to 64 characters of letters, digits, - and _".to_owned());
-    }
-    if let Some(why) = is_kept_back(&plain) {
-        return Err(format!("{name} {why}"));
     }
     if before.iter().any(|other| plain_name(&other.name) == plain) {
         return Err(format!("{name} is given twice: names differ by more than capital letters, - and _"));

@@ -247,8 +247,15 @@ impl Record {
         let warnings = |request: &Request| request.warnings.iter().map(String::len).sum::<usize>();
         let headers =
             |request: &Request| -> usize { request.headers.iter().map(|(name, value)| name.len() + value.len()).sum() };
+        // A text is stored as a string of JSON, in which a control character has six bytes.
+        let escapes = |request: &Request| match request.body.kind {
+            BodyKind::Text => {
+                5 * request.body.own.bytes().filter(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\')).count()
+            }
+            BodyKind::Json | BodyKind::Form => 0,
+        };
         let weight = |request: &Request| {
-            request.body.own.len() + request.path.len() + warnings(request) + headers(request) + 256
+            request.body.own.len() + escapes(request) + request.path.len() + warnings(request) + headers(request) + 256
         };
         self.requests.iter().map(weight).sum::<usize>() + 512
     }

@@ -120,7 +120,9 @@ fn counterpart(before: &[Request], request: &Request) -> Option<usize> {
 
 /// Whether two requests delete the same thing.
 fn is_same_resource(one: &Request, other: &Request) -> bool {
-    one.method == Method::Delete && (one.webhook, one.method, &one.path) == (other.webhook, other.method, &other.path)
+    // A header or the body may name it, too.
+    let named = |request: &Request| (request.webhook, request.method, request.path.clone(), request.headers.clone());
+    one.method == Method::Delete && named(one) == named(other) && one.body == other.body
 }
 
 #[cfg(test)]

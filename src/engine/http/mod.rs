@@ -30,10 +30,10 @@ use crate::{
     clock,
     domain::{
         address::AddressPolicy,
-        attempt::{Attempt, DELIVERY_HEADER, Outcome, Reason, retry_policy::is_retry_after},
+        attempt::{Attempt, DELIVERY_DISABLE, DELIVERY_HEADER, Outcome, Reason, retry_policy::is_retry_after},
         automation::Method,
         execution::{dispatch::Dispatch, request::Request},
-        header::plain_name,
+        header::{is_kept_back, plain_name},
         id::AccountId,
         trace_context::TraceContext,
         webhook::{Webhook, redaction::Redactor, signing::signatures},
@@ -231,10 +231,12 @@ fn headers(dispatch: &Dispatch, request: &Request, body: &[u8], trace: &TraceCon
         // What the webhook itself says of who is calling stands alone.
         let is_of_credentials = credentials.iter().any(|(own, _)| plain_name(own) == plain_name(name));
         let is_of_body = name == "content-type";
+        let is_kept_back = is_kept_back(name).is_some();
         if let (Ok(name), Ok(value)) =
             (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
             && !is_of_credentials
             && !is_of_body
+            && !is_kept_back
         {
             map.insert(name, value);
         }
@@ -277,9 +279,11 @@ async fn answer(mut response: reqwest::Response, deadline: Instant, webhook: &We
     let status: StatusCode = response.status();
     let kept = KEPT_HEADERS.iter().filter_map(|name| {
         let value = response.headers().get(*name)?.as_bytes();
-        // A time that is to be obeyed is no secret, whatever a secret may look like.
+        // What is to be obeyed is no secret, whatever a secret may look like.
         let is_time = *name == "retry-after" && is_retry_after(value);
-        let value = if is_time { value.into() } else { redactor.header(value) };
+        let is_request =
+            *name == DELIVERY_HEADER && value.trim_ascii().eq_ignore_ascii_case(DELIVERY_DISABLE.as_bytes());
+        let value = if is_time || is_request { value.into() } else { redactor.header(value) };
         let value = String::from_utf8_lossy(&value).into_owned();
         Some(((*name).to_owned(), value.chars().take(HEADER_VALUE_BYTES_MAX).collect()))
     });

@@ -142,7 +142,7 @@ pub fn end_attempt(span: &mut OpenSpan, dispatch: &Dispatch, trace: &TraceContex
     match outcome {
         Outcome::Answer { status, .. } => {
             span.note(KeyValue::new("http.response.status_code", i64::from(*status)));
-            if *status >= 400 {
+            if !outcome.is_success() {
                 span.fail(status.to_string());
             }
         }

@@ -16,10 +16,10 @@ fn compile(headers: &[(&str, &str)]) -> Result<HeaderTemplates, Vec<(String, Str
     let mut faults = Violations::default();
     let object = "deal".parse().expect("a name");
     let compiled = HeaderTemplates::compile(&specs(headers), &object, "headers", &mut faults);
+    HeaderTemplates::check_names(&specs(headers), "headers", &mut faults);
     match faults.check() {
         Ok(()) => Ok(compiled.expect("no fault")),
         Err(Refusal::Invalid(violations)) => {
-            assert!(compiled.is_none());
             Err(violations.into_iter().map(|violation| (violation.field, violation.message)).collect())
         }
         Err(other) => panic!("{other:?}"),
@@ -60,6 +60,10 @@ fn headers_are_rendered_and_empty_ones_left_out() {
     assert_eq!(rendered, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_eq!(render(&[("x-team", "{{deal.team!}}")], ""), Err(HeaderFault::ValueMissing));
     assert_eq!(render(&[("x-title", "{{deal.title}}")], &"a".repeat(5_000)), Err(HeaderFault::TooLarge));
+    assert_eq!(
+        render(&[("x-title", &format!("{{{{deal.title}}}}{}", "x".repeat(3_000)))], &"a".repeat(2_000)),
+        Err(HeaderFault::TooLarge)
+    );
     let many = ["x-a", "x-b", "x-c"].map(|name| (name, "{{deal.title}}"));
     assert_eq!(render(&many, &"a".repeat(4_000)), Err(HeaderFault::TooLarge));
 }
@@ -88,6 +92,9 @@ fn headers_that_smuggle_are_refused_at_their_place() {
         ("X-HTTP-Method-Override", "DELETE", "headers[0].name", "servers take a request with it for another one"),
         ("Proxy", "http://evil", "headers[0].name", "servers take a request with it for another one"),
         ("X-Remote-User", "admin", "headers[0].name", "servers take a request with it for another one"),
+        ("Accept_Encoding", "br", "headers[0].name", "could not be read and cleared of secrets"),
+        ("Range", "bytes=7-", "headers[0].name", "could not be read and cleared of secrets"),
+        ("Content_Type", "text/xml", "headers[0].name", "is written with a hyphen"),
         ("x-a", "", "headers[0].value", "is empty"),
         ("x-a", "b\r\nhost: x", "headers[0].value", "must have no line break"),
         ("x-a", "b\u{0}", "headers[0].value", "must have no line break"),

@@ -82,6 +82,35 @@ fn fields_of_objects_inside_are_listed_with_their_paths_one_level_deep() {
 }
 
 #[test]
+fn what_is_said_of_a_field_in_particular_counts_more() {
+    let mut catalogue = catalogue();
+    let option = FieldOption { id: "3".into(), label: "Platinum".into() };
+    let tier = Field { options: vec![option], ..field("person.tier", FieldType::Enum, None) };
+    let fields = vec![
+        field("person", FieldType::Object, Some("person")),
+        tier,
+        field("person.boss", FieldType::Object, Some("part")),
+    ];
+    catalogue.set("deal".parse().expect("a name"), Arc::new(fields));
+    let data = json::parse(r#"{"person": {"tier": {"id": 3}}}"#).expect("JSON");
+    assert_eq!(catalogue.label("deal", &path("person.tier.label"), &data).as_deref(), Some("Platinum"));
+    assert_eq!(catalogue.type_of("deal", &path("person.boss.weight")), Some(FieldType::Number));
+    assert_eq!(catalogue.type_of("deal", &path("person.name")), Some(FieldType::Text));
+}
+
+#[test]
+fn related_fields_that_would_be_too_many_are_left_out() {
+    let mut catalogue = Catalogue::default();
+    let options = (0..500).map(|at| FieldOption { id: at.to_string(), label: "x".repeat(255) }).collect();
+    let large = Field { options, ..field("large", FieldType::Enum, None) };
+    catalogue.set("y".parse().expect("a name"), Arc::new(vec![large]));
+    let many: Vec<_> = (0..500).map(|at| field(&format!("y{at}"), FieldType::Object, Some("y"))).collect();
+    catalogue.set("x".parse().expect("a name"), Arc::new(many));
+    let listed = catalogue.fields("x").len();
+    assert!((501..600).contains(&listed), "{listed}");
+}
+
+#[test]
 fn only_objects_and_lists_are_related() {
     let mut faults = Violations::default();
     check_fields(&[field("a", FieldType::Text, Some("person"))], &mut faults);
