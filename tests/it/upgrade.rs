@@ -81,6 +81,9 @@ async fn start(database: &Database) -> Server {
 
 /// An execution is shown as JSON says that it was.
 fn same(shown: &pb::Execution, json: &Value) {
+    // Answers did not say yet what a body is.
+    let request = |request: &pb::Request| pb::Request { content_type: String::new(), ..request.clone() };
+    let shown = pb::Execution { requests: shown.requests.iter().map(request).collect(), ..shown.clone() };
     static EXECUTION: LazyLock<MessageDescriptor> = LazyLock::new(|| {
         let pool = DescriptorPool::decode(pb::FILE_DESCRIPTOR_SET).expect("a description");
         pool.get_message_by_name("hookline.v1.Execution").expect("executions")

@@ -4,7 +4,7 @@ use std::{borrow::Cow, cmp::Ordering};
 
 use super::{
     ObjectState, Operator, VALUES_MAX,
-    operand::{Operand, folded},
+    operand::{Operand, Ordered, folded},
     pattern::MATCHED_BYTES_MAX,
     relative::RelativeTime,
     same::{differ, elements, is_empty, same},
@@ -97,7 +97,7 @@ impl Clause {
         if !operator.is_active() {
             return self.any_passes(operator, &self.without_case(&now), &wanted);
         }
-        let Some(before) = self.subject.told(state).filter(|before| differ(before, &now)) else { return false };
+        let Some(before) = self.told(state).filter(|before| differ(before, &now)) else { return false };
         match operator {
             Operator::ChangedTo => self.is_new_in(&self.without_case(&now), &self.without_case(&before), &wanted),
             Operator::ChangedFrom => self.is_new_in(&self.without_case(&before), &self.without_case(&now), &wanted),
@@ -113,6 +113,11 @@ impl Clause {
     /// What its field is, as it is compared.
     pub fn now<'e>(&self, state: ObjectState<'e>) -> Reached<'e> {
         self.compared(self.subject.now(state))
+    }
+
+    /// What its field was, as far as the event tells, as it is compared.
+    pub fn told<'e>(&self, state: ObjectState<'e>) -> Option<Reached<'e>> {
+        self.subject.told(state).map(|reached| self.compared(reached))
     }
 
     /// What was reached, as it is compared.
@@ -137,17 +142,22 @@ impl Clause {
     pub fn wanted<'s>(&'s self, state: ObjectState<'s>) -> Wanted<'s> {
         match &self.operands {
             Operands::Fixed(operands) => Wanted::Fixed(operands),
-            Operands::Taken(taken) => Wanted::Found(taken.iter().map(|one| self.found(one, state)).collect()),
+            // However many fields it compares with, all of them together are so many values and no more.
+            Operands::Taken(taken) => {
+                let most = (VALUES_MAX / taken.len().max(1)).max(1);
+                Wanted::Found(taken.iter().map(|one| self.found(one, most, state)).collect())
+            }
         }
     }
 
-    fn found<'s>(&'s self, taken: &'s Taken, state: ObjectState<'s>) -> Vec<Operand<'s>> {
+    fn found<'s>(&'s self, taken: &'s Taken, most: usize, state: ObjectState<'s>) -> Vec<Operand<'s>> {
         match taken {
             Taken::Fixed(operand) => vec![operand.clone()],
             Taken::Relative(time) => vec![Operand::moment(time.at(state.event.occurred_at))],
             Taken::Field(..) => {
                 let values = self.reached(taken, state).into_iter().flat_map(each);
-                let operands = values.take(VALUES_MAX).map(Operand::of);
+                let operands = values.take(most).map(Operand::of);
+                let operands = operands.map(|operand| if self.as_ids { operand.into_whole() } else { operand });
                 if self.ignores_case { operands.map(Operand::without_case).collect() } else { operands.collect() }
             }
         }
@@ -212,8 +222,10 @@ pub fn passes_element(operator: Operator, item: &Node<'_>, wanted: &Wanted<'_>) 
 }
 
 fn passes_value(operator: Operator, node: Option<&Node<'_>>, wanted: &Wanted<'_>) -> bool {
+    let ordered = if operator.is_ordered() { Ordered::of(node) } else { None };
     let order = |at: usize, fits: fn(Ordering) -> bool| {
-        wanted.at(at).iter().any(|operand| operand.order_of(node).is_some_and(fits))
+        let order_of = |operand: &Operand<'_>| ordered.as_ref().and_then(|value| operand.order_of(value));
+        wanted.at(at).iter().any(|operand| order_of(operand).is_some_and(fits))
     };
     let parts = |fits: fn(&str, &str) -> bool| {
         let parts = || wanted.all().filter_map(Operand::part);
@@ -270,6 +282,11 @@ fn without_case<'e>(node: &Cow<'e, Node<'e>>) -> Cow<'e, Node<'e>> {
 /// A value, or those of a list; of an empty one itself.
 fn each<'e>(node: Option<Cow<'e, Node<'e>>>) -> Vec<Option<Cow<'e, Node<'e>>>> {
     match node {
+        Some(Cow::Owned(Node { value: Json::Array(items), .. })) if !items.is_empty() => {
+            // Of a list of ids what is none is nothing.
+            let is_plain = |item: &Node<'e>| !matches!(item.value, Json::Array(_) | Json::Object(_));
+            items.into_iter().filter(is_plain).take(VALUES_MAX).map(|item| Some(Cow::Owned(item))).collect()
+        }
         Some(Cow::Borrowed(Node { value: Json::Array(items), .. })) if !items.is_empty() => {
             items.iter().take(VALUES_MAX).map(|item| Some(Cow::Borrowed(item))).collect()
         }

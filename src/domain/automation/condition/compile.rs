@@ -78,6 +78,16 @@ impl Compiler<'_> {
         let is_fit = self.check_event_field(&subject, spec, at) && is_fit;
         let is_id = |one: &Taken| matches!(one, Taken::Field(subject, _) if subject.is_event_id());
         let as_ids = !spec.size && (subject.is_event_id() || values.iter().any(is_id));
+        let fields = values.iter().filter(|one| matches!(one, Taken::Field(..))).count();
+        if fields > COMPARED_FIELDS_MAX {
+            self.faults
+                .add(format!("{at}.values"), format!("names {fields} fields, the limit is {COMPARED_FIELDS_MAX}"));
+            return None;
+        }
+        if as_ids && operator.is_ordered() {
+            self.faults.add(format!("{at}.operator"), "an id has no order: use IS, IN or CONTAINS");
+            return None;
+        }
         let operands = self.operands(spec, values, as_ids, at)?;
         is_fit.then_some(Clause {
             subject,
@@ -118,6 +128,11 @@ impl Compiler<'_> {
     fn check_event_field(&mut self, subject: &Subject, spec: &ClauseSpec, at: &str) -> bool {
         let Subject::Event(field) = subject else { return true };
         let before = self.faults.len();
+        if spec.operator.is_ordered() && field.kind() != EventFieldKind::Time {
+            let name = field.name();
+            self.faults
+                .add(format!("{at}.operator"), format!("event.{name} has no order: use IS, IN or an operator of text"));
+        }
         if spec.operator.is_active() {
             self.faults.add(
                 format!("{at}.operator"),
@@ -249,6 +264,9 @@ impl Compiler<'_> {
         self.faults.take(at, Pattern::new(text, ignores_case)).map(Operand::pattern)
     }
 }
+
+/// How many fields a clause may compare its field with.
+const COMPARED_FIELDS_MAX: usize = 5;
 
 /// Why an active operator, or an old value, has no place.
 const NOTHING_CHANGES: &str = "nothing changes on delete: use an operator that looks at the state";

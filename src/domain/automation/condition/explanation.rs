@@ -43,7 +43,7 @@ impl Clause {
     /// How the clause was decided, in words.
     pub fn explain(&self, path: String, state: ObjectState<'_>) -> Explanation {
         let now = self.now(state);
-        let before = self.subject.told(state);
+        let before = self.told(state);
         let (verb, what) = shown_of(&self.subject, &now, state.data, ["is", "are"]);
         let size = if self.by_size { "the size of " } else { "" };
         let mut compared = format!("{size}{} {verb} {what}", self.subject);
@@ -114,7 +114,13 @@ impl Clause {
             Operator::ChangedTo => Operator::Is,
             other => other.twin(),
         };
-        if !is_list || operator.is_active() || matches!(operator, Operator::IsEmpty | Operator::ContainsAll) {
+        // Of several values it may be one that was there before.
+        let is_unsure = self.operator == Operator::ChangedTo && wanted.all().nth(1).is_some();
+        if !is_list
+            || is_unsure
+            || operator.is_active()
+            || matches!(operator, Operator::IsEmpty | Operator::ContainsAll)
+        {
             return None;
         }
         // What is compared without case is shown as it is.
@@ -147,6 +153,7 @@ impl Clause {
         if names.is_empty() || names.contains(&"a list") || wanted.all().any(fits) {
             return None;
         }
+        names.sort_unstable();
         names.dedup();
         let names = names.join(" or ");
         Some(match self.operator.positive() {

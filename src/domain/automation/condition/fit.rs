@@ -253,7 +253,7 @@ fn of_other_field(catalogue: &Catalogue, object: &str, path: &FieldPath, clause:
                 let fits = are_comparable(kind, of_other) && (!operator.is_ordered() || has_order(kind));
                 if !fits && clause.values.len() == 1 {
                     return Some(format!(
-                        "the condition {word} {other} on {path} {verdict}, because {path} is {} and {other} is {}",
+                        "the condition {word} {other} on {path} {verdict}, unless both are null, because {path} is {} and {other} is {}",
                         kind.word(),
                         of_other.word()
                     ));

@@ -4,7 +4,7 @@ use std::{borrow::Cow, cmp::Ordering};
 
 use unicase::UniCase;
 
-use super::{pattern::Pattern, relative::Moment, same::same};
+use super::{pattern::Pattern, relative::Moment};
 use crate::domain::{
     automation::value::quoted_into,
     decimal::{Decimal, are_equal},
@@ -16,6 +16,8 @@ use crate::domain::{
 #[derive(Debug, Clone)]
 pub struct Operand<'e> {
     value: Meaning<'e>,
+    /// Whether it is an id, of which no part is anything.
+    is_whole: bool,
     /// A text without its case, where that does not matter.
     folded: Option<String>,
 }
@@ -43,7 +45,7 @@ pub fn folded(text: &str) -> String {
 
 impl<'e> Operand<'e> {
     fn new(value: Meaning<'e>) -> Self {
-        Self { value, folded: None }
+        Self { value, is_whole: false, folded: None }
     }
 
     /// Null.
@@ -109,9 +111,16 @@ impl<'e> Operand<'e> {
     #[must_use]
     pub fn into_id(self) -> Self {
         match self.value {
-            Meaning::Number(_, digits) => Self::new(Meaning::Text(digits)),
+            Meaning::Number(_, digits) => Self::new(Meaning::Text(digits)).into_whole(),
             _ => self,
         }
+    }
+
+    /// The same as an id, of which no part is anything.
+    #[must_use]
+    pub fn into_whole(mut self) -> Self {
+        self.is_whole = true;
+        self
     }
 
     /// The text of a text, a date or a time.
@@ -124,7 +133,7 @@ impl<'e> Operand<'e> {
 
     /// The text to look for, without case where that does not matter; none where it is empty.
     pub fn part(&self) -> Option<&str> {
-        self.folded.as_deref().or_else(|| self.as_text()).filter(|text| !text.is_empty())
+        self.folded.as_deref().or_else(|| self.as_text()).filter(|text| !self.is_whole && !text.is_empty())
     }
 
     /// Whether it is a text, a date or a time.
@@ -161,21 +170,22 @@ impl<'e> Operand<'e> {
                 Some(date) => date == moment.date,
                 None => parse_instant(b) == Some(moment.instant),
             },
-            (Meaning::Whole(whole), Some(_)) => same(Some(whole), node),
+            // As they are written: comparing them member by member would take too long in large lists.
+            (Meaning::Whole(whole), Some(Json::Array(_) | Json::Object(_))) => {
+                node.is_some_and(|node| node.raw == whole.raw)
+            }
             _ => false,
         }
     }
 
     /// How a value compares with this one, where both are of one type that has an order.
-    pub fn order_of(&self, node: Option<&Node<'_>>) -> Option<Ordering> {
-        match (&self.value, node.map(|node| &node.value)?) {
-            (Meaning::Number(a, _), Json::Number(b)) => Decimal::parse(b).map(|b| b.cmp(a)),
-            (Meaning::Date(a, _), Json::String(b)) => parse_date(b).map(|b| b.cmp(a)),
-            (Meaning::Instant(a, _), Json::String(b)) => parse_instant(b).map(|b| b.cmp(a)),
-            (Meaning::Moment(moment), Json::String(b)) => match parse_date(b) {
-                Some(date) => Some(date.cmp(&moment.date)),
-                None => parse_instant(b).map(|b| b.cmp(&moment.instant)),
-            },
+    pub fn order_of(&self, value: &Ordered) -> Option<Ordering> {
+        match (&self.value, value) {
+            (Meaning::Number(a, _), Ordered::Number(b)) => Some(b.cmp(a)),
+            (Meaning::Date(a, _), Ordered::Date(b)) => Some(b.cmp(a)),
+            (Meaning::Instant(a, _), Ordered::Instant(b)) => Some(b.cmp(a)),
+            (Meaning::Moment(moment), Ordered::Date(b)) => Some(b.cmp(&moment.date)),
+            (Meaning::Moment(moment), Ordered::Instant(b)) => Some(b.cmp(&moment.instant)),
             _ => None,
         }
     }
@@ -232,6 +242,31 @@ impl<'e> Operand<'e> {
             Meaning::Pattern(pattern) => shown_text(pattern.as_str()),
             Meaning::Moment(moment) => shown_text(&moment.shown),
             Meaning::Whole(node) => shown(node.raw),
+        }
+    }
+}
+
+/// A value of the event that has an order, read once however many it is compared with.
+#[derive(Debug)]
+pub enum Ordered {
+    /// A number.
+    Number(Decimal),
+    /// A date.
+    Date(i32),
+    /// A time.
+    Instant(i128),
+}
+
+impl Ordered {
+    /// A value that has one.
+    pub fn of(node: Option<&Node<'_>>) -> Option<Self> {
+        match &node?.value {
+            Json::Number(digits) => Decimal::parse(digits).map(Self::Number),
+            Json::String(text) => match parse_date(text) {
+                Some(date) => Some(Self::Date(date)),
+                None => parse_instant(text).map(Self::Instant),
+            },
+            _ => None,
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::domain::{
     timestamp::{Timestamp, UNIX_EPOCH_JULIAN_DAY},
 };
 
+/// How long an offset, or a zone's name, may be as it is written.
+const PART_BYTES_MAX: usize = 64;
 /// How far from the event a relative time may lie, either way.
 const OFFSET_YEARS_MAX: i64 = 100;
 
@@ -39,6 +41,11 @@ pub struct Moment {
 impl RelativeTime {
     /// Checks it. The error says in which part of it what is wrong.
     pub fn new(spec: &RelativeSpec) -> Result<Self, (&'static str, String)> {
+        for (part, text) in [("offset", &spec.offset), ("time_zone", &spec.time_zone)] {
+            if text.len() > PART_BYTES_MAX {
+                return Err((part, format!("has {} bytes, the limit is {PART_BYTES_MAX}", text.len())));
+            }
+        }
         let zone = match spec.time_zone.as_str() {
             "" => TimeZone::UTC,
             name => zone(name).map_err(|message| ("time_zone", message))?,
@@ -63,24 +70,25 @@ impl RelativeTime {
     pub fn at(&self, now: Timestamp) -> Moment {
         let now = Instant::from_microsecond(now.0).unwrap_or(if now.0 < 0 { Instant::MIN } else { Instant::MAX });
         let now = now.to_zoned(self.zone.clone());
-        let begin = self.begin(&now).unwrap_or_else(|_| now.clone());
         let limit = if self.offset.is_negative() { Instant::MIN } else { Instant::MAX };
-        let moved = begin.checked_add(self.offset).unwrap_or_else(|_| limit.to_zoned(self.zone.clone()));
+        let moved = self.moved(&now).unwrap_or_else(|_| limit.to_zoned(self.zone.clone()));
         let days = moved.date().since((Unit::Day, EPOCH)).map_or(0, |since| since.get_days());
         let shown = moved.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string();
         Moment { instant: moved.timestamp().as_nanosecond(), date: UNIX_EPOCH_JULIAN_DAY + days, shown }
     }
 
-    fn begin(&self, now: &Zoned) -> Result<Zoned, jiff::Error> {
-        match self.spec.from {
-            Anchor::Now => Ok(now.clone()),
-            Anchor::StartOfDay => now.start_of_day(),
-            Anchor::StartOfWeek => {
-                let monday = now.date().checked_sub(i64::from(now.weekday().to_monday_zero_offset()).days())?;
-                monday.to_zoned(self.zone.clone())?.start_of_day()
-            }
-            Anchor::StartOfMonth => now.first_of_month()?.start_of_day(),
+    fn moved(&self, now: &Zoned) -> Result<Zoned, jiff::Error> {
+        let day = match self.spec.from {
+            Anchor::Now => return now.checked_add(self.offset),
+            Anchor::StartOfDay => now.date(),
+            Anchor::StartOfWeek => now.date().checked_sub(i64::from(now.weekday().to_monday_zero_offset()).days())?,
+            Anchor::StartOfMonth => now.date().first_of_month(),
+        };
+        if self.spec.offset.contains("hour") || self.spec.offset.contains("minute") {
+            return day.to_zoned(self.zone.clone())?.checked_add(self.offset);
         }
+        // Days are moved as days: one that begins at one o'clock, because midnight is left out, leads to none that does.
+        day.checked_add(self.offset)?.to_zoned(self.zone.clone())
     }
 
     /// In words, such as `start of week - 7 days, Europe/Tallinn`.

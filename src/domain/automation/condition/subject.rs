@@ -137,6 +137,9 @@ fn node_of(value: Value<'_>) -> Option<Cow<'_, Node<'_>>> {
     }
 }
 
+/// What is shown where something has no size.
+const NO_SIZE: &str = "no size";
+
 /// The number of values of a list, or of characters of a text; nothing is 0, and anything else has no size.
 pub fn sized<'e>(reached: Reached<'e>) -> Reached<'e> {
     let size = |node: Option<Cow<'e, Node<'e>>>| {
@@ -144,28 +147,29 @@ pub fn sized<'e>(reached: Reached<'e>) -> Reached<'e> {
             None | Some(Json::Null) => 0,
             Some(Json::Array(items)) => items.len(),
             Some(Json::String(text)) => text.chars().count(),
-            Some(_) => return None,
+            // It has none, which is nothing that anything is.
+            Some(_) => return Some(Cow::Owned(Node { raw: NO_SIZE, value: Json::Object(Vec::new()) })),
         };
         Some(Cow::Owned(Node { raw: "", value: Json::Number(Cow::Owned(count.to_string())) }))
     };
     reached.into_iter().map(size).collect()
 }
 
-/// Whole numbers as texts: of an id it says nothing whether it is written as the one or the other.
+/// Whole numbers as texts, also in lists: of an id it says nothing whether it is written as the one or the other.
 pub fn as_ids<'e>(reached: Reached<'e>) -> Reached<'e> {
-    let id = |node: Option<Cow<'e, Node<'e>>>| match node.as_deref().map(|node| &node.value) {
-        Some(Json::Number(digits)) => {
-            Some(Cow::Owned(Node { raw: "", value: Json::String(Cow::Owned(digits.to_string())) }))
+    let id = |node: &Node<'e>| match &node.value {
+        Json::Number(digits) => Node { raw: node.raw, value: Json::String(Cow::Owned(digits.to_string())) },
+        _ => node.clone(),
+    };
+    let converted = |node: Found<'e>| match node.as_deref().map(|node| &node.value) {
+        Some(Json::Number(_)) => node.map(|node| Cow::Owned(id(&node))),
+        Some(Json::Array(items)) if items.iter().any(|item| matches!(item.value, Json::Number(_))) => {
+            let items = items.iter().map(id).collect();
+            node.map(|node| Cow::Owned(Node { raw: node.raw, value: Json::Array(items) }))
         }
         _ => node,
     };
-    let each = reached.into_iter().flat_map(|node| match &node {
-        Some(Cow::Borrowed(Node { value: Json::Array(items), .. })) if !items.is_empty() => {
-            items.iter().map(|item| Some(Cow::Borrowed(item))).collect()
-        }
-        _ => vec![node],
-    });
-    each.map(id).collect()
+    reached.into_iter().map(converted).collect()
 }
 
 impl fmt::Display for Subject {

@@ -54,9 +54,9 @@ fn relative(from: Anchor, offset: &str) -> Scalar {
 }
 
 const DATA: &str = r#"{"title": "Große Straße ΣΑΣ", "tags": ["Red", "green", 3], "none": [], "value": 10, "budget": 10.0,
-    "owner_id": 7, "helpers": [6, 7], "stage_id": 3, "close": "2026-11-27", "add_time": "2026-11-25T09:30:00Z",
+    "owner_id": 7, "helpers": [6, 7], "others": [17, 71], "old_owner_id": 9, "stage_id": 3, "close": "2026-11-27", "add_time": "2026-11-25T09:30:00Z",
     "due": "2026-11-20", "country": "ee", "address": {"city": "Tartu"}, "billing": {"city": "Tartu"}, "wanted": ["green"]}"#;
-const PREVIOUS: &str = r#"{"value": 8, "tags": ["Red"], "stage_id": 2}"#;
+const PREVIOUS: &str = r#"{"value": 8, "tags": ["Red"], "stage_id": 2, "owner_id": 7, "old_owner_id": 7}"#;
 
 #[test]
 fn case_is_ignored_where_that_is_asked_for() {
@@ -114,7 +114,12 @@ fn fields_are_compared_with_fields_and_with_what_they_were() {
             true,
             "owner_id is \"7\"; compared with \"7\" (event.user_id)",
         ),
-        ("helpers", O::Is, vec![field("event.user_id")], true, "helpers are [\"6\", \"7\"]"),
+        ("helpers", O::Is, vec![field("event.user_id")], true, "helpers is [6, 7]; compared with"),
+        ("helpers", O::Contains, vec![field("event.user_id")], true, ""),
+        ("others", O::Contains, vec![field("event.user_id")], false, ""),
+        ("others", O::ContainsNone, vec![field("event.user_id"), number("1")], true, ""),
+        ("owner_id", O::ChangedTo, vec![field("event.user_id")], false, ""),
+        ("old_owner_id", O::ChangedFrom, vec![field("event.user_id")], true, ""),
         ("stage_id", O::Is, vec![field("event.user_id")], false, ""),
     ] {
         let (found, why) = decided(ClauseSpec::new(path, operator, &values), DATA, Some(PREVIOUS));
@@ -138,7 +143,9 @@ fn sizes_are_compared() {
         (sized("none", O::Lt, &[number("1")]), true, ""),
         (sized("missing", O::In, &[number("0"), number("1")]), true, ""),
         (sized("country", O::Between, &[number("2"), number("3")]), true, ""),
-        (sized("value", O::Gte, &[number("0")]), false, "the size of value is absent"),
+        (sized("value", O::Gte, &[number("0")]), false, "the size of value is no size"),
+        (sized("value", O::Is, &[field("budget")]), false, "compared with no size (the size of budget)"),
+        (sized("value", O::IsNot, &[field("budget")]), true, ""),
         (sized("tags", O::IsNot, &[field("helpers")]), true, "compared with 2 (the size of helpers)"),
     ] {
         let (found, why) = decided(clause.clone(), DATA, Some(PREVIOUS));
@@ -203,7 +210,11 @@ fn no_comparison_takes_long() {
     let list = |value: &str| format!("[{}{value}]", format!("{value}, ").repeat(10_000));
     let (long, other) = (list("\"Aé\""), list("\"b\""));
     let large = "Aé".repeat(30_000);
-    let data = format!(r#"{{"l": {long}, "m": {other}, "t": "{large}"}}"#);
+    let (numbers, many) = (list("1"), list("{}"));
+    let members: Vec<_> = (0..5_000).map(|at| format!(r#""k{at}": {at}"#)).collect();
+    let wide = members.join(",");
+    let data =
+        format!(r#"{{"l": {long}, "m": {other}, "t": "{large}", "n": {numbers}, "many": {many}, "wide": {{{wide}}}}}"#);
     let before = format!(r#"{{"l": {other}}}"#);
     let values: Vec<_> = (0..100).map(|at| text(&format!("x{at}"))).collect();
     for (path, operator, values) in [
@@ -216,8 +227,15 @@ fn no_comparison_takes_long() {
         ("t", O::ContainsAll, values.clone()),
         ("t", O::Contains, vec![field("t")]),
         ("t", O::Is, vec![field("l")]),
+        ("n", O::Gt, vec![field("n")]),
+        ("n", O::Between, vec![field("n"), field("n")]),
+        ("many", O::Is, vec![field("wide")]),
+        ("many", O::In, vec![field("wide"); 5]),
     ] {
         for ignore_case in [false, true] {
+            if ignore_case && operator.is_ordered() {
+                continue;
+            }
             let clause = ClauseSpec { ignore_case, ..ClauseSpec::new(path, operator, &values) };
             let _ = decided(clause, &data, Some(&before));
         }

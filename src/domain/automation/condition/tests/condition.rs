@@ -481,11 +481,12 @@ fn means(operator: Operator, now: &[Option<Value>], before: Option<&[Option<Valu
     let old = before.map(flat).unwrap_or_default();
     let elements = flat(now);
     let all: Vec<_> = wanted.iter().flatten().collect();
-    let is_among = |value: &Value, these: &[Value]| these.iter().any(|one| are_same(value, one));
+    let is_among = |value: &Value, these: &[Value]| these.contains(value);
+    let is_like_any = |value: &Value, these: &[Value]| these.iter().any(|one| are_same(value, one));
     let is_any_of = |these: &[Value]| all.iter().any(|one| is_among(one, these));
     let contains = |one: &Value| {
         let lists: Vec<_> = now.iter().flatten().filter_map(Value::as_array).flatten().collect();
-        let is_member = !one.is_null() && lists.iter().any(|item| are_same(item, one));
+        let is_member = !one.is_null() && lists.contains(&one);
         let is_part = |element: &Value| match (element, one) {
             (Value::String(text), Value::String(part)) => !part.is_empty() && text.contains(part.as_str()),
             _ => false,
@@ -526,7 +527,7 @@ fn means(operator: Operator, now: &[Option<Value>], before: Option<&[Option<Valu
         }
         Operator::Changed => has_changed,
         Operator::ChangedFrom if all.iter().all(|one| one.is_null()) => {
-            has_changed && old.iter().any(|old| is_nothing(old) && !is_among(old, &elements))
+            has_changed && old.iter().any(|old| is_nothing(old) && !is_like_any(old, &elements))
         }
         Operator::ChangedTo => has_changed && all.iter().any(|one| is_among(one, &elements) && !is_among(one, &old)),
         Operator::ChangedFrom => has_changed && all.iter().any(|one| is_among(one, &old) && !is_among(one, &elements)),
@@ -582,30 +583,37 @@ fn naive_told(event: &Happened, path: &str) -> Option<Vec<Option<Value>>> {
     }
 }
 
+/// What stands for the size of what has none.
+fn no_size() -> Value {
+    Value::from("no size")
+}
+
 /// How many there are.
 fn naive_size(value: Option<Value>) -> Option<Value> {
     match value {
         None | Some(Value::Null) => Some(0.into()),
         Some(Value::Array(items)) => Some(items.len().into()),
         Some(Value::String(text)) => Some(text.len().into()),
-        Some(_) => None,
+        Some(_) => Some(no_size()),
     }
 }
 
 /// Numbers as texts, also in lists.
 fn naive_ids(values: Vec<Option<Value>>) -> Vec<Option<Value>> {
-    let id = |value: Value| match value {
-        Value::Number(number) => Value::from(number.to_string()),
-        other => other,
-    };
-    values
-        .into_iter()
-        .flat_map(|value| match value {
-            Some(Value::Array(items)) if !items.is_empty() => items.into_iter().map(Some).collect(),
-            other => vec![other],
-        })
-        .map(|value| value.map(id))
-        .collect()
+    fn id(value: Value) -> Value {
+        match value {
+            Value::Number(number) => Value::from(number.to_string()),
+            Value::Array(items) => Value::Array(items.into_iter().map(id).collect()),
+            other => other,
+        }
+    }
+    values.into_iter().map(|value| value.map(id)).collect()
+}
+
+/// Whether a clause has to do with an id of the event itself.
+fn is_of_ids(clause: &ClauseSpec) -> bool {
+    let is_id = |value: &Scalar| matches!(value, Scalar::Field(path) if path == "event.user_id");
+    !clause.size && (clause.field == "event.user_id" || clause.values.iter().any(is_id))
 }
 
 /// A value without upper case, where case does not matter.
@@ -619,22 +627,26 @@ fn naive_case(value: Value, clause: &ClauseSpec) -> Value {
 
 /// Of what is compared: sizes, ids, and without case.
 fn naive_compared(values: Vec<Option<Value>>, clause: &ClauseSpec) -> Vec<Option<Value>> {
-    let is_id = |value: &Scalar| matches!(value, Scalar::Field(path) if path == "event.user_id");
     let values = match clause {
         _ if clause.size => values.into_iter().map(naive_size).collect(),
-        _ if clause.field == "event.user_id" || clause.values.iter().any(is_id) => naive_ids(values),
+        _ if is_of_ids(clause) => naive_ids(values),
         _ => values,
     };
     values.into_iter().map(|value| value.map(|value| naive_case(value, clause))).collect()
 }
 
+/// What is compared with: what has no size is like nothing.
+fn sought(values: Vec<Value>) -> Vec<Value> {
+    values.into_iter().map(|value| if value == no_size() { Value::Null } else { value }).collect()
+}
+
 fn naive_wanted(event: &Happened, clause: &ClauseSpec) -> Vec<Vec<Value>> {
     let wanted = clause.values.iter().map(|value| match value {
         Scalar::Text(text) if clause.operator == Operator::Matches => vec![Value::from(text.clone())],
-        Scalar::Field(path) => flat(&naive_compared(naive_now(event, path), clause)),
+        Scalar::Field(path) => sought(flat(&naive_compared(naive_now(event, path), clause))),
         Scalar::Previous(path) => {
             let was = naive_told(event, path).unwrap_or_else(|| naive_now(event, path));
-            flat(&naive_compared(was, clause))
+            sought(flat(&naive_compared(was, clause)))
         }
         fixed if clause.size => vec![fixed_value(fixed)],
         fixed => flat(&naive_compared(vec![Some(fixed_value(fixed))], clause)),
@@ -656,11 +668,12 @@ fn naive_clause(event: &Happened, clause: &ClauseSpec) -> bool {
     let case = |values: Vec<Option<Value>>| -> Vec<Option<Value>> {
         values.into_iter().map(|value| value.map(|value| naive_case(value, clause))).collect()
     };
-    let told = naive_told(event, &clause.field);
+    let ids = |values: Vec<Option<Value>>| if is_of_ids(clause) { naive_ids(values) } else { values };
+    let told = naive_told(event, &clause.field).map(ids);
     // Whether it has changed is asked of what it is, whatever its case.
     let now = naive_compared(naive_now(event, &clause.field), clause);
-    if clause.operator.is_active() && !means(Operator::Changed, &naive_now(event, &clause.field), told.as_deref(), &[])
-    {
+    let as_it_is = ids(naive_now(event, &clause.field));
+    if clause.operator.is_active() && !means(Operator::Changed, &as_it_is, told.as_deref(), &[]) {
         return false;
     }
     decided_after_change(clause.operator, &now, told.map(case), &naive_wanted(event, clause))
@@ -695,13 +708,11 @@ impl Told {
     /// Whether a verdict follows from it.
     fn follows(&self, operator: Operator, clause: &ClauseSpec) -> bool {
         let case = |values: &[Option<Value>]| -> Vec<Option<Value>> {
-            values.iter().map(|value| value.clone().map(|value| naive_case(value, clause))).collect()
+            let values = if is_of_ids(clause) { naive_ids(values.to_vec()) } else { values.to_vec() };
+            values.into_iter().map(|value| value.map(|value| naive_case(value, clause))).collect()
         };
-        let wanted: Vec<Vec<_>> = self
-            .wanted
-            .iter()
-            .map(|values| values.iter().map(|one| naive_case(one.clone(), clause)).collect())
-            .collect();
+        let of_value = |values: &Vec<Value>| flat(&case(&values.iter().cloned().map(Some).collect::<Vec<_>>()));
+        let wanted: Vec<Vec<_>> = self.wanted.iter().map(of_value).collect();
         let wanted = if operator == Operator::Matches { self.wanted.clone() } else { wanted };
         if operator.is_active() && !means(Operator::Changed, &self.now, self.before.as_deref(), &[]) {
             return false;
@@ -740,6 +751,12 @@ fn read(explanation: &Explanation) -> Told {
 
 /// A value that is compared with, the several that a path leads to, and what comes after where it is taken from.
 fn operand(text: &str) -> (Vec<Option<Value>>, &str) {
+    if let Some(mut rest) = text.strip_prefix("no size") {
+        while let Some(source) = rest.strip_prefix(" (") {
+            rest = &source[source.find(')').expect("closed") + 1..];
+        }
+        return (vec![None], rest);
+    }
     let mut whole = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let is_list = text.starts_with('[') && !matches!(whole.next(), Some(Ok(_)));
     let (found, mut rest) = if is_list {
@@ -759,6 +776,9 @@ fn value(text: &str) -> (Option<Value>, &str) {
     if let Some(rest) = text.strip_prefix("absent") {
         let rest = if rest.starts_with(" (") { &rest[rest.find(')').expect("closed") + 1..] } else { rest };
         return (None, rest);
+    }
+    if let Some(rest) = text.strip_prefix("no size") {
+        return (Some(no_size()), rest);
     }
     if !text.starts_with(['"', '[', '{']) {
         let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(text.len());
@@ -915,7 +935,16 @@ fn any_clause() -> impl Strategy<Value = MemberSpec> {
         let operator = if of_event && operator == Operator::Matches { Operator::IsEmpty } else { operator };
         let values = if operator == Operator::IsEmpty { Vec::new() } else { values };
         let ignore_case = ignore_case && !size && operator.is_of_text();
-        MemberSpec::Clause(ClauseSpec { of_event, ignore_case, size, ..ClauseSpec::new(field, operator, &values) })
+        let clause = ClauseSpec { of_event, ignore_case, size, ..ClauseSpec::new(field, operator, &values) };
+        // Ids have no order, and no parts.
+        let is_of_texts = matches!(operator, Operator::StartsWith | Operator::EndsWith);
+        MemberSpec::Clause(if is_of_ids(&clause) && (operator.is_of_parts() || operator.is_ordered() || is_of_texts) {
+            ClauseSpec { operator: Operator::Is, values: values[..1].to_vec(), ..clause }
+        } else if field == "event.is_bulk_edit" && operator.is_ordered() {
+            ClauseSpec { operator: Operator::IsNotEmpty, values: Vec::new(), ignore_case: false, ..clause }
+        } else {
+            clause
+        })
     })
 }
 

@@ -30,6 +30,9 @@ fn a_relative_time_is_taken_at_the_time_of_the_event() {
         (Now, "1 day", "Europe/Tallinn", "2026-03-28T10:00:00Z", "2026-03-29T12:00:00+03:00"),
         (Now, "24 hours", "Europe/Tallinn", "2026-03-28T10:00:00Z", "2026-03-29T13:00:00+03:00"),
         (StartOfDay, "", "America/Sao_Paulo", "2018-11-04T15:00:00Z", "2018-11-04T01:00:00-02:00"),
+        (StartOfDay, "1 day", "America/Sao_Paulo", "2018-11-04T15:00:00Z", "2018-11-05T00:00:00-02:00"),
+        (StartOfDay, "-1 day", "America/Sao_Paulo", "2018-11-05T15:00:00Z", "2018-11-04T01:00:00-02:00"),
+        (StartOfDay, "90 minutes", "Europe/Tallinn", "2026-03-29T10:00:00Z", "2026-03-29T01:30:00+02:00"),
     ] {
         let time = RelativeTime::new(&spec(from, offset, zone)).expect(wanted);
         let moment = time.at(Timestamp::parse(at).expect("a time"));
@@ -59,6 +62,7 @@ fn offsets_and_zones_that_are_none_are_refused() {
         ("-1201 months", "", "offset", "more than 100 years"),
         ("99999999999999999999 days", "", "offset", "is no span of time"),
         ("999999999 days", "", "offset", "too long a span of time"),
+        (&"0".repeat(70), "", "offset", "the limit is 64"),
         ("", "Europe/Atlantis", "time_zone", "is no time zone"),
     ] {
         let (found, why) = RelativeTime::new(&spec(Anchor::Now, offset, zone)).expect_err(message);
