@@ -99,11 +99,6 @@ impl ClauseSpec {
         });
         own.into_iter().chain(of_values)
     }
-
-    /// Whether it compares with an old value.
-    pub fn looks_back(&self) -> bool {
-        self.values.iter().any(|value| matches!(value, Scalar::Previous(_)))
-    }
 }
 
 /// A value to compare with.
